@@ -1,0 +1,60 @@
+// Text of a query in, facts out. One per worker thread; holds the cache from statement shape to facts.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "sql/statement_facts.h"
+
+namespace pgweir::sql {
+
+struct ClassifierLimits {
+  std::size_t max_parse_bytes = 256 * 1024;  ///< longer texts are not parsed
+  std::size_t max_parse_tokens = 10'000;     ///< texts of more tokens are not parsed (libpg_query recurses per term)
+  std::size_t cache_bytes = 16 * 1024 * 1024;
+};
+
+/// Where a shape is kept. `Verdict` slots let the router remember what it found in the catalog for this shape.
+struct CachedFacts {
+  QueryFacts facts;
+  /// Set when a standby refused a statement of this shape: it is a write from now on, whatever it looks like.
+  bool learned_write = false;
+  /// The router's own memory of this shape: a catalog version (0: none yet) and what it concluded with it.
+  std::uint64_t verdict_version = 0;
+  std::uint8_t verdict = 0;
+};
+
+struct Classified {
+  std::shared_ptr<CachedFacts> entry;  ///< never null; stays valid when the cache evicts it
+  Hint hint;
+};
+
+struct ClassifierStats {
+  std::uint64_t hits = 0, misses = 0, unparsable = 0, evictions = 0;
+  std::size_t entries = 0, bytes = 0;
+};
+
+/// Not thread-safe: one per thread. Parsing recurses: call it only on threads with at least kParserStackBytes of stack.
+class Classifier {
+ public:
+  static constexpr std::size_t kParserStackBytes = 64 * 1024 * 1024;
+
+  explicit Classifier(ClassifierLimits limits);
+  ~Classifier();
+  Classifier(Classifier&&) noexcept;
+  Classifier& operator=(Classifier&&) noexcept;
+
+  /// `database` separates the verdicts of databases that have the same texts; it is part of the key.
+  [[nodiscard]] Classified classify(std::uint32_t database, std::string_view text);
+  [[nodiscard]] const ClassifierStats& stats() const noexcept;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// The facts of a text, without a cache. Same stack requirement.
+[[nodiscard]] QueryFacts facts_of(std::string_view text, const ClassifierLimits& limits);
+
+}  // namespace pgweir::sql

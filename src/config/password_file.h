@@ -19,8 +19,8 @@ class PasswordFile {
  public:
   /// The password for this login; nothing when no line matches. A host that is the directory of a Unix socket matches
   /// itself and `localhost`. The view lives as long as this object.
-  [[nodiscard]] std::optional<std::string_view> find(std::string_view host, std::uint16_t port, std::string_view database,
-                                                     std::string_view user) const;
+  [[nodiscard]] std::optional<std::string_view> find(std::string_view host, std::uint16_t port,
+                                                     std::string_view database, std::string_view user) const;
   [[nodiscard]] std::size_t size() const noexcept { return lines_.size(); }
 
   struct Line {

@@ -1,5 +1,5 @@
-// What the configuration file says, as one plain value. The member initialisers are the defaults; everything else about a
-// key (name, type, range, documentation, whether a reload may change it) is its row in options.cpp. Holds no secrets.
+// What the configuration file says, as one plain value. The member initialisers are the defaults; everything else about
+// a key (name, type, range, documentation, whether a reload may change it) is its row in options.cpp. Holds no secrets.
 #pragma once
 #include <chrono>
 #include <cstddef>
@@ -112,8 +112,8 @@ struct Shutdown {
   friend bool operator==(const Shutdown&, const Shutdown&) = default;
 };
 
-/// Made by `load_file` (load.h), never changed afterwards; a reload makes another one. A default-constructed one has every
-/// default and no nodes.
+/// Made by `load_file` (load.h), never changed afterwards; a reload makes another one. A default-constructed one has
+/// every default and no nodes.
 struct Settings {
   TopologyKind topology = TopologyKind::streaming;
   Listen listen;

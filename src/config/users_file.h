@@ -1,5 +1,5 @@
-// The users file: who may log in to pgweir. The format is that of PgBouncer's userlist.txt; the secrets accepted are SCRAM
-// verifiers, as PostgreSQL keeps them in pg_authid. Never keeps or prints a password.
+// The users file: who may log in to pgweir. The format is that of PgBouncer's userlist.txt; the secrets accepted are
+// SCRAM verifiers, as PostgreSQL keeps them in pg_authid. Never keeps or prints a password.
 #pragma once
 #include <functional>
 #include <map>
@@ -23,7 +23,8 @@ struct ScramVerifier {
 /// By user name, which is case-sensitive. Immutable once loaded.
 using Users = std::map<std::string, ScramVerifier, std::less<>>;
 
-/// "SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>". The error says what is wrong without repeating the secret.
+/// "SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>". The error says what is wrong without repeating the
+/// secret.
 [[nodiscard]] base::Result<ScramVerifier> parse_verifier(std::string_view text);
 
 [[nodiscard]] Checked<Users> load_users_file(const std::string& path);

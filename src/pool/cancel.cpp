@@ -12,7 +12,7 @@ CancelCarrier::CancelCarrier(net::Loop& loop, const net::Endpoint& endpoint, std
       timer_(loop, [this] { finish(); }),
       connector_(loop, endpoint, timeout, [this, &loop, process_id, secret = std::move(secret)](base::Result<int> fd) {
         if (!fd) return finish();
-        connection_ = std::make_unique<net::Connection>(loop, *fd, *this);
+        connection_ = std::make_unique<net::Connection>(loop, *fd, static_cast<net::Connection::Handler&>(*this));
         wire::encode_cancel_request(connection_->output(), process_id, secret);
       }) {
   timer_.start(timeout);

@@ -40,12 +40,12 @@ void ServerConnection::open(std::string user, std::string database, std::optiona
 
 void ServerConnection::on_connected(base::Result<int> fd) {
   if (!fd) return finish_opening(base::Failure(fd.error()));
-  connection_ = std::make_unique<net::Connection>(loop_, *fd, *this);
+  connection_ = std::make_unique<net::Connection>(loop_, *fd, static_cast<net::Connection::Handler&>(*this));
   wire::encode_startup(connection_->output(), user_, database_, identity_.startup.parameters());
 }
 
 void ServerConnection::adopt(int fd) {
-  connection_ = std::make_unique<net::Connection>(loop_, fd, *this);
+  connection_ = std::make_unique<net::Connection>(loop_, fd, static_cast<net::Connection::Handler&>(*this));
   state_ = State::idle;
   idle_since = loop_.now();
 }

@@ -19,7 +19,7 @@ base::Result<T> whole(const BodyReader& reader, T message) {
 }  // namespace
 
 bool frontend::known(char type) noexcept {
-  return type != '\0' && std::string_view("QPBDECHSFdcfpX").find(type) != std::string_view::npos;
+  return type != '\0' && std::string_view("QPBDECHSFdcfX").find(type) != std::string_view::npos;
 }
 
 base::Result<Query> decode_query(std::string_view body) {

@@ -25,7 +25,7 @@ inline constexpr char kCopyDone = 'c';
 inline constexpr char kCopyFail = 'f';
 inline constexpr char kPassword = 'p';  ///< PasswordMessage, SASLInitialResponse, SASLResponse
 inline constexpr char kTerminate = 'X';
-/// Whether PostgreSQL knows such a message from a client (tcop/postgres.c, SocketBackend).
+/// Whether PostgreSQL knows such a message from a client that has logged in (tcop/postgres.c, SocketBackend).
 [[nodiscard]] bool known(char type) noexcept;
 }  // namespace frontend
 

@@ -66,11 +66,12 @@ TEST_CASE("a file that others may read is refused") {
   REQUIRE(::mkdtemp(directory.data()) != nullptr);
   const std::string path = directory + "/pgpass";
   std::ofstream(path) << "*:*:*:*:secret\n";
-  for (const auto& [mode, fine] : {std::pair<mode_t, bool>{0600, true}, {0640, true}, {0644, false}, {0660, false}}) {
+  for (const auto& each : {std::pair<mode_t, bool>{0600, true}, {0640, true}, {0644, false}, {0660, false}}) {
+    const mode_t mode = each.first;
     CAPTURE(mode);
     REQUIRE(::chmod(path.c_str(), mode) == 0);
     const auto file = load_password_file(path);
-    CHECK(file.has_value() == fine);
+    CHECK(file.has_value() == each.second);
     if (!file) CHECK(file.error().front().message.find("chmod 0600") != std::string::npos);
   }
   CHECK(std::remove(path.c_str()) == 0);

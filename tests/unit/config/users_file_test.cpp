@@ -45,7 +45,7 @@ TEST_CASE("secrets that are no SCRAM verifier say how to get one") {
 
 TEST_CASE("every part of a verifier is checked") {
   const std::string head = "SCRAM-SHA-256$";
-  for (const auto& [secret, part] : std::vector<std::pair<std::string, std::string>>{
+  for (const auto& each : std::vector<std::pair<std::string, std::string>>{
            {head, "not of the form"},
            {head + "4096:" + kSalt, "not of the form"},
            {head + "4096:" + kSalt + "$" + kStored, "not of the form"},
@@ -61,8 +61,8 @@ TEST_CASE("every part of a verifier is checked") {
            {head + "4096:" + kSalt + "$" + kStored + ":" + kSalt, "ServerKey"},
            {head + "4096:" + kSalt + "$" + kStored + ":", "ServerKey"},
            {kVerifier + "x", "ServerKey"}}) {
-    CAPTURE(secret);
-    CHECK(has(error_of(secret), part));
+    CAPTURE(each.first);
+    CHECK(has(error_of(each.first), each.second));
   }
 }
 

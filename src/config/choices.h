@@ -13,6 +13,8 @@ struct Choice {
   E value;
   std::string_view name;
 };
+template <class E>
+Choice(E, std::string_view) -> Choice<E>;
 
 template <class E>
 inline constexpr std::array<Choice<E>, 0> kChoices{};

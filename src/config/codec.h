@@ -108,12 +108,9 @@ auto size(Field field, std::size_t lowest, std::size_t highest) {
 template <class Field>
 auto choice(Field field) {
   using E = std::remove_cvref_t<decltype(field(std::declval<typename Field::OwnerType&>()))>;
-  std::string names;
-  for (const Choice<E>& each : kChoices<E>) {
-    if (!names.empty()) names += ", ";
-    names += each.name;
-  }
-  return make_codec((kChoices<E>.size() == 1 ? "only " : "one of ") + names, "", field,
+  std::vector<std::string_view> names;
+  for (const Choice<E>& each : kChoices<E>) names.push_back(each.name);
+  return make_codec((kChoices<E>.size() == 1 ? "only " : "one of ") + comma_list(names), "", field,
                     [](std::string_view text) -> Parsed<E> {
                       for (const Choice<E>& each : kChoices<E>)
                         if (each.name == text) return each.value;

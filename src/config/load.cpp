@@ -92,7 +92,7 @@ void Loader::unknown(const Entry& entry, std::string_view path, std::string_view
                      const std::vector<std::string_view>& level) {
   problem(entry.line, joined(path, entry.key),
           fmt::format("unknown key {}{}; allowed here: {}", in_quotes(entry.key), suggestion(entry.key, section, level),
-                      fmt::join(level, ", ")));
+                      comma_list(level)));
 }
 
 template <class Owner>
@@ -138,7 +138,7 @@ void Loader::section(std::string_view name, const Entry& entry) {
     if (section_of(option.key) == name) level.push_back(last_part(option.key));
   if (!entry.value.IsMap()) {
     problem(entry.line, std::string(name),
-            fmt::format("found {}; allowed is a map of the keys {}", kind_of(entry.value), fmt::join(level, ", ")));
+            fmt::format("found {}; allowed is a map of the keys {}", kind_of(entry.value), comma_list(level)));
     return;
   }
   for (const Entry& inner : entries(entry.value, name)) {
@@ -169,7 +169,7 @@ NodeSettings Loader::node(const YAML::Node& element, std::string_view path) {
   for (const Option<NodeSettings>& option : node_options()) level.push_back(option.key);
   if (!element.IsMap()) {
     problem(line_of(element), std::string(path),
-            fmt::format("found {}; a node is a map of the keys {}", kind_of(element), fmt::join(level, ", ")));
+            fmt::format("found {}; a node is a map of the keys {}", kind_of(element), comma_list(level)));
     return out;
   }
   for (const Entry& entry : entries(element, path)) {
@@ -212,8 +212,9 @@ Checked<Settings> Loader::load(std::string_view text, const std::filesystem::pat
     const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
     if (documents.size() > 1)
       problem(line_of(documents[1]), {}, "a second document begins here; one file is one configuration");
-    root(documents.empty() ? YAML::Node() : documents.front());
-    cross_checks();
+    const YAML::Node document = documents.empty() ? YAML::Node() : documents.front();
+    root(document);
+    if (document.IsMap()) cross_checks();
   } catch (const YAML::Exception& e) {
     problem(e.mark.is_null() ? 0 : e.mark.line + 1, {}, fmt::format("is not valid YAML: {}", e.msg));
   }

@@ -1,13 +1,13 @@
 // A problem as one line of text, in the form that editors and people know: file, line, key, what is wrong.
 #include "config/problem.h"
 
+#include "fmt/format.h"
+
 namespace pgweir::config {
 
 std::string Problem::text() const {
-  std::string out = file;
-  if (line > 0) out += ":" + std::to_string(line);
-  if (!key.empty()) out += ": " + key;
-  return out + ": " + message;
+  return fmt::format("{}{}{}{}: {}", file, line > 0 ? fmt::format(":{}", line) : "", key.empty() ? "" : ": ", key,
+                     message);
 }
 
 }  // namespace pgweir::config

@@ -45,9 +45,7 @@ std::vector<Change> difference(const Settings& old_settings, const Settings& new
   compare(options(), old_settings, new_settings, "", out);
   const auto old_names = names_of(old_settings.nodes);
   const auto new_names = names_of(new_settings.nodes);
-  if (old_names != new_names)
-    out.push_back({std::string(kNodes), fmt::format("{}", fmt::join(old_names, ", ")),
-                   fmt::format("{}", fmt::join(new_names, ", ")), false});
+  if (old_names != new_names) out.push_back({std::string(kNodes), comma_list(old_names), comma_list(new_names), false});
   for (const NodeSettings& node : old_settings.nodes)
     if (const NodeSettings* other = find_node(new_settings.nodes, node.name))
       compare(node_options(), node, *other, fmt::format("{}.{}.", kNodes, node.name), out);

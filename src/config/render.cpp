@@ -33,17 +33,16 @@ std::string yaml_value(const std::string& value) { return value.empty() ? "\"\""
 
 template <class Owner>
 std::string default_text(const Option<Owner>& option) {
-  if (option.presence == Presence::required) return "required";
+  if (option.presence == Presence::required) return "Required";
   const std::string value = option.codec.format(Owner{});
-  return value.empty() ? "default: empty" : fmt::format("default `{}`", value);
+  return value.empty() ? "Default: empty" : fmt::format("Default: `{}`", value);
 }
 
 template <class Owner>
-std::string markdown_of(const Option<Owner>& option, std::string_view prefix, int level) {
-  return fmt::format("\n{} {}{}\n\n{}; {}; {}.\n\n{}", std::string(static_cast<std::size_t>(level), '#'), prefix,
-                     option.key, default_text(option), option.codec.allowed,
-                     option.reload == Reload::yes ? "a reload takes it over" : "a change needs a restart",
-                     wrapped(option.documentation, ""));
+std::string markdown_of(const Option<Owner>& option, std::string_view prefix, std::size_t level) {
+  return fmt::format("\n{} {}{}\n\n{}\n- {}\n- Allowed: {}\n- Changed by: {}\n", std::string(level, '#'), prefix,
+                     option.key, wrapped(option.documentation, ""), default_text(option), option.codec.allowed,
+                     option.reload == Reload::yes ? "reload" : "restart");
 }
 
 template <class Owner>
@@ -87,8 +86,8 @@ An unknown key, a key given twice, a wrong type and a value out of range are err
 - Only `0` needs no unit.
 - Switches are `true`, `on`, `yes` or `false`, `off`, `no`.
 
-On SIGHUP the file is read again. A file with problems changes nothing. Keys that need a restart keep their value, and the
-log says which they are.
+On SIGHUP the file is read again. A file with problems changes nothing. Keys that need a restart keep their value, and
+the log says which they are.
 )";
 
 constexpr std::string_view kSampleHead =

@@ -35,7 +35,7 @@ std::string suggestion(std::string_view key, std::string_view section, const std
   if (key.find("password") != std::string_view::npos && section != "auth")
     return "; passwords do not stand in this file, see auth.server_password_file and auth.users_file";
   std::string_view nearest;
-  std::size_t least = std::max<std::size_t>(1, key.size() / 3) + 1;
+  std::size_t least = std::max<std::size_t>(1, (key.size() + 2) / 3) + 1;
   for (const std::string_view known : level) {
     const std::size_t d = distance(key, known);
     if (d < least) {

@@ -36,7 +36,7 @@ base::Failure system_failure(std::string_view what) {
 
 base::Result<std::string> read_all(int fd) {
   std::string bytes;
-  std::array<char, 64 * 1024> chunk;
+  std::array<char, 65536> chunk;
   while (true) {
     const ssize_t got = ::read(fd, chunk.data(), chunk.size());
     if (got < 0 && errno == EINTR) continue;

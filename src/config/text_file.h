@@ -9,7 +9,7 @@
 
 namespace pgweir::config {
 
-inline constexpr std::size_t kLargestTextFile = 64 * 1024 * 1024;
+inline constexpr std::size_t kLargestTextFile = std::size_t{64} * 1024 * 1024;
 
 /// Who may have access to the file beside its owner.
 enum class FileAccess : std::uint8_t { anyone, owner_and_group };

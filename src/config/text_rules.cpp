@@ -89,7 +89,7 @@ Parsed<std::vector<std::string>> parse_hosts(std::string_view text) {
   return hosts;
 }
 
-std::string format_hosts(const std::vector<std::string>& hosts) { return fmt::format("{}", fmt::join(hosts, ", ")); }
+std::string format_hosts(const std::vector<std::string>& hosts) { return comma_list(hosts); }
 
 Parsed<std::uint32_t> parse_mode(std::string_view text) {
   return within<std::uint64_t>(parse_whole(text, 8), 0, 0777).map([](std::uint64_t mode) {

@@ -30,7 +30,7 @@ constexpr std::uint64_t kLargest = static_cast<std::uint64_t>(std::numeric_limit
 Parsed<std::uint64_t> parse_with_unit(std::string_view text, std::span<const Unit> units) {
   const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
   if (digits == 0) return tl::unexpected<std::string>("it does not begin with a digit");
-  const auto count = parse_whole(text.substr(0, digits));
+  auto count = parse_whole(text.substr(0, digits));
   if (!count) return count;
   std::string_view unit = text.substr(digits);
   if (unit.starts_with(' ')) unit.remove_prefix(1);

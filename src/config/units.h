@@ -36,4 +36,15 @@ inline constexpr std::string_view kSizeUnits = "B, kB, MB, GB";
 /// The value as shown in a message: in quotes, control characters escaped, cut when long.
 [[nodiscard]] std::string in_quotes(std::string_view text);
 
+/// "a, b, c" of a list of texts.
+template <class List>
+[[nodiscard]] std::string comma_list(const List& texts) {
+  std::string out;
+  for (const auto& text : texts) {
+    if (!out.empty()) out += ", ";
+    out += text;
+  }
+  return out;
+}
+
 }  // namespace pgweir::config

@@ -61,7 +61,7 @@ struct SessionFacts {
 class PreparedLookup {
  public:
   virtual ~PreparedLookup() = default;
-  [[nodiscard]] virtual std::shared_ptr<sql::CachedFacts> find(std::string_view name) const = 0;
+  [[nodiscard]] virtual sql::CachedFactsPtr find(std::string_view name) const = 0;
 };
 
 struct Route {

@@ -67,6 +67,8 @@ struct StatementFacts {
   bool reads_only = false;
   /// CREATE TEMP ..., SELECT INTO TEMP, DISCARD of temporaries is `discard`.
   bool creates_temporary = false;
+  bool row_lock_or_into = false;      ///< FOR UPDATE/SHARE or SELECT INTO at any depth (kind is `write` then)
+  bool explain = false;               ///< EXPLAIN of something; kind and the rest are those of what is explained
   bool with_hold = false;             ///< DECLARE ... WITH HOLD
   bool chain = false;                 ///< COMMIT / ROLLBACK AND CHAIN
   bool discard_all = false;           ///< DISCARD ALL
@@ -75,7 +77,8 @@ struct StatementFacts {
   std::optional<Isolation> isolation;
   std::optional<bool> read_only;
   /// PREPARE, EXECUTE, DEALLOCATE (empty: ALL), savepoints, cursors, SET / RESET (the setting, lower case; "role" and
-  /// "session_authorization" for those), LISTEN / UNLISTEN channel (empty: *). `show_pool`: what follows SHOW.
+  /// "session_authorization" for those), LISTEN / UNLISTEN channel (empty: *), DISCARD ("all", "plans", "sequences",
+  /// "temp"), LOAD's file. SHOW: the setting, lower case; `show_pool`: what follows SHOW ("pool_nodes").
   std::string name;
   /// Where this statement stands in the query string, in bytes; without the semicolon.
   std::size_t offset = 0;
@@ -86,7 +89,9 @@ struct StatementFacts {
   std::vector<QualifiedName> functions;
   std::vector<QualifiedName> relations;  ///< without the names of CTEs in whose scope they stand
   std::vector<QualifiedName> types;      ///< type names in casts and column definitions, those of pg_catalog too
-  std::vector<QualifiedName> operators;  ///< all operators used
+  std::vector<QualifiedName> operators;  ///< all operators used, implied ones too (IN, BETWEEN, LIKE, USING...)
+  /// Names after a dot that need not be columns: PostgreSQL reads `t.f` as `f(t)` when t has no column f.
+  std::vector<std::string> attributes;
 };
 
 /// A whole query string (simple protocol: several statements; extended: one). Shared by all texts of the same shape, so

@@ -82,5 +82,15 @@ struct SessionEffects {
   bool unknown = false;  ///< DO, CALL, set_config, volatile functions that users wrote, unparsed text
 };
 [[nodiscard]] SessionEffects effects_of(const sql::QueryFacts& facts, const Catalog* catalog);
+/// The same, remembered in the entry per catalog version: for the hot path.
+[[nodiscard]] SessionEffects effects_of(sql::CachedFacts& entry, const Catalog* catalog);
+
+/// What EXPLAIN ROUTE answers: one row of three columns.
+struct Explanation {
+  std::string node_class;  ///< "standby", "node pg2"...
+  std::string reason;      ///< "volatile_function (f): it uses a volatile function, which may write"
+  std::string facts;       ///< "query; functions: f, public.g; relations: t"
+};
+[[nodiscard]] Explanation explain(const Route& route, const sql::QueryFacts& facts);
 
 }  // namespace pgweir::routing

@@ -1,5 +1,5 @@
-// Smooth weighted round-robin: at each choice every candidate earns its weight, the richest is taken and pays the sum of
-// all weights. Shares are exact over one round, and unequal weights interleave instead of coming in runs.
+// Smooth weighted round-robin: at each choice every candidate earns its weight, the richest is taken and pays the sum
+// of all weights. Shares are exact over one round, and unequal weights interleave instead of coming in runs.
 #include "routing/balance.h"
 
 namespace pgweir::routing {

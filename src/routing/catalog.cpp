@@ -1,5 +1,6 @@
 // Building: every object starts with what its own row says; then unsafety (and user effects) flow from objects to those
-// whose text uses them, until nothing changes. Cycles (a policy that reads its own table) need no special care that way.
+// whose text uses them, until nothing changes. Cycles (a policy that reads its own table) need no special care that
+// way.
 #include "routing/catalog.h"
 
 #include "sql/classifier.h"
@@ -112,20 +113,30 @@ class CatalogBuilder {
 
   [[nodiscard]] bool all_safe(const sql::StatementFacts& uses) const {
     const auto safe = [](Safety safety) { return safety == Safety::safe; };
-    for (const auto& name : uses.functions) if (!safe(catalog_.function(name))) return false;
-    for (const auto& name : uses.relations) if (!safe(catalog_.relation(name))) return false;
-    for (const auto& name : uses.types) if (!safe(catalog_.type(name))) return false;
-    for (const auto& name : uses.operators) if (!safe(catalog_.operator_(name))) return false;
-    for (const auto& name : uses.attributes) if (!safe(catalog_.attribute(name))) return false;
+    for (const auto& name : uses.functions)
+      if (!safe(catalog_.function(name))) return false;
+    for (const auto& name : uses.relations)
+      if (!safe(catalog_.relation(name))) return false;
+    for (const auto& name : uses.types)
+      if (!safe(catalog_.type(name))) return false;
+    for (const auto& name : uses.operators)
+      if (!safe(catalog_.operator_(name))) return false;
+    for (const auto& name : uses.attributes)
+      if (!safe(catalog_.attribute(name))) return false;
     return true;
   }
 
   [[nodiscard]] bool any_effects(const sql::StatementFacts& uses) const {
-    for (const auto& name : uses.functions) if (catalog_.may_have_user_effects(name)) return true;
-    for (const auto& name : uses.relations) if (catalog_.relation_may_have_user_effects(name)) return true;
-    for (const auto& name : uses.types) if (catalog_.type_may_have_user_effects(name)) return true;
-    for (const auto& name : uses.operators) if (catalog_.operator_may_have_user_effects(name)) return true;
-    for (const auto& name : uses.attributes) if (catalog_.attribute(name) != Safety::safe) return true;
+    for (const auto& name : uses.functions)
+      if (catalog_.may_have_user_effects(name)) return true;
+    for (const auto& name : uses.relations)
+      if (catalog_.relation_may_have_user_effects(name)) return true;
+    for (const auto& name : uses.types)
+      if (catalog_.type_may_have_user_effects(name)) return true;
+    for (const auto& name : uses.operators)
+      if (catalog_.operator_may_have_user_effects(name)) return true;
+    for (const auto& name : uses.attributes)
+      if (catalog_.attribute(name) != Safety::safe) return true;
     return false;
   }
 

@@ -23,9 +23,9 @@ struct CatalogRows {
   struct Function {
     std::string schema, name;
     bool is_volatile = true;
-    bool built_in = false;     ///< of pg_catalog
-    bool as_column = false;    ///< volatile, and may be called as t.f
-    std::string expressions;   ///< run at each call: defaults of arguments, checks of their domains; between commas
+    bool built_in = false;    ///< of pg_catalog
+    bool as_column = false;   ///< volatile, and may be called as t.f
+    std::string expressions;  ///< run at each call: defaults of arguments, checks of their domains; between commas
   };
   /// `definition`: a view's query; `policies`: expressions of row-level security, one string each.
   struct Relation {
@@ -65,17 +65,21 @@ class Catalog {
   [[nodiscard]] static CatalogPtr build(std::uint64_t version, base::Time loaded_at, const CatalogRows& rows);
 
   [[nodiscard]] Safety function(const sql::QualifiedName& name) const { return safety(Kind::function, name); }
-  /// Whether using this may change a session's state in a way that its text does not tell: for a function, one that users
-  /// wrote (not of pg_catalog) and that is volatile or unknown, or one that runs or sets what it is given; for the others,
-  /// one that calls such a function.
-  [[nodiscard]] bool may_have_user_effects(const sql::QualifiedName& name) const { return effects(Kind::function, name); }
+  /// Whether using this may change a session's state in a way that its text does not tell: for a function, one that
+  /// users wrote (not of pg_catalog) and that is volatile or unknown, or one that runs or sets what it is given; for
+  /// the others, one that calls such a function.
+  [[nodiscard]] bool may_have_user_effects(const sql::QualifiedName& name) const {
+    return effects(Kind::function, name);
+  }
   [[nodiscard]] bool relation_may_have_user_effects(const sql::QualifiedName& name) const {
     return effects(Kind::relation, name);
   }
   [[nodiscard]] bool operator_may_have_user_effects(const sql::QualifiedName& name) const {
     return effects(Kind::operator_, name);
   }
-  [[nodiscard]] bool type_may_have_user_effects(const sql::QualifiedName& name) const { return effects(Kind::type, name); }
+  [[nodiscard]] bool type_may_have_user_effects(const sql::QualifiedName& name) const {
+    return effects(Kind::type, name);
+  }
   [[nodiscard]] Safety relation(const sql::QualifiedName& name) const { return safety(Kind::relation, name); }
   [[nodiscard]] Safety type(const sql::QualifiedName& name) const;
   [[nodiscard]] Safety operator_(const sql::QualifiedName& name) const { return safety(Kind::operator_, name); }

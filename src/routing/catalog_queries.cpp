@@ -10,38 +10,40 @@ namespace pgweir::routing {
 namespace {
 
 // What a type is made of: elements of arrays, base types of domains, attributes, subtypes of ranges.
-#define PGWEIR_PARTS                                                                                                  \
-  "parts(whole, part) AS ("                                                                                           \
-  " SELECT oid, typelem FROM pg_catalog.pg_type WHERE typelem <> 0"                                                   \
-  " UNION ALL SELECT oid, typbasetype FROM pg_catalog.pg_type WHERE typbasetype <> 0"                                 \
-  " UNION ALL SELECT t.oid, a.atttypid FROM pg_catalog.pg_type t"                                                     \
-  "  JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid WHERE t.typrelid <> 0 AND a.attnum > 0"                \
+#define PGWEIR_PARTS                                                                                   \
+  "parts(whole, part) AS ("                                                                            \
+  " SELECT oid, typelem FROM pg_catalog.pg_type WHERE typelem <> 0"                                    \
+  " UNION ALL SELECT oid, typbasetype FROM pg_catalog.pg_type WHERE typbasetype <> 0"                  \
+  " UNION ALL SELECT t.oid, a.atttypid FROM pg_catalog.pg_type t"                                      \
+  "  JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid WHERE t.typrelid <> 0 AND a.attnum > 0" \
   " UNION ALL SELECT rngtypid, rngsubtype FROM pg_catalog.pg_range)"
 
 // Types whose mere use may run a volatile function. A cast counts for the side that users made.
-#define PGWEIR_UNSAFE_TYPES                                                                                           \
-  "volatile AS MATERIALIZED (SELECT oid FROM pg_catalog.pg_proc WHERE provolatile = 'v'), " PGWEIR_PARTS ", "         \
-  "unsafe_types(oid) AS ("                                                                                            \
-  " (SELECT t.oid FROM pg_catalog.pg_type t WHERE t.typinput IN (SELECT oid FROM volatile)"                           \
-  "   OR t.typoutput IN (SELECT oid FROM volatile) OR t.typreceive IN (SELECT oid FROM volatile)"                     \
-  "   OR t.typsend IN (SELECT oid FROM volatile) OR t.typmodin IN (SELECT oid FROM volatile)"                         \
-  "  UNION SELECT x.oid FROM pg_catalog.pg_cast c,"                                                                   \
-  "   LATERAL (VALUES (c.castsource, c.casttarget), (c.casttarget, c.castsource)) x(oid, other)"                      \
-  "   WHERE c.castfunc IN (SELECT oid FROM volatile) AND (x.oid::int8 >= 16384 OR x.other::int8 < 16384)"             \
-  "  UNION SELECT amproclefttype FROM pg_catalog.pg_amproc WHERE amproc IN (SELECT oid FROM volatile)"                \
-  "  UNION SELECT a.amoplefttype FROM pg_catalog.pg_amop a JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr"        \
-  "   WHERE o.oprcode IN (SELECT oid FROM volatile)"                                                                  \
-  "  UNION SELECT rngtypid FROM pg_catalog.pg_range WHERE rngcanonical IN (SELECT oid FROM volatile))"                \
+#define PGWEIR_UNSAFE_TYPES                                                                                    \
+  "volatile AS MATERIALIZED (SELECT oid FROM pg_catalog.pg_proc WHERE provolatile = 'v'), " PGWEIR_PARTS       \
+  ", "                                                                                                         \
+  "unsafe_types(oid) AS ("                                                                                     \
+  " (SELECT t.oid FROM pg_catalog.pg_type t WHERE t.typinput IN (SELECT oid FROM volatile)"                    \
+  "   OR t.typoutput IN (SELECT oid FROM volatile) OR t.typreceive IN (SELECT oid FROM volatile)"              \
+  "   OR t.typsend IN (SELECT oid FROM volatile) OR t.typmodin IN (SELECT oid FROM volatile)"                  \
+  "  UNION SELECT x.oid FROM pg_catalog.pg_cast c,"                                                            \
+  "   LATERAL (VALUES (c.castsource, c.casttarget), (c.casttarget, c.castsource)) x(oid, other)"               \
+  "   WHERE c.castfunc IN (SELECT oid FROM volatile) AND (x.oid::int8 >= 16384 OR x.other::int8 < 16384)"      \
+  "  UNION SELECT amproclefttype FROM pg_catalog.pg_amproc WHERE amproc IN (SELECT oid FROM volatile)"         \
+  "  UNION SELECT a.amoplefttype FROM pg_catalog.pg_amop a JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr" \
+  "   WHERE o.oprcode IN (SELECT oid FROM volatile)"                                                           \
+  "  UNION SELECT rngtypid FROM pg_catalog.pg_range WHERE rngcanonical IN (SELECT oid FROM volatile))"         \
   " UNION SELECT p.whole FROM unsafe_types u JOIN parts p ON p.part = u.oid)"
 
 // Domains with checks, and every type that has one in it.
-#define PGWEIR_CHECKED                                                                                                \
-  "checked(domain, type) AS ("                                                                                        \
-  " SELECT contypid, contypid FROM pg_catalog.pg_constraint WHERE contypid <> 0 AND contype = 'c'"                    \
+#define PGWEIR_CHECKED                                                                             \
+  "checked(domain, type) AS ("                                                                     \
+  " SELECT contypid, contypid FROM pg_catalog.pg_constraint WHERE contypid <> 0 AND contype = 'c'" \
   " UNION SELECT c.domain, p.whole FROM checked c JOIN parts p ON p.part = c.type)"
 
 constexpr std::string_view kFunctions =
-    "WITH RECURSIVE " PGWEIR_UNSAFE_TYPES ", " PGWEIR_CHECKED ", "
+    "WITH RECURSIVE " PGWEIR_UNSAFE_TYPES ", " PGWEIR_CHECKED
+    ", "
     "aggregates AS (SELECT aggfnoid FROM pg_catalog.pg_aggregate"
     " WHERE aggtransfn IN (SELECT oid FROM volatile) OR aggfinalfn IN (SELECT oid FROM volatile)"
     " OR aggcombinefn IN (SELECT oid FROM volatile) OR aggserialfn IN (SELECT oid FROM volatile)"
@@ -51,12 +53,14 @@ constexpr std::string_view kFunctions =
     " (p.provolatile = 'v' AND p.prorettype <> 'pg_catalog.tsm_handler'::pg_catalog.regtype)"
     "  OR p.oid IN (SELECT aggfnoid FROM aggregates)"
     "  OR (p.oid::int8 >= 16384 AND EXISTS (SELECT 1 FROM unsafe_types u"
-    "   WHERE u.oid = p.prorettype OR u.oid = ANY (p.proargtypes::oid[]) OR u.oid = ANY (p.proallargtypes))) AS is_volatile"
+    "   WHERE u.oid = p.prorettype OR u.oid = ANY (p.proargtypes::oid[]) OR u.oid = ANY (p.proallargtypes))) AS "
+    "is_volatile"
     " FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace) "
     "SELECT nspname, proname, bool_or(is_volatile), bool_and(built_in),"
     " bool_or((is_volatile OR (proargdefaults IS NOT NULL AND NOT built_in)) AND pronargs >= 1"
     "  AND pronargs - pronargdefaults <= 1 AND EXISTS (SELECT 1 FROM pg_catalog.pg_type t WHERE t.oid = proargtypes[0]"
-    "   AND (t.typtype IN ('c', 'd') OR t.oid IN ('pg_catalog.record'::pg_catalog.regtype, 'pg_catalog.any'::pg_catalog.regtype,"
+    "   AND (t.typtype IN ('c', 'd') OR t.oid IN ('pg_catalog.record'::pg_catalog.regtype, "
+    "'pg_catalog.any'::pg_catalog.regtype,"
     "    'pg_catalog.anyelement'::pg_catalog.regtype, 'pg_catalog.anynonarray'::pg_catalog.regtype)"
     "    OR t.typname = 'anycompatible' OR t.typname = 'anycompatiblenonarray'))),"
     " string_agg(concat_ws(', ', pg_catalog.pg_get_expr(proargdefaults, 0),"
@@ -68,7 +72,8 @@ constexpr std::string_view kFunctions =
     "FROM one GROUP BY nspname, proname";
 
 constexpr std::string_view kRelations =
-    "WITH RECURSIVE " PGWEIR_UNSAFE_TYPES ", "
+    "WITH RECURSIVE " PGWEIR_UNSAFE_TYPES
+    ", "
     "tree(root, child) AS (SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits"
     " UNION SELECT t.root, i.inhrelid FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.child) "
     "SELECT n.nspname, c.relname, c.relkind, c.relpersistence,"
@@ -86,20 +91,24 @@ constexpr std::string_view kPolicies =
     "WHERE c.relrowsecurity AND p.polqual IS NOT NULL AND p.polcmd IN ('r', '*')";
 
 constexpr std::string_view kTypes =
-    "WITH RECURSIVE " PGWEIR_UNSAFE_TYPES " "
+    "WITH RECURSIVE " PGWEIR_UNSAFE_TYPES
+    " "
     "SELECT n.nspname, t.typname, t.oid IN (SELECT oid FROM unsafe_types) FROM pg_catalog.pg_type t "
     "JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace "
-    "WHERE n.nspname !~ '^pg_(toast|temp)' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_type e WHERE e.typarray = t.oid)";
+    "WHERE n.nspname !~ '^pg_(toast|temp)' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_type e WHERE e.typarray = "
+    "t.oid)";
 
 constexpr std::string_view kChecks =
-    "WITH RECURSIVE " PGWEIR_PARTS ", " PGWEIR_CHECKED " "
+    "WITH RECURSIVE " PGWEIR_PARTS ", " PGWEIR_CHECKED
+    " "
     "SELECT n.nspname, t.typname, pg_catalog.pg_get_expr(k.conbin, 0) FROM checked c "
     "JOIN pg_catalog.pg_constraint k ON k.contypid = c.domain AND k.contype = 'c' "
     "JOIN pg_catalog.pg_type t ON t.oid = c.type JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace "
     "WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_type e WHERE e.typarray = t.oid)";
 
 constexpr std::string_view kOperators =
-    "WITH RECURSIVE " PGWEIR_UNSAFE_TYPES ", " PGWEIR_CHECKED " "
+    "WITH RECURSIVE " PGWEIR_UNSAFE_TYPES ", " PGWEIR_CHECKED
+    " "
     "SELECT n.nspname, o.oprname, bool_or(o.oprcode IN (SELECT oid FROM volatile) OR (o.oid::int8 >= 16384 AND"
     " (EXISTS (SELECT 1 FROM unsafe_types u WHERE u.oid IN (o.oprleft, o.oprright, o.oprresult))"
     "  OR EXISTS (SELECT 1 FROM checked c WHERE c.type IN (o.oprleft, o.oprright))))), bool_and(o.oid::int8 < 16384) "
@@ -110,7 +119,7 @@ constexpr std::string_view kOperators =
 // nothing. Rows of statistics and sequences change in place and so do not count, which is right.
 constexpr std::string_view kFingerprint =
     "SELECT string_agg(x, ' ') FROM ("
-#define PGWEIR_ROWS(table, condition)                                                                        \
+#define PGWEIR_ROWS(table, condition)                                                                             \
   " SELECT count(*) || ':' || coalesce(sum(pg_catalog.hashtextextended(xmin::text || '/' || ctid::text, 0)), 0) " \
   "FROM pg_catalog." table " WHERE " condition
     PGWEIR_ROWS("pg_proc", "true") " UNION ALL" PGWEIR_ROWS("pg_aggregate", "true") " UNION ALL"
@@ -148,7 +157,8 @@ std::map<Key, std::vector<std::string>> grouped(const TextRows& rows) {
   return result;
 }
 
-std::vector<std::string> take(std::map<Key, std::vector<std::string>>& from, const std::string& schema, const std::string& name) {
+std::vector<std::string> take(std::map<Key, std::vector<std::string>>& from, const std::string& schema,
+                              const std::string& name) {
   const auto found = from.find({schema, name});
   return found == from.end() ? std::vector<std::string>{} : std::move(found->second);
 }
@@ -159,11 +169,13 @@ std::span<const CatalogQuery> catalog_queries() { return kQueries; }
 std::string_view catalog_fingerprint_query() { return kFingerprint; }
 
 base::Result<CatalogRows> rows_from(std::span<const TextRows> results) {
-  if (results.size() != kQueries.size()) return base::fail(base::sqlstate::internal_error, "catalog: wrong number of results");
+  if (results.size() != kQueries.size())
+    return base::fail(base::sqlstate::internal_error, "catalog: wrong number of results");
   for (std::size_t i = 0; i < kQueries.size(); ++i) {
     for (const TextRow& row : results[i]) {
       if (row.size() != kQueries[i].columns) {
-        return base::fail(base::sqlstate::internal_error, "catalog: wrong number of columns", std::string(kQueries[i].name));
+        return base::fail(base::sqlstate::internal_error, "catalog: wrong number of columns",
+                          std::string(kQueries[i].name));
       }
     }
   }
@@ -175,8 +187,9 @@ base::Result<CatalogRows> rows_from(std::span<const TextRows> results) {
   }
   for (const TextRow& row : results[relations]) {
     const std::string kind = text(row[2]), persistence = text(row[3]);
-    rows.relations.push_back({text(row[0]), text(row[1]), kind.empty() ? '?' : kind[0], persistence.empty() ? '?' : persistence[0],
-                              flag(row[4]), text(row[5]), take(policy_texts, text(row[0]), text(row[1]))});
+    rows.relations.push_back({text(row[0]), text(row[1]), kind.empty() ? '?' : kind[0],
+                              persistence.empty() ? '?' : persistence[0], flag(row[4]), text(row[5]),
+                              take(policy_texts, text(row[0]), text(row[1]))});
   }
   for (const TextRow& row : results[types]) {
     rows.types.push_back({text(row[0]), text(row[1]), flag(row[2]), take(check_texts, text(row[0]), text(row[1]))});

@@ -19,8 +19,8 @@ struct CatalogQuery {
 };
 [[nodiscard]] std::span<const CatalogQuery> catalog_queries();
 
-/// Before and after the queries: one snapshot, and a search_path with which PostgreSQL writes names in full in the texts
-/// of views and expressions.
+/// Before and after the queries: one snapshot, and a search_path with which PostgreSQL writes names in full in the
+/// texts of views and expressions.
 inline constexpr std::string_view kCatalogBegin =
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = pg_catalog";
 inline constexpr std::string_view kCatalogEnd = "COMMIT";

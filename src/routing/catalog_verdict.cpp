@@ -12,8 +12,10 @@ bool uses_nothing(const sql::StatementFacts& statement) {
 }
 
 CatalogVerdict judge(const sql::StatementFacts& statement, const Catalog* catalog) {
-  for (const auto& name : statement.functions) if (is_node_local_function(name)) return {Reason::node_local, name.name};
-  for (const auto& name : statement.relations) if (is_node_local_relation(name)) return {Reason::node_local, name.name};
+  for (const auto& name : statement.functions)
+    if (is_node_local_function(name)) return {Reason::node_local, name.name};
+  for (const auto& name : statement.relations)
+    if (is_node_local_relation(name)) return {Reason::node_local, name.name};
   if (uses_nothing(statement)) return {};
   if (catalog == nullptr) return {Reason::catalog_not_loaded, {}};
   for (const auto& name : statement.functions) {
@@ -26,7 +28,8 @@ CatalogVerdict judge(const sql::StatementFacts& statement, const Catalog* catalo
     if (safety == Safety::unsafe) return {Reason::unsafe_relation, name.name};
     if (safety == Safety::unknown) return {Reason::unknown_relation, name.name};
   }
-  for (const auto& name : statement.types) if (catalog->type(name) != Safety::safe) return {Reason::unsafe_type, name.name};
+  for (const auto& name : statement.types)
+    if (catalog->type(name) != Safety::safe) return {Reason::unsafe_type, name.name};
   for (const auto& name : statement.operators) {
     if (catalog->operator_(name) != Safety::safe) return {Reason::unsafe_operator, name.name};
   }
@@ -46,10 +49,34 @@ CatalogVerdict judge(const sql::QueryFacts& facts, const Catalog* catalog) {
 
 /// Built-in functions that most programs use, for the moments before the catalog is loaded: none has effects.
 bool is_plain_built_in(const sql::QualifiedName& name) {
-  constexpr std::array<std::string_view, 28> kNames = {
-      "abs", "array_agg", "avg", "ceil", "coalesce", "count", "current_database", "current_schema", "current_setting",
-      "date_trunc", "extract", "floor", "format_type", "generate_series", "json_agg", "length", "lower", "max", "min", "now",
-      "pg_backend_pid", "round", "substring", "sum", "to_char", "upper", "version", "nextval"};
+  constexpr std::array<std::string_view, 28> kNames = {"abs",
+                                                       "array_agg",
+                                                       "avg",
+                                                       "ceil",
+                                                       "coalesce",
+                                                       "count",
+                                                       "current_database",
+                                                       "current_schema",
+                                                       "current_setting",
+                                                       "date_trunc",
+                                                       "extract",
+                                                       "floor",
+                                                       "format_type",
+                                                       "generate_series",
+                                                       "json_agg",
+                                                       "length",
+                                                       "lower",
+                                                       "max",
+                                                       "min",
+                                                       "now",
+                                                       "pg_backend_pid",
+                                                       "round",
+                                                       "substring",
+                                                       "sum",
+                                                       "to_char",
+                                                       "upper",
+                                                       "version",
+                                                       "nextval"};
   return (name.schema.empty() || name.schema == "pg_catalog") &&
          std::find(kNames.begin(), kNames.end(), name.name) != kNames.end();
 }
@@ -63,11 +90,16 @@ bool unknown_effects(const sql::StatementFacts& statement, const Catalog* catalo
   if (catalog == nullptr) {
     return !std::all_of(statement.functions.begin(), statement.functions.end(), is_plain_built_in);
   }
-  for (const auto& name : statement.functions) if (catalog->may_have_user_effects(name)) return true;
-  for (const auto& name : statement.relations) if (catalog->relation_may_have_user_effects(name)) return true;
-  for (const auto& name : statement.types) if (catalog->type_may_have_user_effects(name)) return true;
-  for (const auto& name : statement.operators) if (catalog->operator_may_have_user_effects(name)) return true;
-  for (const auto& name : statement.attributes) if (catalog->attribute(name) != Safety::safe) return true;
+  for (const auto& name : statement.functions)
+    if (catalog->may_have_user_effects(name)) return true;
+  for (const auto& name : statement.relations)
+    if (catalog->relation_may_have_user_effects(name)) return true;
+  for (const auto& name : statement.types)
+    if (catalog->type_may_have_user_effects(name)) return true;
+  for (const auto& name : statement.operators)
+    if (catalog->operator_may_have_user_effects(name)) return true;
+  for (const auto& name : statement.attributes)
+    if (catalog->attribute(name) != Safety::safe) return true;
   return false;
 }
 

@@ -4,7 +4,9 @@
 namespace pgweir::routing {
 namespace {
 
-std::string written(const sql::QualifiedName& name) { return name.schema.empty() ? name.name : name.schema + "." + name.name; }
+std::string written(const sql::QualifiedName& name) {
+  return name.schema.empty() ? name.name : name.schema + "." + name.name;
+}
 const std::string& written(const std::string& name) { return name; }
 
 template <class Names>

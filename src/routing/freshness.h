@@ -1,5 +1,5 @@
-// Up to which moment a standby has caught up (docs/architecture.md, "Freshness"). A poll of the primary that *started* at
-// time t and saw position L proves that everything acknowledged before t lies at or below L; so a standby that has
+// Up to which moment a standby has caught up (docs/architecture.md, "Freshness"). A poll of the primary that *started*
+// at time t and saw position L proves that everything acknowledged before t lies at or below L; so a standby that has
 // replayed L is fresh up to t. Pure: times and positions are handed in. One writer.
 #pragma once
 #include <cstddef>

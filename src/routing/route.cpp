@@ -1,5 +1,5 @@
-// The decision table. Two tables, both read from top to bottom: `kStatements` says for each kind of statement whether its
-// text may be a read at all; `kTable` decides. The first row that applies wins; the last row always applies.
+// The decision table. Two tables, both read from top to bottom: `kStatements` says for each kind of statement whether
+// its text may be a read at all; `kTable` decides. The first row that applies wins; the last row always applies.
 #include "routing/route.h"
 
 #include <algorithm>
@@ -15,7 +15,8 @@ using sql::StatementFacts;
 using sql::StatementKind;
 using Transaction = SessionFacts::Transaction;
 
-// --- What the text of one statement says -------------------------------------------------------------------------------
+// --- What the text of one statement says
+// -------------------------------------------------------------------------------
 
 enum class Text : std::uint8_t { primary, read, prepared, cursor };
 
@@ -71,7 +72,8 @@ constexpr bool one_row_per_kind() {
 }
 static_assert(one_row_per_kind(), "kStatements has one row per StatementKind, in the order of the enum");
 
-// --- One case to be decided --------------------------------------------------------------------------------------------
+// --- One case to be decided
+// --------------------------------------------------------------------------------------------
 
 struct Case {
   sql::CachedFacts& entry;
@@ -117,7 +119,8 @@ TextVerdict judge_text(const Case& c, const StatementFacts& statement) {
   return {false, row.reason == Reason::write ? not_read : row.reason};
 }
 
-// --- The conditions ----------------------------------------------------------------------------------------------------
+// --- The conditions
+// ----------------------------------------------------------------------------------------------------
 
 bool is_replication(Case& c) { return c.session.replication; }
 
@@ -150,9 +153,7 @@ bool begin_may_write(Case& c) {
 }
 
 /// A hint moves what the catalog would keep on the primary, but never what changes the session.
-bool hint_may_move(const Case& c) {
-  return !effects_of(c.entry, c.catalog).unknown && !binds_session(c.entry.facts);
-}
+bool hint_may_move(const Case& c) { return !effects_of(c.entry, c.catalog).unknown && !binds_session(c.entry.facts); }
 bool hint_names_node(Case& c) { return c.hint.kind == Hint::Kind::node && hint_may_move(c); }
 bool hint_is_standby(Case& c) { return c.hint.kind == Hint::Kind::standby && hint_may_move(c); }
 
@@ -169,7 +170,8 @@ bool catalog_objects(Case& c) {
 bool begins_transaction(Case& c) { return c.session.transaction == Transaction::lazy_begin; }
 bool always(Case&) { return true; }
 
-// --- The table ---------------------------------------------------------------------------------------------------------
+// --- The table
+// ---------------------------------------------------------------------------------------------------------
 
 /// The reason that the condition found.
 constexpr std::optional<Reason> kFound = std::nullopt;

@@ -1,8 +1,8 @@
-// The cache from shape to facts: least recently used entries leave when the bytes are used up. A hit touches a hash table
-// and a list link, and allocates nothing.
+// The cache from shape to facts: least recently used entries leave when the bytes are used up. A hit touches a hash
+// table and a list link, and allocates nothing.
 //
-// A text that cannot be parsed, or is too long to be, is never kept under its shape, only under its exact text: else one
-// such text could spoil the facts of a good one of the same shape.
+// A text that cannot be parsed, or is too long to be, is never kept under its shape, only under its exact text: else
+// one such text could spoil the facts of a good one of the same shape.
 #include "sql/classifier.h"
 
 #include <list>
@@ -106,8 +106,10 @@ Classified Classifier::classify(std::uint32_t database, std::string_view text) {
   const Shape shape = shape_of(text, salt);
   CachedFactsPtr entry = impl.find(shape.key);
   if (!entry && !shape.exact) entry = impl.find(exact_key(text, salt));
-  if (entry) ++impl.stats.hits;
-  else entry = impl.miss(shape, text, salt);
+  if (entry)
+    ++impl.stats.hits;
+  else
+    entry = impl.miss(shape, text, salt);
   return {std::move(entry), hint_of(text)};
 }
 

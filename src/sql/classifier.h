@@ -29,7 +29,7 @@ struct CachedFacts : base::LocalCounted {
   /// The router's own memory of this shape: a catalog version (0: none yet) and what it concluded with it.
   std::uint64_t verdict_version = 0;
   std::uint8_t verdict = 0;
-  std::string_view verdict_subject;  ///< the decisive name; points into `facts`
+  std::string_view verdict_subject;   ///< the decisive name; points into `facts`
   std::uint64_t effects_version = 0;  ///< the same for `routing::effects_of`
   std::uint8_t effects = 0;
 };

@@ -1,5 +1,5 @@
-// A text's facts: bounds first, then pgweir's own statements, then the parser. What the parser may not see because it is
-// too long is judged by the first word of each statement alone.
+// A text's facts: bounds first, then pgweir's own statements, then the parser. What the parser may not see because it
+// is too long is judged by the first word of each statement alone.
 #include <array>
 
 #include "sql/classifier.h"

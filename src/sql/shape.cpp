@@ -1,8 +1,8 @@
 // Writes one record per token into a small buffer that is hashed: a kind byte, and for words and operators a length and
 // the characters. The records cannot be confused with each other, so that only a collision of XXH3 itself could be.
 //
-// Lists of constants become one record: the elements after IN ( and ARRAY [, and the rows of VALUES that look like a row
-// that was already written. Everywhere else a constant stands where it stood.
+// Lists of constants become one record: the elements after IN ( and ARRAY [, and the rows of VALUES that look like a
+// row that was already written. Everywhere else a constant stands where it stood.
 #include "sql/shape.h"
 
 #include <array>
@@ -90,7 +90,9 @@ class Rows {
   }
 
  private:
-  struct Range { std::size_t begin, end; };
+  struct Range {
+    std::size_t begin, end;
+  };
   std::array<Range, kMaxRemembered> rows_{};
   std::size_t count_ = 0, separator_ = 0, begin_ = 0, epoch_ = 0, row_epoch_ = 0;
 };
@@ -155,11 +157,16 @@ class ShapeWriter {
   }
   void word() noexcept {
     record(token_.text, true);
-    if (token_.is_word("in")) previous_ = Word::in;
-    else if (token_.is_word("array")) previous_ = Word::array;
-    else if (token_.is_word("values")) previous_ = Word::values;
-    else if (token_.is_word("float")) previous_ = Word::float_;
-    else previous_ = Word::other;
+    if (token_.is_word("in"))
+      previous_ = Word::in;
+    else if (token_.is_word("array"))
+      previous_ = Word::array;
+    else if (token_.is_word("values"))
+      previous_ = Word::values;
+    else if (token_.is_word("float"))
+      previous_ = Word::float_;
+    else
+      previous_ = Word::other;
   }
   void punctuation() noexcept {
     const Word before = previous_;
@@ -216,7 +223,8 @@ class ShapeWriter {
     Token token = tokens.next();
     const bool negative = token.kind == TokenKind::operator_ && token.text == "-";
     if (negative) token = tokens.next();
-    if (negative ? token.kind != TokenKind::number : !token.is_constant() && token.kind != TokenKind::parameter) return false;
+    if (negative ? token.kind != TokenKind::number : !token.is_constant() && token.kind != TokenKind::parameter)
+      return false;
     const Token next = Tokenizer(tokens).next();
     return next.is(',') || next.is(')') || next.is(']');
   }

@@ -1,5 +1,5 @@
-// The shape of a text: its tokens without constants, comments and white space, as a 128-bit key. Texts of one shape have
-// parse trees that differ in constants only, and so share their facts. Pure; never allocates; never parses.
+// The shape of a text: its tokens without constants, comments and white space, as a 128-bit key. Texts of one shape
+// have parse trees that differ in constants only, and so share their facts. Pure; never allocates; never parses.
 #pragma once
 #include <cstddef>
 #include <cstdint>

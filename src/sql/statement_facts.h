@@ -11,41 +11,41 @@
 namespace pgweir::sql {
 
 enum class StatementKind : std::uint8_t {
-  empty,                 ///< only white space, comments or semicolons
-  query,                 ///< SELECT, VALUES, TABLE, and EXPLAIN of one
-  write,                 ///< INSERT, UPDATE, DELETE, MERGE, SELECT INTO, row locks, data-modifying CTE, EXPLAIN of one...
-  ddl,                   ///< changes the catalog: CREATE, ALTER, DROP, GRANT, COMMENT, TRUNCATE, REFRESH...
-  maintenance,           ///< VACUUM, ANALYZE, CHECKPOINT, LOCK, CLUSTER, REINDEX, NOTIFY...: primary, no session effect
-  begin,                 ///< BEGIN, START TRANSACTION
-  commit,                ///< COMMIT, END
-  rollback,              ///< ROLLBACK, ABORT
+  empty,        ///< only white space, comments or semicolons
+  query,        ///< SELECT, VALUES, TABLE, and EXPLAIN of one
+  write,        ///< INSERT, UPDATE, DELETE, MERGE, SELECT INTO, row locks, data-modifying CTE, EXPLAIN of one...
+  ddl,          ///< changes the catalog: CREATE, ALTER, DROP, GRANT, COMMENT, TRUNCATE, REFRESH...
+  maintenance,  ///< VACUUM, ANALYZE, CHECKPOINT, LOCK, CLUSTER, REINDEX, NOTIFY...: primary, no session effect
+  begin,        ///< BEGIN, START TRANSACTION
+  commit,       ///< COMMIT, END
+  rollback,     ///< ROLLBACK, ABORT
   savepoint,
   rollback_to_savepoint,
   release_savepoint,
-  two_phase,             ///< PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED
-  set,                   ///< SET / RESET of a setting, SET ROLE, SET SESSION AUTHORIZATION (not LOCAL, not TRANSACTION)
-  set_local,             ///< SET LOCAL
-  set_transaction,       ///< SET TRANSACTION ...
+  two_phase,        ///< PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED
+  set,              ///< SET / RESET of a setting, SET ROLE, SET SESSION AUTHORIZATION (not LOCAL, not TRANSACTION)
+  set_local,        ///< SET LOCAL
+  set_transaction,  ///< SET TRANSACTION ...
   set_session_characteristics,
   set_constraints,
-  show,                  ///< SHOW anything that PostgreSQL answers
+  show,  ///< SHOW anything that PostgreSQL answers
   discard,
-  prepare,               ///< SQL-level PREPARE
+  prepare,  ///< SQL-level PREPARE
   execute,
   deallocate,
   declare_cursor,
-  fetch,                 ///< FETCH, MOVE
+  fetch,  ///< FETCH, MOVE
   close_cursor,
   copy_in,
-  copy_out,              ///< COPY ... TO STDOUT; to a file or program it is `write`
+  copy_out,  ///< COPY ... TO STDOUT; to a file or program it is `write`
   listen,
   unlisten,
   load,
   call,
   do_block,
-  show_pool,             ///< SHOW pool_*: answered by pgweir
-  explain_route,         ///< EXPLAIN ROUTE <statement>: answered by pgweir
-  unknown,               ///< could not be parsed, or is too long to parse: primary, effect on the session unknown
+  show_pool,      ///< SHOW pool_*: answered by pgweir
+  explain_route,  ///< EXPLAIN ROUTE <statement>: answered by pgweir
+  unknown,        ///< could not be parsed, or is too long to parse: primary, effect on the session unknown
 };
 
 [[nodiscard]] std::string_view name_of(StatementKind kind);
@@ -67,12 +67,12 @@ struct StatementFacts {
   bool reads_only = false;
   /// CREATE TEMP ..., SELECT INTO TEMP, DISCARD of temporaries is `discard`.
   bool creates_temporary = false;
-  bool row_lock_or_into = false;      ///< FOR UPDATE/SHARE or SELECT INTO at any depth (kind is `write` then)
-  bool explain = false;               ///< EXPLAIN of something; kind and the rest are those of what is explained
-  bool with_hold = false;             ///< DECLARE ... WITH HOLD
-  bool chain = false;                 ///< COMMIT / ROLLBACK AND CHAIN
-  bool discard_all = false;           ///< DISCARD ALL
-  bool reset_all = false;             ///< RESET ALL
+  bool row_lock_or_into = false;  ///< FOR UPDATE/SHARE or SELECT INTO at any depth (kind is `write` then)
+  bool explain = false;           ///< EXPLAIN of something; kind and the rest are those of what is explained
+  bool with_hold = false;         ///< DECLARE ... WITH HOLD
+  bool chain = false;             ///< COMMIT / ROLLBACK AND CHAIN
+  bool discard_all = false;       ///< DISCARD ALL
+  bool reset_all = false;         ///< RESET ALL
   /// BEGIN, SET TRANSACTION, SET SESSION CHARACTERISTICS: what they say; absent when they do not say.
   std::optional<Isolation> isolation;
   std::optional<bool> read_only;
@@ -98,7 +98,8 @@ struct StatementFacts {
 /// `offset`, `length` and `inner_offset` are only meaningful when `exact` is true.
 struct QueryFacts {
   std::vector<StatementFacts> statements;  ///< never empty: an empty string has one `empty` statement
-  /// True when the shape was taken over the whole text, constants included (all but plain SELECT/INSERT/UPDATE/DELETE...).
+  /// True when the shape was taken over the whole text, constants included (all but plain
+  /// SELECT/INSERT/UPDATE/DELETE...).
   bool exact = false;
   /// Why a statement is `unknown`; empty otherwise.
   std::string problem;

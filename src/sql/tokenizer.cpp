@@ -13,7 +13,8 @@ enum : std::uint8_t { kIdentStart = 1, kIdentPart = 2, kDigit = 4, kOperator = 8
 constexpr std::array<std::uint8_t, 256> make_classes() {
   std::array<std::uint8_t, 256> classes{};
   for (std::size_t c = 0; c < 256; ++c) {
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80) classes[c] = kIdentStart | kIdentPart;
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80)
+      classes[c] = kIdentStart | kIdentPart;
     if (c >= '0' && c <= '9') classes[c] = kIdentPart | kDigit;
   }
   classes[static_cast<std::size_t>('$')] = kIdentPart;

@@ -9,18 +9,18 @@ namespace pgweir::sql {
 
 enum class TokenKind : std::uint8_t {
   end,
-  identifier,         ///< unquoted, keywords too; as written, not folded
-  quoted_identifier,  ///< with its quotes
-  unicode_identifier, ///< U&"..."
+  identifier,          ///< unquoted, keywords too; as written, not folded
+  quoted_identifier,   ///< with its quotes
+  unicode_identifier,  ///< U&"..."
   number,
-  string,             ///< '...', E'...', $tag$...$tag$, with all parts that continue it on further lines
-  unicode_string,     ///< U&'...'
-  bit_string,         ///< B'...' and X'...'
-  national_string,    ///< N'...'
-  parameter,          ///< $1
+  string,           ///< '...', E'...', $tag$...$tag$, with all parts that continue it on further lines
+  unicode_string,   ///< U&'...'
+  bit_string,       ///< B'...' and X'...'
+  national_string,  ///< N'...'
+  parameter,        ///< $1
   operator_,
-  punctuation,        ///< one of , ( ) [ ] ; . : or :: := ..
-  invalid,            ///< an unterminated quote or comment, a stray byte, digits with letters after them
+  punctuation,  ///< one of , ( ) [ ] ; . : or :: := ..
+  invalid,      ///< an unterminated quote or comment, a stray byte, digits with letters after them
 };
 
 struct Token {
@@ -28,7 +28,9 @@ struct Token {
   std::size_t offset = 0;
   std::string_view text;
 
-  [[nodiscard]] bool is(char c) const noexcept { return kind == TokenKind::punctuation && text.size() == 1 && text[0] == c; }
+  [[nodiscard]] bool is(char c) const noexcept {
+    return kind == TokenKind::punctuation && text.size() == 1 && text[0] == c;
+  }
   /// Whether this is the unquoted word `keyword` (given in lower case).
   [[nodiscard]] bool is_word(std::string_view keyword) const noexcept;
   [[nodiscard]] bool is_constant() const noexcept;  ///< a number or a string; not U&'...', nor N'...' (a cast)
@@ -54,7 +56,9 @@ class Tokenizer {
 };
 
 /// ASCII only, as PostgreSQL folds identifiers in multi-byte encodings.
-[[nodiscard]] constexpr char fold(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+[[nodiscard]] constexpr char fold(char c) noexcept {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
 
 /// Where a comment that begins at `position` ends; npos when it is not terminated; `position` when none begins there.
 [[nodiscard]] std::size_t end_of_comment(std::string_view text, std::size_t position) noexcept;

@@ -73,8 +73,10 @@ class Walk {
     for (std::size_t i = 0; i < with.n_ctes; ++i) {
       const auto* cte = as<PgQuery__CommonTableExpr>(unwrap(with.ctes[i]), pg_query__common_table_expr__descriptor);
       if (cte == nullptr) continue;
-      if (with.recursive == 0) pending_.push_back({&cte->base, all});
-      else queries.push_back(&cte->base);
+      if (with.recursive == 0)
+        pending_.push_back({&cte->base, all});
+      else
+        queries.push_back(&cte->base);
       scopes_.push_back({all, cte->ctename});
       all = &scopes_.back();
     }
@@ -83,11 +85,15 @@ class Walk {
   }
 
   static const PgQuery__WithClause* with_clause_of(const ProtobufCMessage& message) noexcept {
-    if (const auto* select = as<PgQuery__SelectStmt>(&message, pg_query__select_stmt__descriptor)) return select->with_clause;
-    if (const auto* insert = as<PgQuery__InsertStmt>(&message, pg_query__insert_stmt__descriptor)) return insert->with_clause;
-    if (const auto* update = as<PgQuery__UpdateStmt>(&message, pg_query__update_stmt__descriptor)) return update->with_clause;
+    if (const auto* select = as<PgQuery__SelectStmt>(&message, pg_query__select_stmt__descriptor))
+      return select->with_clause;
+    if (const auto* insert = as<PgQuery__InsertStmt>(&message, pg_query__insert_stmt__descriptor))
+      return insert->with_clause;
+    if (const auto* update = as<PgQuery__UpdateStmt>(&message, pg_query__update_stmt__descriptor))
+      return update->with_clause;
     if (const auto* del = as<PgQuery__DeleteStmt>(&message, pg_query__delete_stmt__descriptor)) return del->with_clause;
-    if (const auto* merge = as<PgQuery__MergeStmt>(&message, pg_query__merge_stmt__descriptor)) return merge->with_clause;
+    if (const auto* merge = as<PgQuery__MergeStmt>(&message, pg_query__merge_stmt__descriptor))
+      return merge->with_clause;
     return nullptr;
   }
 
@@ -104,8 +110,10 @@ class Walk {
     } else if (const auto* expression = as<PgQuery__AExpr>(&message, pg_query__a__expr__descriptor)) {
       operators(*expression);
     } else if (const auto* link = as<PgQuery__SubLink>(&message, pg_query__sub_link__descriptor)) {
-      if (link->n_oper_name > 0) add(facts_.operators, {link->n_oper_name, link->oper_name});
-      else if (link->testexpr != nullptr) facts_.operators.push_back({"", "="});  // x IN (SELECT ...)
+      if (link->n_oper_name > 0)
+        add(facts_.operators, {link->n_oper_name, link->oper_name});
+      else if (link->testexpr != nullptr)
+        facts_.operators.push_back({"", "="});  // x IN (SELECT ...)
     } else if (const auto* sort = as<PgQuery__SortBy>(&message, pg_query__sort_by__descriptor)) {
       if (sort->n_use_op > 0) add(facts_.operators, {sort->n_use_op, sort->use_op});
     } else if (const auto* join = as<PgQuery__JoinExpr>(&message, pg_query__join_expr__descriptor)) {

@@ -29,7 +29,8 @@ bool is_on(const PgQuery__Node* node) {
     case PG_QUERY__A__CONST__VAL_BOOLVAL: return constant->boolval->boolval != 0;
     case PG_QUERY__A__CONST__VAL_SVAL: {
       const std::string word = lower(constant->sval->sval);
-      return word != "off" && word != "false" && word != "no" && word != "0" && word != "f" && word != "n" && word != "of";
+      return word != "off" && word != "false" && word != "no" && word != "0" && word != "f" && word != "n" &&
+             word != "of";
     }
     default: return true;
   }
@@ -105,9 +106,12 @@ void fill_transaction(const ProtobufCMessage& message, const TreeFindings&, Stat
 bool sets_transaction(const PgQuery__VariableSetStmt& statement, StatementFacts& facts) {
   if (statement.kind != PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE) return false;
   const PgQuery__Node* value = statement.n_args > 0 ? statement.args[0] : nullptr;
-  if (facts.name == "transaction_isolation") facts.isolation = isolation_of(constant_text(value));
-  else if (facts.name == "transaction_read_only") facts.read_only = is_on(value);
-  else if (facts.name != "transaction_deferrable") return false;
+  if (facts.name == "transaction_isolation")
+    facts.isolation = isolation_of(constant_text(value));
+  else if (facts.name == "transaction_read_only")
+    facts.read_only = is_on(value);
+  else if (facts.name != "transaction_deferrable")
+    return false;
   return true;
 }
 
@@ -194,8 +198,10 @@ void fill_copy(const ProtobufCMessage& message, const TreeFindings& found, State
   const bool client = statement.is_program == 0 && std::string_view(statement.filename).empty();
   facts.reads_only = client && statement.is_from == 0 && !found.modifies && !found.row_lock_or_into;
   facts.row_lock_or_into = found.row_lock_or_into && !found.modifies;
-  if (!client) facts.kind = StatementKind::write;
-  else facts.kind = statement.is_from != 0 ? StatementKind::copy_in : StatementKind::copy_out;
+  if (!client)
+    facts.kind = StatementKind::write;
+  else
+    facts.kind = statement.is_from != 0 ? StatementKind::copy_in : StatementKind::copy_out;
 }
 
 /// The facts are those of what is explained. Without ANALYZE nothing runs, but the planner may evaluate functions, and

@@ -22,7 +22,7 @@ struct CatalogQuery {
 /// Before and after the queries: one snapshot, and a search_path with which PostgreSQL writes names in full in the
 /// texts of views and expressions.
 inline constexpr std::string_view kCatalogBegin =
-    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = pg_catalog";
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = pg_catalog; SET LOCAL jit = off";
 inline constexpr std::string_view kCatalogEnd = "COMMIT";
 
 /// One row, one column: a text that changes whenever a row of the catalog that the queries read has been written since.

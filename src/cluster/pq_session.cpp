@@ -120,7 +120,7 @@ void PqSession::read_results() {
       return;
     }
     const std::unique_ptr<PGresult, void (*)(PGresult*)> owner(raw, PQclear);
-    if (PQresultStatus(raw) == PGRES_TUPLES_OK) {
+    if (PQresultStatus(raw) == PGRES_TUPLES_OK || PQresultStatus(raw) == PGRES_COMMAND_OK) {
       result_ = rows_of(raw);
     } else {
       const char* state = PQresultErrorField(raw, PG_DIAG_SQLSTATE);

@@ -13,8 +13,8 @@ namespace pgweir::session {
 
 struct Effect {
   sql::StatementKind kind = sql::StatementKind::unknown;
-  std::string name;          ///< setting, savepoint, prepared statement
-  std::string text;          ///< of settings changes and PREPARE: how to repeat it on another connection
+  std::string name{};        ///< setting, savepoint, prepared statement
+  std::string text{};        ///< of settings changes and PREPARE: how to repeat it on another connection
   std::size_t inner_offset = 0;  ///< PREPARE: where the prepared statement begins in `text`
   bool chain = false;
   bool all = false;          ///< DISCARD ALL, RESET ALL

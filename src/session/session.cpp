@@ -97,7 +97,6 @@ void Session::on_authenticated() {
   user_ = message.user;
   database_ = message.database;
   startup_class_ = pool::StartupClass(message.parameters, message.replication);
-  database_state_ = &worker_.database(database_);
   startup_.reset();
   apply(Event::authenticated);
   if (worker_.draining()) return terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
@@ -134,6 +133,7 @@ void Session::on_welcome_lease(base::Result<pool::Lease> lease) {
 
 void Session::say_welcome(ParametersPtr parameters) {
   told_ = std::move(parameters);
+  database_state_ = &worker_.database(database_);
   base::ByteQueue& out = client_.output();
   for (const auto& [name, value] : *told_) wire::encode_parameter_status(out, name, value);
   unsafe_encoding_ = is_unsafe_encoding(*told_);

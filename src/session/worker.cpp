@@ -97,8 +97,10 @@ void Worker::set_topology(routing::TopologyPtr topology) {
   topology_ = std::move(topology);
 }
 
-void Worker::set_catalog(const std::string& name, routing::CatalogPtr catalog) {
-  database(name).catalog = std::move(catalog);
+void Worker::set_catalog(const std::string& name, routing::CatalogPtr catalog, base::Time verified) {
+  DatabaseState& state = database(name);
+  state.catalog = std::move(catalog);
+  state.verified = verified;
 }
 
 void Worker::set_settings(std::shared_ptr<const config::Settings> settings, std::shared_ptr<const ClientAuth> auth) {

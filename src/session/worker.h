@@ -72,10 +72,11 @@ class Process {
 struct DatabaseState {
   std::uint32_t id = 0;
   routing::CatalogPtr catalog;   ///< the newest that was loaded; may be stale
-  base::Time changed{};          ///< a catalog loaded before this moment does not count
+  base::Time verified{};         ///< when reading it, or comparing it with the server's, began
+  base::Time changed{};          ///< a catalog verified before this moment does not count
   /// Null while there is none that counts: reads that need it go to the primary.
   [[nodiscard]] const routing::Catalog* usable() const {
-    return catalog && catalog->loaded_at() >= changed ? catalog.get() : nullptr;
+    return catalog && verified >= changed ? catalog.get() : nullptr;
   }
 };
 
@@ -104,7 +105,7 @@ class Worker final : public pool::PoolEnvironment {
   // On its thread:
   void accept(int fd);
   void set_topology(routing::TopologyPtr topology);
-  void set_catalog(const std::string& database, routing::CatalogPtr catalog);
+  void set_catalog(const std::string& database, routing::CatalogPtr catalog, base::Time verified);
   void set_settings(std::shared_ptr<const config::Settings> settings, std::shared_ptr<const ClientAuth> auth);
   void catalog_changed_elsewhere(const std::string& database, base::Time when);
   /// Ends sessions as soon as they are outside a transaction.

@@ -68,6 +68,10 @@ log_timezone = 'UTC'
 
 _SETUP = f"""
 CREATE ROLE app LOGIN;
+CREATE ROLE hostile LOGIN;
+-- What this role sends stands in the log of the node that received it: the oracle of the routing tests.
+CREATE ROLE traced LOGIN SUPERUSER;
+ALTER ROLE traced SET log_statement = 'all';
 CREATE ROLE pgweir_monitor LOGIN IN ROLE pg_monitor;
 CREATE ROLE test_reject LOGIN;
 CREATE ROLE test_password LOGIN PASSWORD '{PASSWORD.replace("'", "''")}';
@@ -280,6 +284,10 @@ class Node:
             cursor = connection.execute(statement, parameters or None)
             return cursor.fetchall() if cursor.description else []
 
+    def received(self, marker: str) -> int:
+        """How many statements with this text the role `traced` sent here. Written before the server answers."""
+        return self.log_path.read_text(errors="replace").count(marker)
+
     def log_tail(self, size: int = 4000) -> str:
         return self.log_path.read_text(errors="replace")[-size:] if self.log_path.exists() else ""
 
@@ -332,6 +340,11 @@ class Cluster:
         (standby.data / "standby.signal").touch()
         standby.configure(f"primary_conninfo = 'host={upstream.host} port={upstream.port} user=postgres "
                           f"application_name={standby.name}'\n")
+
+    def received(self, marker: str) -> dict[str, int]:
+        """By node name, without the nodes that received nothing: see `Node.received`."""
+        counts = {node.name: node.received(marker) for node in self.nodes}
+        return {name: count for name, count in counts.items() if count}
 
     def wait_streaming(self) -> None:
         """Until every running standby streams from the primary."""

@@ -180,7 +180,8 @@ def main() -> int:
     parser.add_argument("--binary", type=Path, required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     os.environ["PGWEIR_BINARY"] = str(arguments.binary.resolve())
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminated)
     try:
         return run(arguments.seconds, arguments.clients, arguments.pause)
     except KeyboardInterrupt:

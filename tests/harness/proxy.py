@@ -79,6 +79,7 @@ class Pgweir:
         self.directory = make_temporary("pgweir-p-")
         self.config_path = self.directory / "pgweir.yaml"
         self.log_path = self.directory / "pgweir.log"
+        self.login: dict[str, Any] = {}  # what every `connect` says unless told otherwise; a password, say
         self._process: subprocess.Popen | None = None
         self.config: dict[str, Any] = merged({
             "topology": "streaming",
@@ -177,7 +178,7 @@ class Pgweir:
     def connect(self, *, dbname: str = "test", user: str = "postgres", autocommit: bool = True,
                 **more) -> psycopg.Connection:
         return psycopg.connect(host=self.host, port=self.port, dbname=dbname, user=user, autocommit=autocommit,
-                               **{"connect_timeout": 20, **more})
+                               **{"connect_timeout": 20, **self.login, **more})
 
     def sql(self, statement: str, *parameters, **connection) -> list[tuple]:
         """One statement in a session of its own."""
@@ -202,6 +203,15 @@ class Pgweir:
         """Until SHOW pool_nodes gives these nodes these states."""
         wait_for(lambda: self._alive() and expected.items() <= self.statuses().items(),
                  f"node states {expected}", timeout, interval=0.05)
+
+    def route(self, statement: str, **connection) -> str:
+        """What EXPLAIN ROUTE answers, all of it in one text."""
+        return "\n".join(" ".join(map(str, row)) for row in self.sql(f"EXPLAIN ROUTE {statement}", **connection))
+
+    def wait_standby_read(self, statement: str = "SELECT 1", **connection) -> None:
+        """Until such a read may leave the primary: the catalog is loaded and knows the names in it."""
+        wait_for(lambda: "standby" in self.route(statement, **connection).split("\n")[0],
+                 f"a standby for {statement}", timeout=30)
 
     def reads(self) -> dict[str, int]:
         """Reads routed to each node so far."""

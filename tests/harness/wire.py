@@ -230,6 +230,8 @@ class Wire:
                     self.send(client.response(got.body[4:]))
                 elif code == 12:
                     client.check(got.body[4:])
+                elif code != 0:
+                    raise AssertionError(f"authentication method {code} was not expected")
             elif got.kind == "S":
                 self.parameters.update([got.parameter])
             elif got.kind == "K":

@@ -17,8 +17,8 @@ def first_reply(port: int, packet: bytes) -> wire.Message:
 
 
 def running(node, marker: str) -> bool:
-    return bool(node.sql("SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() "
-                         "AND query LIKE %s", f"%{marker}%"))
+    """Asleep in it, that is: a cancel that comes between Parse and Execute would be ignored, rightly."""
+    return bool(node.sql("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE %s", f"%{marker}%"))
 
 
 @pytest.mark.parametrize("request_bytes", [wire.SSL_REQUEST, wire.GSSENC_REQUEST])
@@ -53,8 +53,11 @@ def test_unknown_protocol_parts_are_negotiated(proxy, cluster, version, extra):
 def test_other_major_versions_are_refused(proxy, version):
     with Wire(proxy.port) as client:
         client.send(wire.startup({"user": "postgres"}, version))
-        error = client.read_to_end()[-1]
-    assert (error.kind, error.sqlstate, error.fields["S"]) == ("E", "0A000", "FATAL")
+        # Before version 3 an error was a bare text, and PostgreSQL still answers old clients so.
+        answer = b"".join(iter(lambda: client.socket.recv(4096), b""))
+    assert answer[:1] == b"E" and b"unsupported frontend protocol" in answer
+    if version > wire.PROTOCOL_3_0:
+        assert b"\0C0A000\0" in answer and b"SFATAL\0" in answer
 
 
 def test_parameter_status_is_that_of_the_primary(proxy, cluster):

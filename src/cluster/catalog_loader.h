@@ -1,0 +1,55 @@
+// Reads a database's catalog for the router, in the background, never in a client's session: on first use, again each
+// `routing.catalog_refresh`, and at once when a statement that changes the catalog has passed through pgweir.
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cluster/pq_session.h"
+#include "config/password_file.h"
+#include "config/settings.h"
+#include "net/timer.h"
+#include "routing/catalog.h"
+#include "routing/topology.h"
+
+namespace pgweir::net {
+class Loop;
+}
+
+namespace pgweir::cluster {
+
+/// Control thread. Building a catalog parses view texts: the thread needs the parser's stack.
+class CatalogLoader {
+ public:
+  using OnCatalog = std::function<void(const std::string& database, routing::CatalogPtr)>;
+
+  CatalogLoader(net::Loop& loop, const config::Settings& settings, const config::PasswordFile& passwords,
+                OnCatalog on_catalog);
+  ~CatalogLoader();
+
+  /// Loads it as soon as possible, after `not_before`; the same request twice is done once.
+  void want(const std::string& database, base::Time not_before);
+  void set_topology(routing::TopologyPtr topology);
+  void set_refresh(base::Duration interval);
+
+ private:
+  struct Database;
+  void start(Database& database);
+  void next_query(Database& database, std::size_t index);
+  void finish(Database& database, base::Result<bool> result);
+  void refresh_all();
+
+  net::Loop& loop_;
+  std::vector<config::NodeSettings> nodes_;
+  config::Monitor monitor_;
+  const config::PasswordFile& passwords_;
+  OnCatalog on_catalog_;
+  routing::TopologyPtr topology_;
+  std::map<std::string, std::unique_ptr<Database>> databases_;
+  net::Timer refresh_;
+  std::uint64_t versions_ = 0;
+};
+
+}  // namespace pgweir::cluster

@@ -1,0 +1,151 @@
+#include "cluster/monitor.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "base/log.h"
+
+namespace pgweir::cluster {
+
+namespace log = base::log;
+
+namespace {
+
+ProbeTimes times_of(const config::Monitor& monitor) {
+  return {monitor.interval, monitor.timeout, monitor.lag_interval};
+}
+
+void log_changes(const routing::Topology& before, const routing::Topology& after) {
+  for (const routing::Node& node : after.nodes) {
+    const bool known = node.id.value < before.nodes.size();
+    const auto old_status = known ? before.node(node.id).status : routing::NodeStatus::unknown;
+    const auto old_role = known ? before.node(node.id).role : routing::Role::unknown;
+    if (known && old_status == node.status && old_role == node.role && before.node(node.id).reason == node.reason) continue;
+    if (node.status == routing::NodeStatus::unknown) continue;
+    const bool good = node.status == routing::NodeStatus::up;
+    log::write(good ? log::Level::info : log::Level::warning, "node_state",
+               {{"node", node.name},
+                {"host", node.host},
+                {"port", node.port},
+                {"old_state", routing::name_of(old_status)},
+                {"new_state", routing::name_of(node.status)},
+                {"old_role", routing::name_of(old_role)},
+                {"role", routing::name_of(node.role)},
+                {"timeline", node.timeline},
+                {"reason", node.reason.empty() ? std::string_view("it answers") : std::string_view(node.reason)}});
+  }
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> monitor_login(const config::NodeSettings& node,
+                                                               const config::Monitor& monitor, const std::string& database,
+                                                               const config::PasswordFile& passwords,
+                                                               base::Duration timeout) {
+  const auto seconds = std::max<long long>(2, std::chrono::ceil<std::chrono::seconds>(timeout).count());
+  std::vector<std::pair<std::string, std::string>> login{
+      {"host", node.host},
+      {"port", std::to_string(node.port)},
+      {"user", monitor.user},
+      {"dbname", database},
+      {"application_name", "pgweir_monitor"},
+      {"client_encoding", "UTF8"},
+      {"connect_timeout", std::to_string(seconds)},
+      {"passfile", "/dev/null"},
+      {"sslmode", "disable"},
+      {"gssencmode", "disable"},
+      // The probes must not be shaped by what the role or the database sets.
+      {"options", "-c search_path=pg_catalog -c statement_timeout=0 -c default_transaction_isolation=read\\ committed"}};
+  if (const auto password = passwords.find(node.host, node.port, database, monitor.user))
+    login.emplace_back("password", std::string(*password));
+  return login;
+}
+
+Monitor::Monitor(net::Loop& loop, const config::Settings& settings, const config::PasswordFile& passwords,
+                 SharedFreshness& freshness, OnTopology on_topology)
+    : on_topology_(std::move(on_topology)),
+      freshness_(freshness),
+      nodes_(settings.nodes),
+      kind_(settings.topology),
+      observations_(settings.nodes.size()),
+      replayed_(settings.nodes.size()),
+      topology_(std::make_shared<routing::Topology>()) {
+  for (std::size_t i = 0; i < nodes_.size(); ++i)
+    probes_.push_back(std::make_unique<NodeProbe>(
+        loop, i,
+        monitor_login(nodes_[i], settings.monitor, settings.monitor.database, passwords, settings.monitor.timeout),
+        times_of(settings.monitor), static_cast<NodeProbe::Listener&>(*this)));
+}
+
+void Monitor::start() {
+  publish();
+  for (auto& probe : probes_) probe->start();
+}
+
+void Monitor::suspect(base::NodeId node) { probes_[node.value]->probe_now(); }
+
+void Monitor::reconfigure(const config::Settings& settings) {
+  nodes_ = settings.nodes;
+  for (auto& probe : probes_) probe->set_times(times_of(settings.monitor));
+  publish();
+}
+
+bool Monitor::complete() const {
+  return std::all_of(observations_.begin(), observations_.end(),
+                     [](const Observation& one) { return one.facts || !one.failure.empty(); });
+}
+
+void Monitor::on_observation(std::size_t node, Observation observation) {
+  observations_[node] = std::move(observation);
+  publish();
+}
+
+void Monitor::publish() {
+  auto next = std::make_shared<routing::Topology>(
+      assess(nodes_, kind_, observations_, *topology_, std::chrono::system_clock::now()));
+  if (!topology_->nodes.empty() && !differs(*topology_, *next)) return;
+  if (next->primary) follow_primary(next->node(*next->primary));
+  ++next->epoch;
+  log_changes(*topology_, *next);
+  topology_ = next;
+  on_topology_(topology_);
+}
+
+/// What the positions of one primary prove holds while it is away, but not for another primary.
+void Monitor::follow_primary(const routing::Node& primary) {
+  const std::pair now{primary.id, primary.timeline};
+  if (last_primary_ == now) return;
+  last_primary_ = now;
+  history_ = {};
+  primary_position_ = 0;
+  for (const auto& node : nodes_) freshness_.write(base::NodeId{static_cast<std::uint16_t>(&node - nodes_.data())}, {});
+}
+
+void Monitor::on_position(std::size_t node, base::Time started, const PositionFacts& facts) {
+  auto& known = observations_[node].facts;
+  if (!known) return;
+  if (known->in_recovery != facts.in_recovery) {
+    // A promotion or a restart as a standby: the full probe tells the rest.
+    probes_[node]->probe_now();
+    return;
+  }
+  known->position = facts.position;
+  const bool is_primary = topology_->primary && topology_->primary->value == node;
+  if (is_primary) {
+    primary_position_ = facts.position;
+    history_.primary_was_at(started, facts.position);
+  } else if (facts.in_recovery) {
+    replayed_[node] = facts.position;
+    update_freshness(node);
+  }
+}
+
+void Monitor::update_freshness(std::size_t node) {
+  const base::NodeId id{static_cast<std::uint16_t>(node)};
+  routing::NodeFreshness value = freshness_.read(id);
+  if (const auto until = history_.fresh_until(replayed_[node])) value.fresh_until = *until;
+  value.lag_bytes = primary_position_ > replayed_[node] ? primary_position_ - replayed_[node] : 0;
+  freshness_.write(id, value);
+}
+
+}  // namespace pgweir::cluster

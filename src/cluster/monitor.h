@@ -1,0 +1,68 @@
+// Judges the health of the nodes, and nobody else does: probes them, publishes a new Topology when something changed and
+// the freshness of the standbys all the time. An error on a data connection is only a reason to probe at once.
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cluster/node_probe.h"
+#include "cluster/observation.h"
+#include "cluster/shared_freshness.h"
+#include "config/password_file.h"
+#include "config/settings.h"
+#include "routing/freshness.h"
+#include "routing/topology.h"
+
+namespace pgweir::net {
+class Loop;
+}
+
+namespace pgweir::cluster {
+
+/// Control thread.
+class Monitor final : private NodeProbe::Listener {
+ public:
+  using OnTopology = std::function<void(routing::TopologyPtr)>;
+
+  Monitor(net::Loop& loop, const config::Settings& settings, const config::PasswordFile& passwords,
+          SharedFreshness& freshness, OnTopology on_topology);
+
+  void start();
+  /// Somebody had trouble with this node.
+  void suspect(base::NodeId node);
+  /// Weights and times may have changed; the nodes are the same.
+  void reconfigure(const config::Settings& settings);
+  /// True when every node has been probed at least once.
+  [[nodiscard]] bool complete() const;
+
+ private:
+  void on_observation(std::size_t node, Observation observation) override;
+  void on_position(std::size_t node, base::Time started, const PositionFacts& facts) override;
+  void publish();
+  void follow_primary(const routing::Node& primary);
+  void update_freshness(std::size_t node);
+
+  OnTopology on_topology_;
+  SharedFreshness& freshness_;
+  std::vector<config::NodeSettings> nodes_;
+  config::TopologyKind kind_;
+  std::vector<Observation> observations_;
+  std::vector<std::unique_ptr<NodeProbe>> probes_;
+  routing::FreshnessHistory history_;
+  std::vector<routing::Lsn> replayed_;
+  routing::Lsn primary_position_ = 0;
+  std::optional<std::pair<base::NodeId, std::uint32_t>> last_primary_;  ///< and its timeline
+  routing::TopologyPtr topology_;
+};
+
+/// What libpq needs to reach a node as the monitor's user.
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> monitor_login(const config::NodeSettings& node,
+                                                                             const config::Monitor& monitor,
+                                                                             const std::string& database,
+                                                                             const config::PasswordFile& passwords,
+                                                                             base::Duration timeout);
+
+}  // namespace pgweir::cluster

@@ -1,0 +1,48 @@
+// What one probe of a node found, and what all of them together say about the cluster. Pure: no socket, no clock.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "config/settings.h"
+#include "routing/topology.h"
+
+namespace pgweir::cluster {
+
+/// One walsender, as the primary sees it (pg_stat_replication).
+struct ReplicationPeer {
+  std::string application_name;
+  std::string state;
+  std::string sync_state;
+};
+
+/// The answer to a full probe.
+struct NodeFacts {
+  bool in_recovery = false;
+  std::uint64_t system_identifier = 0;
+  std::uint32_t timeline = 0;
+  int server_version = 0;
+  routing::Lsn position = 0;
+  std::string cluster_name;
+  std::vector<ReplicationPeer> peers;  ///< on a primary
+};
+
+/// The last that is known of a node: an answer, or why there is none. `nothing yet` is neither.
+struct Observation {
+  std::optional<NodeFacts> facts;
+  std::string failure;
+};
+
+/// Decides who is what. A primary is believed by system identifier, then timeline; a second one, or a node of another
+/// cluster, is quarantined. `previous` gives continuity: statuses that stay keep their time of change, and of two
+/// primaries with the same timeline the one that was the primary stays.
+[[nodiscard]] routing::Topology assess(const std::vector<config::NodeSettings>& nodes, config::TopologyKind kind,
+                                       const std::vector<Observation>& observations, const routing::Topology& previous,
+                                       base::WallTime now);
+
+/// True when somebody who looks at `a` would decide or show something else than with `b` (positions do not count).
+[[nodiscard]] bool differs(const routing::Topology& a, const routing::Topology& b);
+
+}  // namespace pgweir::cluster

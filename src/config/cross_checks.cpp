@@ -1,0 +1,84 @@
+// One function per rule. Each looks at values that are fine by themselves.
+#include "config/cross_checks.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "config/units.h"
+#include "fmt/format.h"
+
+namespace pgweir::config {
+namespace {
+
+using Violations = std::vector<Violation>;
+
+std::string node_key(std::size_t index, std::string_view key) { return fmt::format("nodes[{}].{}", index, key); }
+
+void unique_nodes(const Settings& settings, Violations& out) {
+  std::map<std::string, std::size_t> names;
+  std::map<std::pair<std::string, std::uint16_t>, std::size_t> addresses;
+  for (std::size_t i = 0; i < settings.nodes.size(); ++i) {
+    const NodeSettings& node = settings.nodes[i];
+    if (const auto [first, added] = names.emplace(node.name, i); !added && !node.name.empty())
+      out.push_back(
+          {node_key(i, "name"), fmt::format("found {}, which is also the name of nodes[{}]; names have to be unique",
+                                            in_quotes(node.name), first->second)});
+    if (const auto [first, added] = addresses.emplace(std::pair(node.host, node.port), i); !added && !node.host.empty())
+      out.push_back(
+          {node_key(i, "host"),
+           fmt::format("found {} port {}, which is also where nodes[{}] is; two nodes cannot be the same server",
+                       in_quotes(node.host), node.port, first->second),
+           {node_key(i, "port"), node_key(first->second, "port")}});
+  }
+}
+
+void single_has_one_node(const Settings& settings, Violations& out) {
+  if (settings.topology == TopologyKind::single && settings.nodes.size() > 1)
+    out.push_back(
+        {"nodes", fmt::format("found {} nodes; with topology: single exactly one is allowed", settings.nodes.size())});
+}
+
+void scram_needs_users(const Settings& settings, Violations& out) {
+  if (settings.auth.method == AuthMethod::scram_sha_256 && settings.auth.users_file.empty())
+    out.push_back(
+        {"auth.users_file",
+         "is required with auth.method: scram-sha-256 (the default), and is missing or empty; name the file with "
+         "the users and their SCRAM verifiers, or say auth.method: trust",
+         {"auth"}});
+}
+
+void listens_somewhere(const Settings& settings, Violations& out) {
+  if (settings.listen.hosts.empty() && settings.listen.unix_socket_dir.empty())
+    out.push_back(
+        {"listen", "no client could connect: both listen.host and listen.unix_socket_dir are empty", {"listen"}});
+}
+
+// A node that is pgweir itself would make it connect to itself until every slot is taken.
+void not_its_own_node(const Settings& settings, Violations& out) {
+  const Listen& listen = settings.listen;
+  for (std::size_t i = 0; i < settings.nodes.size(); ++i) {
+    const NodeSettings& node = settings.nodes[i];
+    const bool same_host = std::find(listen.hosts.begin(), listen.hosts.end(), node.host) != listen.hosts.end() ||
+                           (!node.host.empty() && node.host == listen.unix_socket_dir);
+    if (same_host && node.port == listen.port)
+      out.push_back(
+          {node_key(i, "host"),
+           fmt::format("found {} port {}, which is where pgweir itself listens", in_quotes(node.host), node.port),
+           {node_key(i, "port"), "listen"}});
+  }
+}
+
+}  // namespace
+
+std::vector<Violation> cross_check(const Settings& settings) {
+  Violations out;
+  unique_nodes(settings, out);
+  single_has_one_node(settings, out);
+  scram_needs_users(settings, out);
+  listens_somewhere(settings, out);
+  not_its_own_node(settings, out);
+  return out;
+}
+
+}  // namespace pgweir::config

@@ -1,0 +1,94 @@
+// What `pgweir --check` says when a configuration is fine: the meaning, in sentences, rather than the keys again.
+#include <algorithm>
+#include <string>
+
+#include "config/choices.h"
+#include "config/render.h"
+#include "config/units.h"
+#include "fmt/format.h"
+
+namespace pgweir::config {
+namespace {
+
+std::string or_else(const std::string& text, std::string_view when_empty) {
+  return text.empty() ? std::string(when_empty) : text;
+}
+
+std::string nodes_text(const Settings& settings) {
+  std::string out = fmt::format("{} node{}, topology {}:\n", settings.nodes.size(),
+                                settings.nodes.size() == 1 ? "" : "s", name_of(settings.topology));
+  std::size_t widest = 0;
+  for (const NodeSettings& node : settings.nodes) widest = std::max(widest, node.name.size());
+  for (std::size_t i = 0; i < settings.nodes.size(); ++i) {
+    const NodeSettings& node = settings.nodes[i];
+    out += fmt::format("  {:>3}  {:<{}}  {} port {}, weight {}\n", i, node.name, widest, node.host, node.port,
+                       node.weight);
+  }
+  return out;
+}
+
+std::string listen_text(const Settings& settings) {
+  const Listen& listen = settings.listen;
+  std::string out;
+  for (const std::string& host : listen.hosts) out += fmt::format("clients connect to {} port {}\n", host, listen.port);
+  if (!listen.unix_socket_dir.empty())
+    out += fmt::format("clients connect to {}/.s.PGSQL.{} (mode {:04o})\n", listen.unix_socket_dir, listen.port,
+                       listen.unix_socket_mode);
+  const std::string workers =
+      settings.workers == 0 ? "one worker per core" : fmt::format("workers: {}", settings.workers);
+  return out + workers + "\n";
+}
+
+std::string auth_text(const Auth& auth) {
+  return fmt::format(
+      "clients log in with {}{} within {}\nservers' passwords: {}\n", name_of(auth.method),
+      auth.method == AuthMethod::trust ? " (anyone may be any user)" : fmt::format(" ({})", auth.users_file),
+      format_duration(auth.login_timeout), or_else(auth.server_password_file, "none"));
+}
+
+std::string pool_text(const Pool& pool) {
+  return fmt::format(
+      "{} pooling: up to {} server connections per node, database and user, for up to {} clients\n"
+      "a client waits for a server connection {}; an idle server connection is closed {}\n",
+      name_of(pool.mode), pool.size, pool.max_clients,
+      pool.queue_timeout == Duration::zero() ? "as long as it takes" : "at most " + format_duration(pool.queue_timeout),
+      pool.server_idle_timeout == Duration::zero() ? "never" : "after " + format_duration(pool.server_idle_timeout));
+}
+
+std::string routing_text(const Settings& settings) {
+  const Routing& routing = settings.routing;
+  if (settings.topology == TopologyKind::single) return "everything runs on the one node\n";
+  if (routing.reads == Reads::primary) return "everything runs on the primary\n";
+  const std::string lag = routing.max_replica_lag == 0
+                              ? "however far behind it is"
+                              : fmt::format("unless it is more than {} behind", format_size(routing.max_replica_lag));
+  const std::string primary = routing.primary_weight == 0
+                                  ? "the primary takes reads only when no standby can"
+                                  : fmt::format("the primary takes reads with weight {}", routing.primary_weight);
+  return fmt::format("writes run on the primary; reads run on a standby chosen per {}, {}; {}\n{}\n",
+                     name_of(routing.balance), lag, primary,
+                     routing.consistency == Consistency::session
+                         ? "a client sees its own writes (consistency: session)"
+                         : "a read may miss the client's own last writes (consistency: eventual)");
+}
+
+std::string rest_text(const Settings& settings) {
+  const Monitor& monitor = settings.monitor;
+  const Log& log = settings.log;
+  return fmt::format(
+      "the monitor asks as user {} in database {} every {} and gives up after {}; positions every {}\n"
+      "the log has level {} and goes to {}\n"
+      "on SIGTERM open transactions have {}\n",
+      monitor.user, monitor.database, format_duration(monitor.interval), format_duration(monitor.timeout),
+      format_duration(monitor.lag_interval), choice_name(log.level), or_else(log.file, "standard error"),
+      format_duration(settings.shutdown.timeout));
+}
+
+}  // namespace
+
+std::string explain(const Settings& settings) {
+  return nodes_text(settings) + listen_text(settings) + auth_text(settings.auth) + pool_text(settings.pool) +
+         routing_text(settings) + rest_text(settings);
+}
+
+}  // namespace pgweir::config

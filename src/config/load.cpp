@@ -1,0 +1,246 @@
+// Walks the YAML tree along the option table. A key is looked up, its value parsed by its codec, and whatever is wrong
+// is noted with its line; the walk goes on, so that one start shows all problems.
+#include "config/load.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "config/cross_checks.h"
+#include "config/options.h"
+#include "config/suggest.h"
+#include "config/text_file.h"
+#include "fmt/format.h"
+#include "yaml-cpp/yaml.h"
+
+namespace pgweir::config {
+namespace {
+
+std::string_view kind_of(const YAML::Node& value) {
+  switch (value.Type()) {
+    case YAML::NodeType::Map: return "a map";
+    case YAML::NodeType::Sequence: return "a list";
+    case YAML::NodeType::Null: return "no value";
+    default: return "a single value";
+  }
+}
+
+int line_of(const YAML::Node& node) { return node.Mark().is_null() ? 0 : node.Mark().line + 1; }
+
+class Loader {
+ public:
+  explicit Loader(std::string file) : file_(std::move(file)) {}
+  Checked<Settings> load(std::string_view text, const std::filesystem::path& directory);
+
+ private:
+  struct Entry {
+    std::string key;
+    YAML::Node value;
+    int line = 0;
+  };
+
+  void problem(int line, std::string key, std::string message);
+  std::vector<Entry> entries(const YAML::Node& map, std::string_view path);
+  void root(const YAML::Node& document);
+  void section(std::string_view name, const Entry& entry);
+  void nodes(const Entry& entry);
+  NodeSettings node(const YAML::Node& element, std::string_view path);
+  template <class Owner>
+  void value(const Option<Owner>& option, Owner& owner, const Entry& entry, const std::string& path);
+  void unknown(const Entry& entry, std::string_view path, std::string_view section,
+               const std::vector<std::string_view>& level);
+  void cross_checks();
+  [[nodiscard]] bool has_problem(std::string_view key) const;
+
+  std::string file_;
+  Settings settings_;
+  Problems problems_;
+  std::map<std::string, int, std::less<>> lines_;  // full key -> line
+};
+
+std::string joined(std::string_view path, std::string_view key) {
+  return path.empty() ? std::string(key) : fmt::format("{}.{}", path, key);
+}
+
+void Loader::problem(int line, std::string key, std::string message) {
+  problems_.push_back({file_, line, std::move(key), std::move(message)});
+}
+
+// The entries of a map; a key that stands there twice, or is no text, is a problem and left out.
+std::vector<Loader::Entry> Loader::entries(const YAML::Node& map, std::string_view path) {
+  std::vector<Entry> out;
+  for (const auto& pair : map) {
+    const int line = line_of(pair.first);
+    if (!pair.first.IsScalar()) {
+      problem(line, std::string(path),
+              fmt::format("found {} in the place of a key; a key is a word", kind_of(pair.first)));
+      continue;
+    }
+    std::string full = joined(path, pair.first.Scalar());
+    if (const auto [first, added] = lines_.emplace(full, line); !added) {
+      problem(line, std::move(full), fmt::format("stands here again; it was already given in line {}", first->second));
+      continue;
+    }
+    out.push_back({pair.first.Scalar(), pair.second, line});
+  }
+  return out;
+}
+
+void Loader::unknown(const Entry& entry, std::string_view path, std::string_view section,
+                     const std::vector<std::string_view>& level) {
+  problem(entry.line, joined(path, entry.key),
+          fmt::format("unknown key {}{}; allowed here: {}", in_quotes(entry.key), suggestion(entry.key, section, level),
+                      comma_list(level)));
+}
+
+template <class Owner>
+void Loader::value(const Option<Owner>& option, Owner& owner, const Entry& entry, const std::string& path) {
+  const Codec<Owner>& codec = option.codec;
+  if (!entry.value.IsScalar()) {
+    problem(entry.line, path,
+            fmt::format("found {}; allowed is {}{}", kind_of(entry.value), codec.allowed, codec.units));
+    return;
+  }
+  const std::string& text = entry.value.Scalar();
+  if (const std::string reason = codec.parse(owner, text); !reason.empty())
+    problem(entry.line, path,
+            fmt::format("found {}: {}; allowed is {}{}", in_quotes(text), reason, codec.allowed, codec.units));
+}
+
+void Loader::root(const YAML::Node& document) {
+  if (!document.IsMap()) {
+    problem(line_of(document), {}, fmt::format("found {}; a configuration is a map of keys", kind_of(document)));
+    return;
+  }
+  std::vector<std::string_view> level;
+  for (const Section& each : sections()) level.push_back(each.name);
+  for (const Entry& entry : entries(document, {})) {
+    const auto option =
+        std::find_if(options().begin(), options().end(), [&](const auto& o) { return o.key == entry.key; });
+    if (entry.key == kNodes)
+      nodes(entry);
+    else if (std::find(level.begin(), level.end(), entry.key) == level.end())
+      unknown(entry, {}, {}, level);
+    else if (option != options().end())
+      value(*option, settings_, entry, entry.key);
+    else
+      section(entry.key, entry);
+  }
+  if (!lines_.contains(kNodes))
+    problem(0, std::string(kNodes), "is required: a list of the PostgreSQL servers, at least one");
+}
+
+void Loader::section(std::string_view name, const Entry& entry) {
+  std::vector<std::string_view> level;
+  for (const Option<Settings>& option : options())
+    if (section_of(option.key) == name) level.push_back(last_part(option.key));
+  if (!entry.value.IsMap()) {
+    problem(entry.line, std::string(name),
+            fmt::format("found {}; allowed is a map of the keys {}", kind_of(entry.value), comma_list(level)));
+    return;
+  }
+  for (const Entry& inner : entries(entry.value, name)) {
+    const std::string full = joined(name, inner.key);
+    const auto option = std::find_if(options().begin(), options().end(), [&](const auto& o) { return o.key == full; });
+    if (option == options().end())
+      unknown(inner, name, name, level);
+    else
+      value(*option, settings_, inner, full);
+  }
+}
+
+void Loader::nodes(const Entry& entry) {
+  if (!entry.value.IsSequence() || entry.value.size() == 0 || entry.value.size() > kMaxNodes) {
+    const std::string found =
+        entry.value.IsSequence() ? fmt::format("a list of {}", entry.value.size()) : std::string(kind_of(entry.value));
+    problem(entry.line, std::string(kNodes),
+            fmt::format("found {}; allowed is a list of 1 to {} nodes", found, kMaxNodes));
+    return;
+  }
+  for (std::size_t i = 0; i < entry.value.size(); ++i)
+    settings_.nodes.push_back(node(entry.value[i], fmt::format("{}[{}]", kNodes, i)));
+}
+
+NodeSettings Loader::node(const YAML::Node& element, std::string_view path) {
+  NodeSettings out;
+  std::vector<std::string_view> level;
+  for (const Option<NodeSettings>& option : node_options()) level.push_back(option.key);
+  if (!element.IsMap()) {
+    problem(line_of(element), std::string(path),
+            fmt::format("found {}; a node is a map of the keys {}", kind_of(element), comma_list(level)));
+    return out;
+  }
+  for (const Entry& entry : entries(element, path)) {
+    const auto option =
+        std::find_if(node_options().begin(), node_options().end(), [&](const auto& o) { return o.key == entry.key; });
+    if (option == node_options().end())
+      unknown(entry, path, kNodes, level);
+    else
+      value(*option, out, entry, joined(path, entry.key));
+  }
+  for (const Option<NodeSettings>& option : node_options())
+    if (option.presence == Presence::required && !lines_.contains(joined(path, option.key)))
+      problem(line_of(element), joined(path, option.key), fmt::format("is required: {}", option.codec.allowed));
+  return out;
+}
+
+// Whether `key`, or a key below it, has a problem already.
+bool Loader::has_problem(std::string_view key) const {
+  return std::any_of(problems_.begin(), problems_.end(), [&](const Problem& p) {
+    return p.key == key || (p.key.starts_with(key) && p.key[key.size()] == '.');
+  });
+}
+
+void Loader::cross_checks() {
+  Problems found;
+  for (Violation& violation : cross_check(settings_)) {
+    if (has_problem(violation.key) || std::any_of(violation.depends_on.begin(), violation.depends_on.end(),
+                                                  [&](const std::string& key) { return has_problem(key); }))
+      continue;
+    auto line = lines_.find(violation.key);
+    if (line == lines_.end()) line = lines_.find(section_of(violation.key));
+    found.push_back(
+        {file_, line == lines_.end() ? 0 : line->second, std::move(violation.key), std::move(violation.message)});
+  }
+  problems_.insert(problems_.end(), found.begin(), found.end());
+}
+
+Checked<Settings> Loader::load(std::string_view text, const std::filesystem::path& directory) {
+  try {
+    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
+    if (documents.size() > 1)
+      problem(line_of(documents[1]), {}, "a second document begins here; one file is one configuration");
+    const YAML::Node document = documents.empty() ? YAML::Node() : documents.front();
+    root(document);
+    if (document.IsMap()) cross_checks();
+  } catch (const YAML::Exception& e) {
+    problem(e.mark.is_null() ? 0 : e.mark.line + 1, {}, fmt::format("is not valid YAML: {}", e.msg));
+  }
+  if (!problems_.empty()) {
+    std::stable_sort(problems_.begin(), problems_.end(), [](const auto& a, const auto& b) { return a.line < b.line; });
+    return tl::unexpected(std::move(problems_));
+  }
+  for (std::string* path : {&settings_.auth.users_file, &settings_.auth.server_password_file, &settings_.log.file})
+    if (!path->empty()) *path = (directory / *path).lexically_normal().string();
+  return std::move(settings_);
+}
+
+}  // namespace
+
+Checked<Settings> load_text(std::string_view text, const std::string& file_name) {
+  return Loader(file_name).load(text, std::filesystem::path(file_name).parent_path());
+}
+
+Checked<Settings> load_file(const std::string& path) {
+  const auto text = read_text_file(path, FileAccess::anyone);
+  if (!text) return tl::unexpected(Problems{{path, 0, {}, text.error().message}});
+  // Absolute now: a later change of the working directory must not move the files that the settings name.
+  std::error_code error;
+  const std::filesystem::path absolute = std::filesystem::absolute(path, error);
+  if (error) return tl::unexpected(Problems{{path, 0, {}, fmt::format("has no absolute path: {}", error.message())}});
+  return Loader(path).load(*text, absolute.parent_path());
+}
+
+}  // namespace pgweir::config

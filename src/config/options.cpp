@@ -1,0 +1,199 @@
+// The table itself. A row: key, kind of value with its range, whether a reload takes it over, and one paragraph for the
+// operator. The default is the member's initialiser in settings.h.
+#include "config/options.h"
+
+#include <array>
+#include <vector>
+
+#include "config/text_rules.h"
+
+namespace pgweir::config {
+namespace {
+
+using namespace std::chrono_literals;
+using S = Settings;
+constexpr Duration kDay = 24h;
+
+template <class Field>
+auto hosts(Field field) {
+  return make_codec(std::string(rules::kHostsAllowed), "", field, rules::parse_hosts, rules::format_hosts);
+}
+template <class Field>
+auto mode(Field field) {
+  return make_codec(std::string(rules::kModeAllowed), "", field, rules::parse_mode, rules::format_mode);
+}
+template <class Field>
+auto workers(Field field) {
+  return make_codec(std::string(rules::kWorkersAllowed), "", field, rules::parse_workers, rules::format_workers);
+}
+
+constexpr std::array kSections{
+    Section{"topology", ""},
+    Section{"listen", "Where clients connect."},
+    Section{"workers", ""},
+    Section{
+        "nodes",
+        "The PostgreSQL servers, in the order that gives them their node_id, from 0. One to 128 of them. Which one is "
+        "the primary is found out, not configured. Adding, removing or reordering nodes needs a restart."},
+    Section{"auth", "Who may log in, and how pgweir itself logs in to the servers. Secrets live in their own files."},
+    Section{"pool", "Server connections and who may wait for them."},
+    Section{"routing", "Where statements run."},
+    Section{"monitor",
+            "How the nodes are watched. pgweir connects to each node with this user and asks for its role, "
+            "timeline and position in the write-ahead log. The user needs no privileges but LOGIN and "
+            "membership in pg_monitor; its password comes from auth.server_password_file."},
+    Section{"limits", "Bounds on the memory and time that one client can cost."},
+    Section{"log", "What is written, and where."},
+    Section{"shutdown", "How pgweir ends."},
+};
+
+const std::vector<Option<Settings>>& table() {
+  static const std::vector<Option<Settings>> rows{
+      {"topology", choice(at(&S::topology)), Reload::restart,
+       "How the nodes belong together. `streaming`: one primary and any number of physical standbys. `single`: one "
+       "node "
+       "that takes everything, whatever its role."},
+
+      {"listen.host", hosts(at(&S::listen, &Listen::hosts)), Reload::restart,
+       "Host names or addresses on which clients are accepted over TCP, separated by commas. `0.0.0.0` and `::` mean "
+       "all "
+       "addresses. Empty: no TCP, only the Unix socket."},
+      {"listen.port", number(at(&S::listen, &Listen::port), 1, 65535), Reload::restart,
+       "The TCP port, and the number in the name of the Unix socket (`.s.PGSQL.6432`)."},
+      {"listen.unix_socket_dir", text(at(&S::listen, &Listen::unix_socket_dir), rules::kSocketDirectory),
+       Reload::restart, "The directory in which the Unix socket is made. It must exist. Empty: no Unix socket."},
+      {"listen.unix_socket_mode", mode(at(&S::listen, &Listen::unix_socket_mode)), Reload::restart,
+       "Access mode of the Unix socket, in octal. Connecting needs the right to write."},
+      {"listen.backlog", number(at(&S::listen, &Listen::backlog), 1, 65535), Reload::restart,
+       "How many connections the kernel keeps waiting until they are accepted. The kernel's own limit "
+       "(net.core.somaxconn) applies too."},
+
+      {"workers", workers(at(&S::workers)), Reload::restart,
+       "Worker threads. Each client stays with one of them. `auto`: as many as the machine has cores."},
+
+      {"auth.method", choice(at(&S::auth, &Auth::method)), Reload::yes,
+       "How clients prove who they are. `scram-sha-256`: by their password, checked against auth.users_file. `trust`: "
+       "not "
+       "at all, anyone who can connect may be any user."},
+      {"auth.users_file", text(at(&S::auth, &Auth::users_file), rules::kPath), Reload::yes,
+       "The users and their SCRAM verifiers, one `\"user\" \"SCRAM-SHA-256$...\"` a line, as in PgBouncer's "
+       "userlist.txt. "
+       "`SELECT rolname, rolpassword FROM pg_authid` shows the verifiers. A relative path starts at the directory of "
+       "this "
+       "configuration file. Needed for scram-sha-256.",
+       "users.txt"},
+      {"auth.server_password_file", text(at(&S::auth, &Auth::server_password_file), rules::kPath), Reload::yes,
+       "The passwords with which pgweir logs in to the servers, one `host:port:database:user:password` a line, as in "
+       "PostgreSQL's .pgpass; `*` matches anything. Only the owner and its group may have access to it. A relative "
+       "path "
+       "starts at the directory of this configuration file. Empty: the servers must not ask for a password."},
+      {"auth.login_timeout", duration(at(&S::auth, &Auth::login_timeout), 1s, 10min), Reload::yes,
+       "A client that has not finished logging in after this time is disconnected (as PostgreSQL's "
+       "authentication_timeout)."},
+
+      {"pool.mode", choice(at(&S::pool, &Pool::mode)), Reload::restart,
+       "When a server connection goes back to the pool. `session`: when the client leaves."},
+      {"pool.size", number(at(&S::pool, &Pool::size), 1, 100'000), Reload::yes,
+       "The most server connections per node, database and user. A server's max_connections has to have room for them, "
+       "and for the monitor's three per node."},
+      {"pool.max_clients", number(at(&S::pool, &Pool::max_clients), 1, 1'000'000), Reload::yes,
+       "The most clients connected at one time. One more is refused with SQLSTATE 53300."},
+      {"pool.queue_timeout", duration(at(&S::pool, &Pool::queue_timeout), 0s, kDay), Reload::yes,
+       "How long a client waits for a server connection while its pool is full, before it gets an error. 0: for ever."},
+      {"pool.connect_timeout", duration(at(&S::pool, &Pool::connect_timeout), 10ms, 10min), Reload::yes,
+       "How long opening a server connection may take, logging in included."},
+      {"pool.server_idle_timeout", duration(at(&S::pool, &Pool::server_idle_timeout), 0s, 30 * kDay), Reload::yes,
+       "A server connection that nobody has used for this time is closed. 0: never."},
+      {"pool.reset_timeout", duration(at(&S::pool, &Pool::reset_timeout), 10ms, 10min), Reload::yes,
+       "How long a server connection may take to forget its last client (DISCARD ALL). One that takes longer is "
+       "closed."},
+
+      {"routing.reads", choice(at(&S::routing, &Routing::reads)), Reload::yes,
+       "Where statements that only read may run. `standbys`: on a healthy standby that is fresh enough, by weight. "
+       "`primary`: everything on the primary."},
+      {"routing.balance", choice(at(&S::routing, &Routing::balance)), Reload::yes,
+       "How often a node for reads is chosen. `statement`: for each read. `session`: once per client."},
+      {"routing.consistency", choice(at(&S::routing, &Routing::consistency)), Reload::yes,
+       "What a read on a standby must see. `session`: all that the same client has written or read before. `eventual`: "
+       "whatever has arrived there, within max_replica_lag."},
+      {"routing.max_replica_lag", size(at(&S::routing, &Routing::max_replica_lag), 0, 1024 * kGiB), Reload::yes,
+       "A standby that is further behind the primary than this many bytes of write-ahead log gets no reads. 0: no "
+       "limit."},
+      {"routing.primary_weight", number(at(&S::routing, &Routing::primary_weight), 0, 1'000'000), Reload::yes,
+       "The primary's own share of the reads, beside the weights of the standbys. 0: reads go to it only when no "
+       "standby "
+       "can take them."},
+      {"routing.catalog_refresh", duration(at(&S::routing, &Routing::catalog_refresh), 1s, kDay), Reload::yes,
+       "How often each database's functions, views and types are read again, to know which of them write. A function "
+       "that becomes volatile may be taken for a read until then; a standby refuses its writes, and it runs again on "
+       "the "
+       "primary."},
+      {"routing.cache_size", size(at(&S::routing, &Routing::cache_size), 64 * kKiB, 16 * kGiB), Reload::restart,
+       "Memory of each worker for what it knows of statements it has seen before."},
+
+      {"monitor.user", text(at(&S::monitor, &Monitor::user), rules::kIdentifier), Reload::restart,
+       "The user with which pgweir watches the nodes and reads the catalogs."},
+      {"monitor.database", text(at(&S::monitor, &Monitor::database), rules::kIdentifier), Reload::restart,
+       "The database to which the monitor connects. It must exist on every node."},
+      {"monitor.interval", duration(at(&S::monitor, &Monitor::interval), 50ms, 1h), Reload::yes,
+       "How often each node is asked for its health, role and timeline."},
+      {"monitor.timeout", duration(at(&S::monitor, &Monitor::timeout), 50ms, 10min), Reload::yes,
+       "A node that has not answered after this time is down and gets no new work until it answers again."},
+      {"monitor.lag_interval", duration(at(&S::monitor, &Monitor::lag_interval), 1ms, 1min), Reload::yes,
+       "How often the positions in the write-ahead log are asked for. With routing.consistency: session this is about "
+       "how "
+       "long a client's reads stay on the primary after its write, at least."},
+
+      {"limits.max_query", size(at(&S::limits, &Limits::max_query), kKiB, kGiB), Reload::yes,
+       "The longest statement text (Query or Parse message) that is gathered in memory to be read. Data in Bind and "
+       "COPY "
+       "messages is streamed and not bounded by this."},
+      {"limits.max_parse_bytes", size(at(&S::limits, &Limits::max_parse_bytes), kKiB, 16 * kMiB), Reload::restart,
+       "Longer statement texts are not parsed; they run on the primary."},
+      {"limits.max_parse_tokens", number(at(&S::limits, &Limits::max_parse_tokens), 100, 50'000), Reload::restart,
+       "Statements of more tokens (words, numbers, operators) are not parsed; they run on the primary. The parser's "
+       "stack "
+       "grows with them."},
+      {"limits.buffer_high_water", size(at(&S::limits, &Limits::buffer_high_water), 16 * kKiB, 64 * kMiB), Reload::yes,
+       "When this much waits for a peer that is slow to read, nothing more is read from the other side of its session "
+       "until it has caught up."},
+
+      {"log.level", choice(at(&S::log, &Log::level)), Reload::yes, "Less important lines are not written."},
+      {"log.file", text(at(&S::log, &Log::file), rules::kPath), Reload::restart,
+       "The file to which lines are appended. A relative path starts at the directory of this configuration file. "
+       "Empty: "
+       "standard error."},
+      {"log.connections", boolean(at(&S::log, &Log::connections)), Reload::yes,
+       "Write a line when a client connects and when it leaves."},
+      {"log.routing", boolean(at(&S::log, &Log::routing)), Reload::yes,
+       "Write a line for every routing decision: node, reason and what was decisive. Many lines; for finding out why."},
+
+      {"shutdown.timeout", duration(at(&S::shutdown, &Shutdown::timeout), 0s, kDay), Reload::yes,
+       "How long open transactions may go on after SIGTERM, before their clients are disconnected."},
+  };
+  return rows;
+}
+
+const std::vector<Option<NodeSettings>>& node_table() {
+  using N = NodeSettings;
+  static const std::vector<Option<N>> rows{
+      {"name", text(at(&N::name), rules::kNodeName), Reload::restart,
+       "What the node is called in hints, errors and logs. Unique.", "pg1", Presence::required},
+      {"host", text(at(&N::host), rules::kNodeHost), Reload::restart,
+       "Where the server listens: a host name, an address, or the absolute path of its Unix socket's directory.",
+       "10.0.0.11", Presence::required},
+      {"port", number(at(&N::port), 1, 65535), Reload::restart,
+       "The server's port. No two nodes have the same host and port."},
+      {"weight", number(at(&N::weight), 0, 1'000'000), Reload::yes,
+       "The node's share of the reads while it is a standby, beside the weights of the others. 0: it gets none."},
+  };
+  return rows;
+}
+
+}  // namespace
+
+std::span<const Section> sections() { return kSections; }
+std::span<const Option<Settings>> options() { return table(); }
+std::span<const Option<NodeSettings>> node_options() { return node_table(); }
+
+}  // namespace pgweir::config

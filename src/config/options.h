@@ -1,0 +1,48 @@
+// The table of options: everything that is known about each key of the configuration file. Loading, checking,
+// reloading, docs/config.md and config/pgweir.yaml all come from it, so a key is added by adding its row (and its
+// member in settings.h).
+#pragma once
+#include <span>
+#include <string_view>
+
+#include "config/codec.h"
+#include "config/settings.h"
+
+namespace pgweir::config {
+
+enum class Reload : std::uint8_t { yes, restart };
+enum class Presence : std::uint8_t { optional, required };
+
+template <class Owner>
+struct Option {
+  std::string_view key;  ///< full path: "listen.port"; for a key of a node only its last part
+  Codec<Owner> codec;
+  Reload reload = Reload::restart;
+  std::string_view documentation;  ///< one paragraph, units and the meaning of special values included
+  std::string_view sample{};       ///< shown in the sample where the default would not do; empty: the default
+  Presence presence = Presence::optional;
+};
+
+/// A key of the top level, in the order of the documents: a map of options, the list `nodes`, or an option by itself.
+struct Section {
+  std::string_view name;
+  std::string_view documentation;  ///< empty for an option by itself
+};
+
+inline constexpr std::string_view kNodes = "nodes";
+inline constexpr std::size_t kMaxNodes = 128;
+
+[[nodiscard]] std::span<const Section> sections();
+/// In the order of `sections()`. All of these live as long as the process; any thread.
+[[nodiscard]] std::span<const Option<Settings>> options();
+[[nodiscard]] std::span<const Option<NodeSettings>> node_options();
+
+/// "listen" for "listen.port"; "workers" for "workers".
+[[nodiscard]] constexpr std::string_view section_of(std::string_view key) { return key.substr(0, key.find('.')); }
+/// "port" for "listen.port"; "workers" for "workers".
+[[nodiscard]] constexpr std::string_view last_part(std::string_view key) {
+  const std::size_t dot = key.rfind('.');
+  return dot == std::string_view::npos ? key : key.substr(dot + 1);
+}
+
+}  // namespace pgweir::config

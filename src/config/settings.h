@@ -1,0 +1,132 @@
+// What the configuration file says, as one plain value. The member initialisers are the defaults; everything else about
+// a key (name, type, range, documentation, whether a reload may change it) is its row in options.cpp. Holds no secrets.
+#pragma once
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/log.h"
+
+namespace pgweir::config {
+
+enum class TopologyKind : std::uint8_t { streaming, single };
+enum class AuthMethod : std::uint8_t { trust, scram_sha_256 };
+enum class PoolMode : std::uint8_t { session };
+enum class Reads : std::uint8_t { standbys, primary };
+enum class Balance : std::uint8_t { statement, session };
+enum class Consistency : std::uint8_t { session, eventual };
+
+/// The words of the configuration file.
+[[nodiscard]] std::string_view name_of(TopologyKind value);
+[[nodiscard]] std::string_view name_of(AuthMethod value);
+[[nodiscard]] std::string_view name_of(PoolMode value);
+[[nodiscard]] std::string_view name_of(Reads value);
+[[nodiscard]] std::string_view name_of(Balance value);
+[[nodiscard]] std::string_view name_of(Consistency value);
+
+/// The finest unit that a configuration file can say.
+using Duration = std::chrono::microseconds;
+
+inline constexpr std::size_t kKiB = 1024;
+inline constexpr std::size_t kMiB = 1024 * kKiB;
+inline constexpr std::size_t kGiB = 1024 * kMiB;
+
+/// One element of `nodes`; its position is the NodeId.
+struct NodeSettings {
+  std::string name;
+  std::string host;  ///< name or address; an absolute path is the directory of a Unix socket
+  std::uint16_t port = 5432;
+  std::uint32_t weight = 1;
+  friend bool operator==(const NodeSettings&, const NodeSettings&) = default;
+};
+
+struct Listen {
+  std::vector<std::string> hosts{"127.0.0.1"};  ///< empty: no TCP
+  std::uint16_t port = 6432;
+  std::string unix_socket_dir;  ///< empty: none
+  std::uint32_t unix_socket_mode = 0770;
+  std::uint32_t backlog = 1024;
+  friend bool operator==(const Listen&, const Listen&) = default;
+};
+
+struct Auth {
+  AuthMethod method = AuthMethod::scram_sha_256;
+  std::string users_file;            ///< resolved against the configuration file's directory; empty: none
+  std::string server_password_file;  ///< likewise
+  Duration login_timeout = std::chrono::seconds{60};
+  friend bool operator==(const Auth&, const Auth&) = default;
+};
+
+struct Pool {
+  PoolMode mode = PoolMode::session;
+  std::uint32_t size = 20;  ///< server connections per node, database and user
+  std::uint32_t max_clients = 10'000;
+  Duration queue_timeout = std::chrono::seconds{10};
+  Duration connect_timeout = std::chrono::seconds{5};
+  Duration server_idle_timeout = std::chrono::minutes{10};  ///< 0: never
+  Duration reset_timeout = std::chrono::seconds{5};
+  friend bool operator==(const Pool&, const Pool&) = default;
+};
+
+struct Routing {
+  Reads reads = Reads::standbys;
+  Balance balance = Balance::statement;
+  Consistency consistency = Consistency::session;
+  std::size_t max_replica_lag = kMiB;  ///< bytes of write-ahead log; 0: no limit
+  std::uint32_t primary_weight = 0;
+  Duration catalog_refresh = std::chrono::seconds{60};
+  std::size_t cache_size = 16 * kMiB;  ///< bytes per worker
+  friend bool operator==(const Routing&, const Routing&) = default;
+};
+
+struct Monitor {
+  std::string user = "pgweir_monitor";
+  std::string database = "postgres";
+  Duration interval = std::chrono::seconds{1};
+  Duration timeout = std::chrono::seconds{3};
+  Duration lag_interval = std::chrono::milliseconds{20};
+  friend bool operator==(const Monitor&, const Monitor&) = default;
+};
+
+struct Limits {
+  std::size_t max_query = 64 * kMiB;           ///< bytes of one Query or Parse message that is gathered
+  std::size_t max_parse_bytes = 256 * kKiB;    ///< longer texts are not parsed: primary
+  std::uint32_t max_parse_tokens = 10'000;     ///< texts of more tokens are not parsed: primary
+  std::size_t buffer_high_water = 256 * kKiB;  ///< bytes per session and direction
+  friend bool operator==(const Limits&, const Limits&) = default;
+};
+
+struct Log {
+  base::log::Level level = base::log::Level::info;
+  std::string file;  ///< empty: stderr; resolved against the configuration file's directory
+  bool connections = true;
+  bool routing = false;
+  friend bool operator==(const Log&, const Log&) = default;
+};
+
+struct Shutdown {
+  Duration timeout = std::chrono::seconds{30};
+  friend bool operator==(const Shutdown&, const Shutdown&) = default;
+};
+
+/// Made by `load_file` (load.h), never changed afterwards; a reload makes another one. A default-constructed one has
+/// every default and no nodes.
+struct Settings {
+  TopologyKind topology = TopologyKind::streaming;
+  Listen listen;
+  std::uint16_t workers = 0;  ///< 0: as many as there are cores
+  std::vector<NodeSettings> nodes;
+  Auth auth;
+  Pool pool;
+  Routing routing;
+  Monitor monitor;
+  Limits limits;
+  Log log;
+  Shutdown shutdown;
+  friend bool operator==(const Settings&, const Settings&) = default;
+};
+
+}  // namespace pgweir::config

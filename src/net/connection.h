@@ -1,0 +1,96 @@
+// A connected stream socket with buffered output. Nobody else calls recv or send.
+//
+// Happy path: the socket becomes readable, one recv fills the loop's scratch buffer (behind the tail that was left over),
+// the handler looks at the bytes in place and says how many it is done with, the rest is copied aside. What is written
+// is collected and sent once, when the pass ends.
+// What can fail: the peer closes or resets (`on_end`); the peer does not take bytes (`unsent()` grows: the owner stops
+// reading the other side and is told by `on_drained` when to go on).
+#pragma once
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "base/byte_queue.h"
+
+namespace pgweir::net {
+
+class Loop;
+
+/// One owner, one thread. May be destroyed at any time, inside its own callbacks too.
+class Connection {
+ public:
+  class Handler {
+   public:
+    /// Looks at all bytes that have arrived and are not consumed; returns how many it is done with. It may destroy the
+    /// connection; what it returns is then ignored. Not called while reading is paused.
+    virtual std::size_t on_data(Connection& connection, std::string_view bytes) = 0;
+    /// The peer will send no more. `error` is empty after an orderly end. Called once.
+    virtual void on_end(Connection& connection, std::string_view error) = 0;
+    /// `unsent()` has fallen to half of what `notify_when_drained` named.
+    virtual void on_drained(Connection& connection) = 0;
+
+   protected:
+    ~Handler() = default;
+  };
+
+  /// Takes the descriptor (connected, non-blocking) and starts reading.
+  Connection(Loop& loop, int fd, Handler& handler);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  void set_handler(Handler& handler) noexcept { handler_ = &handler; }
+
+  /// Sends at the end of this pass. Never fails: a broken peer shows as `on_end`.
+  void write(std::string_view bytes);
+  /// For large spans that lie in the scratch buffer: sends at once as much as the socket takes, keeps the rest.
+  void write_through(std::string_view bytes);
+  /// Room to encode into; follow with `commit`.
+  [[nodiscard]] base::ByteQueue& output();
+  /// Bytes not yet taken by the kernel.
+  [[nodiscard]] std::size_t unsent() const noexcept { return out_.size(); }
+  /// Asks for one `on_drained` once `unsent()` is at most half of `mark`.
+  void notify_when_drained(std::size_t mark) noexcept { drain_mark_ = mark; }
+  /// Sends what can be sent now.
+  void flush();
+
+  void pause_reading();
+  void resume_reading();
+  [[nodiscard]] bool reading() const noexcept { return reading_; }
+  /// Shows the handler again what it had left over. Must not be called from within `on_data`.
+  void redeliver();
+  [[nodiscard]] std::size_t unread() const noexcept { return pending_.size(); }
+  [[nodiscard]] bool ended() const noexcept { return ended_; }
+
+  /// Gives the descriptor away, to be used on another loop; only with nothing unsent and nothing unread.
+  [[nodiscard]] int release_descriptor();
+  /// "host:port" or "[local]" of the peer, as for log lines.
+  [[nodiscard]] std::string peer_name() const;
+  /// One more attempt to send, then the descriptor is closed. Idempotent.
+  void close();
+
+ private:
+  struct Handle;
+  void on_ready(int status, int events);
+  void read_once();
+  void deliver(std::string_view bytes, bool from_pending);
+  void update_interest();
+  void after_send();
+  void end(std::string_view error);
+
+  Loop& loop_;
+  Handler* handler_;
+  Handle* handle_;  ///< owned until its close callback
+  base::ByteQueue pending_;
+  base::ByteQueue out_;
+  std::size_t drain_mark_ = 0;
+  int interest_ = 0;
+  bool reading_ = true;
+  bool waiting_writable_ = false;
+  bool write_broken_ = false;
+  bool flush_registered_ = false;
+  bool delivering_ = false;
+  bool ended_ = false;
+};
+
+}  // namespace pgweir::net

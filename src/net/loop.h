@@ -1,0 +1,65 @@
+// One event loop: one thread, one libuv loop, one scratch buffer to read into, one place where output is flushed.
+// Everything here belongs to the thread that runs the loop, except `Mailbox::post` (mailbox.h).
+#pragma once
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/byte_queue.h"
+#include "base/clock.h"
+
+struct uv_loop_s;
+
+namespace pgweir::net {
+
+class Connection;
+
+class Loop {
+ public:
+  /// Bytes read per recv at most; also how much of an unfinished message can be looked at without gathering it.
+  static constexpr std::size_t kScratchBytes = 64 * 1024;
+
+  Loop();
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  /// Runs until `stop()`. Afterwards call `drain()` once everything has been closed.
+  void run();
+  void stop();
+  /// Runs the loop until no handle is left, so that close callbacks free their memory.
+  void drain();
+
+  /// The time at the beginning of this pass, with a resolution of milliseconds: good for timeouts, not for ordering.
+  [[nodiscard]] base::Time now() const;
+  /// Runs `task` after the callbacks of this pass, before output is flushed: for freeing what a callback stands on.
+  void after_pass(std::function<void()> task);
+
+  [[nodiscard]] uv_loop_s* uv() noexcept { return uv_.get(); }
+  [[nodiscard]] std::span<char> scratch() noexcept { return {scratch_.get(), kScratchBytes}; }
+  /// True while some callback looks at the scratch buffer.
+  bool scratch_in_use = false;
+
+  /// An empty queue, with memory from an earlier connection where there is some.
+  [[nodiscard]] base::ByteQueue take_buffer();
+  void give_buffer(base::ByteQueue&& buffer);
+
+  /// Registers a connection for the flush at the end of this pass.
+  void flush_later(Connection& connection);
+  void forget(Connection& connection);
+
+ private:
+  struct Hooks;
+  void end_of_pass();
+
+  std::unique_ptr<uv_loop_s, void (*)(uv_loop_s*)> uv_;
+  std::unique_ptr<Hooks> hooks_;
+  std::unique_ptr<char[]> scratch_;
+  std::vector<base::ByteQueue> spare_buffers_;
+  std::vector<Connection*> unflushed_;
+  std::vector<std::function<void()>> tasks_;
+};
+
+}  // namespace pgweir::net

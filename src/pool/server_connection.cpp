@@ -1,0 +1,214 @@
+#include "pool/server_connection.h"
+
+#include <utility>
+
+#include "base/assertion.h"
+#include "net/loop.h"
+#include "wire/frame.h"
+#include "wire/messages/frontend.h"
+#include "wire/messages/startup.h"
+
+namespace pgweir::pool {
+
+namespace {
+
+base::Failure login_failure(const ServerIdentity& identity, base::Error error) {
+  error.detail += (error.detail.empty() ? "" : " ") + std::string("Server: ") + identity.endpoint.text() + ".";
+  return base::Failure(std::move(error));
+}
+
+}  // namespace
+
+ServerConnection::ServerConnection(net::Loop& loop, ServerIdentity identity, OnFree on_free)
+    : loop_(loop), identity_(std::move(identity)), on_free_(std::move(on_free)) {}
+
+ServerConnection::~ServerConnection() = default;
+
+void ServerConnection::open(std::string user, std::string database, std::optional<std::string> password,
+                            base::Duration timeout, OnOpened on_opened) {
+  on_opened_ = std::move(on_opened);
+  user_ = std::move(user);
+  database_ = std::move(database);
+  login_.emplace(user_, std::move(password));
+  timer_ = std::make_unique<net::Timer>(loop_, [this] {
+    finish_opening(login_failure(identity_, {base::sqlstate::connection_failure, "the server did not complete the login in time"}));
+  });
+  timer_->start(timeout);
+  connector_ = std::make_unique<net::Connector>(loop_, identity_.endpoint, timeout,
+                                                [this](base::Result<int> fd) { on_connected(std::move(fd)); });
+}
+
+void ServerConnection::on_connected(base::Result<int> fd) {
+  if (!fd) return finish_opening(base::Failure(fd.error()));
+  connection_ = std::make_unique<net::Connection>(loop_, *fd, static_cast<net::Connection::Handler&>(*this));
+  wire::encode_startup(connection_->output(), user_, database_, identity_.startup.parameters());
+}
+
+void ServerConnection::adopt(int fd) {
+  connection_ = std::make_unique<net::Connection>(loop_, fd, static_cast<net::Connection::Handler&>(*this));
+  state_ = State::idle;
+  idle_since = loop_.now();
+}
+
+int ServerConnection::give_away() {
+  PGWEIR_ASSERT(state_ == State::idle);
+  state_ = State::dead;
+  return connection_->release_descriptor();
+}
+
+void ServerConnection::lease_to(ServerUser& user) {
+  PGWEIR_ASSERT(state_ == State::idle);
+  state_ = State::leased;
+  user_of_lease_ = &user;
+}
+
+void ServerConnection::reset(base::Duration timeout) {
+  PGWEIR_ASSERT(state_ == State::leased);
+  state_ = State::resetting;
+  user_of_lease_ = nullptr;
+  carried.clear();
+  replies_to_reset_ = 0;
+  if (transaction != wire::TransactionStatus::idle) {
+    wire::encode_query(connection_->output(), "ROLLBACK");
+    ++replies_to_reset_;
+  }
+  wire::encode_query(connection_->output(), "DISCARD ALL");
+  ++replies_to_reset_;
+  connection_->resume_reading();
+  timer_ = std::make_unique<net::Timer>(loop_, [this] { die(); });
+  timer_->start(timeout);
+}
+
+void ServerConnection::kill() {
+  const bool was_dead = state_ == State::dead;
+  user_of_lease_ = nullptr;
+  on_opened_ = nullptr;
+  if (!was_dead) die();
+}
+
+bool ServerConnection::set_parameter(std::string_view name, std::string_view value) {
+  for (auto& [known, current] : identity_.parameters) {
+    if (known != name) continue;
+    if (current == value) return false;
+    current = value;
+    return true;
+  }
+  identity_.parameters.emplace_back(name, value);
+  return true;
+}
+
+std::size_t ServerConnection::on_data(net::Connection&, std::string_view bytes) {
+  if (state_ == State::leased) return user_of_lease_->on_server_data(*this, bytes);
+  std::size_t consumed = 0;
+  wire::Frame frame;
+  while (state_ == State::opening || state_ == State::resetting || state_ == State::idle) {
+    const auto status = wire::read_frame(bytes.substr(consumed), frame);
+    if (status == wire::FrameStatus::invalid || frame.body_size > 1024 * 1024) {
+      if (status != wire::FrameStatus::need_header) {
+        if (state_ == State::opening)
+          finish_opening(login_failure(identity_, {base::sqlstate::protocol_violation, "the server does not speak PostgreSQL's protocol"}));
+        else
+          die();
+        return bytes.size();
+      }
+    }
+    if (status == wire::FrameStatus::need_header || !frame.complete()) break;
+    consumed += frame.bytes_here();
+    const bool go_on = state_ == State::opening     ? take_login_frame(frame)
+                       : state_ == State::resetting ? take_reset_frame(frame)
+                                                    : take_idle_frame(frame);
+    if (!go_on) break;
+    // A callback may have leased it: what follows belongs to the new user, and nothing should follow.
+    if (state_ == State::leased) break;
+  }
+  return consumed;
+}
+
+bool ServerConnection::take_login_frame(const wire::Frame& frame) {
+  auto step = login_->take(frame, connection_->output());
+  if (!step) {
+    finish_opening(login_failure(identity_, step.error()));
+    return false;
+  }
+  if (*step == ServerLogin::Step::wait) return true;
+  identity_.parameters = std::move(login_->parameters());
+  identity_.process_id = login_->process_id();
+  identity_.secret = login_->secret();
+  finish_opening(true);
+  return false;
+}
+
+bool ServerConnection::take_reset_frame(const wire::Frame& frame) {
+  if (frame.type == wire::backend::kParameterStatus) {
+    const auto status = wire::decode_parameter_status(frame.body);
+    if (status) set_parameter(status->name, status->value);
+  } else if (frame.type == wire::backend::kErrorResponse) {
+    die();
+    return false;
+  } else if (frame.type == wire::backend::kReadyForQuery) {
+    const auto status = wire::decode_ready_for_query(frame.body);
+    if (!status || (replies_to_reset_ == 1 && *status != wire::TransactionStatus::idle)) {
+      die();
+      return false;
+    }
+    if (--replies_to_reset_ > 0) return true;
+    transaction = wire::TransactionStatus::idle;
+    timer_.reset();
+    state_ = State::idle;
+    idle_since = loop_.now();
+    on_free_(*this);
+    return false;
+  }
+  return true;
+}
+
+bool ServerConnection::take_idle_frame(const wire::Frame& frame) {
+  if (frame.type == wire::backend::kParameterStatus) {
+    const auto status = wire::decode_parameter_status(frame.body);
+    if (status) set_parameter(status->name, status->value);
+    return true;
+  }
+  if (frame.type == wire::backend::kNoticeResponse) return true;
+  // Nothing else may come unasked: FATAL on shutdown, or a server that is out of step.
+  die();
+  return false;
+}
+
+void ServerConnection::finish_opening(base::Result<bool> result) {
+  timer_.reset();
+  connector_.reset();
+  login_.reset();
+  const bool opened = result.has_value();
+  state_ = opened ? State::idle : State::dead;
+  idle_since = identity_.opened = loop_.now();
+  if (!opened) connection_.reset();
+  if (auto done = std::exchange(on_opened_, nullptr)) done(*this, std::move(result));
+}
+
+void ServerConnection::on_end(net::Connection&, std::string_view error) {
+  if (state_ == State::opening) {
+    finish_opening(login_failure(
+        identity_, {base::sqlstate::connection_failure,
+                    "the server closed the connection during the login" + (error.empty() ? "" : ": " + std::string(error))}));
+    return;
+  }
+  if (state_ == State::leased && user_of_lease_) {
+    user_of_lease_->on_server_end(*this, error);
+    return;
+  }
+  die();
+}
+
+void ServerConnection::on_drained(net::Connection&) {
+  if (user_of_lease_) user_of_lease_->on_server_drained(*this);
+}
+
+void ServerConnection::die() {
+  if (state_ == State::dead) return;
+  state_ = State::dead;
+  if (timer_) timer_->stop();
+  if (connection_) connection_->close();
+  on_free_(*this);
+}
+
+}  // namespace pgweir::pool

@@ -1,0 +1,133 @@
+// One connection to a PostgreSQL server: opened, logged in, leased to one session at a time, reset, used again.
+//
+// Happy path: opening -> idle -> leased -> resetting -> idle ... What can fail: the login (the waiting session is told),
+// the server closes (a leased one tells its user, an idle one is dropped), the reset does not end in time (closed).
+// It never decides what is sent to it while leased: that is the session's.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "net/address.h"
+#include "net/connection.h"
+#include "net/connector.h"
+#include "net/timer.h"
+#include "pool/server_login.h"
+#include "pool/startup_class.h"
+#include "wire/messages/backend.h"
+
+namespace pgweir::pool {
+
+class ServerConnection;
+
+/// Who holds the lease. All calls on the worker's thread.
+class ServerUser {
+ public:
+  /// As net::Connection::Handler::on_data.
+  virtual std::size_t on_server_data(ServerConnection& server, std::string_view bytes) = 0;
+  /// The server is gone; the lease must be given up before the next pass. Called once.
+  virtual void on_server_end(ServerConnection& server, std::string_view error) = 0;
+  virtual void on_server_drained(ServerConnection& server) = 0;
+
+ protected:
+  ~ServerUser() = default;
+};
+
+/// What a session has left behind on the connection it holds.
+struct CarriedOnServer {
+  /// Prepared statements by name (unnamed: empty) and the session's number for what was prepared.
+  std::unordered_map<std::string, std::uint64_t> prepared;
+  /// Settings changes of the session that were made here too (its sequence number).
+  std::uint64_t settings = 0;
+  void clear() {
+    prepared.clear();
+    settings = 0;
+  }
+};
+
+/// What is known of a connection apart from its socket: this moves with it from one worker to another.
+struct ServerIdentity {
+  base::NodeId node;
+  net::Endpoint endpoint;
+  StartupClass startup;
+  std::uint32_t process_id = 0;
+  std::string secret;
+  std::vector<std::pair<std::string, std::string>> parameters;  ///< as last reported
+  base::Time opened{};
+};
+
+class ServerConnection final : private net::Connection::Handler {
+ public:
+  enum class State : std::uint8_t { opening, idle, leased, resetting, dead };
+
+  /// Called once: the connection is idle now, or why it could not be opened.
+  using OnOpened = std::function<void(ServerConnection&, base::Result<bool>)>;
+  /// Called when an idle or resetting connection has died, or a reset has ended: the pool decides what becomes of it.
+  using OnFree = std::function<void(ServerConnection&)>;
+
+  ServerConnection(net::Loop& loop, ServerIdentity identity, OnFree on_free);
+  ~ServerConnection();
+
+  /// Starts to connect and log in. `timeout` covers both.
+  void open(std::string user, std::string database, std::optional<std::string> password, base::Duration timeout,
+            OnOpened on_opened);
+  /// Takes over a descriptor of an idle connection that another worker gave away.
+  void adopt(int fd);
+  /// For an idle one: gives the descriptor away; the object is dead afterwards.
+  [[nodiscard]] int give_away();
+
+  void lease_to(ServerUser& user);
+  /// Ends the lease: rolls back what is open, discards all session state, then reports through OnFree.
+  void reset(base::Duration timeout);
+  /// Ends the lease or anything else at once.
+  void kill();
+
+  [[nodiscard]] State state() const { return state_; }
+  [[nodiscard]] const ServerIdentity& identity() const { return identity_; }
+  [[nodiscard]] base::NodeId node() const { return identity_.node; }
+  [[nodiscard]] net::Connection& connection() { return *connection_; }
+  /// Records a ParameterStatus; true when the value is a new one.
+  bool set_parameter(std::string_view name, std::string_view value);
+
+  /// As the last ReadyForQuery said.
+  wire::TransactionStatus transaction = wire::TransactionStatus::idle;
+  CarriedOnServer carried;
+  /// Cancel requests that are on their way to this server: it may not be used by anybody else until they have arrived.
+  int cancels_in_flight = 0;
+  base::Time idle_since{};
+
+ private:
+  std::size_t on_data(net::Connection& connection, std::string_view bytes) override;
+  void on_end(net::Connection& connection, std::string_view error) override;
+  void on_drained(net::Connection& connection) override;
+
+  void on_connected(base::Result<int> fd);
+  bool take_login_frame(const wire::Frame& frame);
+  bool take_reset_frame(const wire::Frame& frame);
+  bool take_idle_frame(const wire::Frame& frame);
+  void finish_opening(base::Result<bool> result);
+  void die();
+
+  net::Loop& loop_;
+  ServerIdentity identity_;
+  OnFree on_free_;
+  OnOpened on_opened_;
+  State state_ = State::opening;
+  std::unique_ptr<net::Connector> connector_;
+  std::unique_ptr<net::Connection> connection_;
+  std::unique_ptr<net::Timer> timer_;
+  std::optional<ServerLogin> login_;
+  std::string user_, database_;
+  ServerUser* user_of_lease_ = nullptr;
+  int replies_to_reset_ = 0;
+};
+
+}  // namespace pgweir::pool

@@ -1,0 +1,27 @@
+#include "pool/startup_class.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <string_view>
+
+namespace pgweir::pool {
+
+bool asks_for_replication(const std::string& value) {
+  static constexpr std::array<std::string_view, 6> kFalse{"", "0", "false", "off", "no", "f"};
+  return std::find(kFalse.begin(), kFalse.end(), value) == kFalse.end();
+}
+
+StartupClass::StartupClass(std::vector<std::pair<std::string, std::string>> parameters, const std::string& replication)
+    : replication_(asks_for_replication(replication)) {
+  std::map<std::string, std::string> sorted;
+  for (auto& [name, value] : parameters) sorted[name] = std::move(value);
+  if (!replication.empty()) sorted["replication"] = replication;
+  parameters_.assign(sorted.begin(), sorted.end());
+  for (const auto& [name, value] : parameters_) {
+    key_.append(name).push_back('\0');
+    key_.append(value).push_back('\0');
+  }
+}
+
+}  // namespace pgweir::pool

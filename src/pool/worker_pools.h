@@ -1,0 +1,117 @@
+// One worker's share of the pools: its idle connections, the requests that wait here, and the trade with other workers.
+//
+// Happy path: an idle connection of the right start-up class is leased on the spot. Otherwise one is opened, if the pool's
+// limit (counted over all workers) allows, or the request waits in the pool's one queue; whoever frees a connection, on
+// whichever worker, serves the first in that queue: the connection itself moves, or the permission to open one.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "net/address.h"
+#include "net/timer.h"
+#include "pool/lease.h"
+#include "pool/pool_state.h"
+#include "pool/server_connection.h"
+#include "pool/startup_class.h"
+
+namespace pgweir::net {
+class Loop;
+}
+
+namespace pgweir::pool {
+
+struct PoolLimits {
+  std::uint32_t size = 20;  ///< server connections per node, database and user
+  base::Duration queue_timeout{};
+  base::Duration connect_timeout{};
+  base::Duration server_idle_timeout{};  ///< 0: never
+  base::Duration reset_timeout{};
+};
+
+/// How a worker's pools reach the rest of the process.
+class PoolEnvironment {
+ public:
+  [[nodiscard]] virtual PoolLimits limits() const = 0;
+  [[nodiscard]] virtual net::Endpoint endpoint(base::NodeId node) const = 0;
+  [[nodiscard]] virtual std::string node_name(base::NodeId node) const = 0;
+  [[nodiscard]] virtual std::optional<std::string> password(const PoolKey& key) const = 0;
+  [[nodiscard]] virtual std::size_t workers() const = 0;
+  /// Runs `task` on that worker's thread with its pools.
+  virtual void post(base::WorkerId worker, std::function<void(WorkerPools&)> task) = 0;
+  /// A connection could not be opened: worth a probe at once.
+  virtual void suspect(base::NodeId node) = 0;
+
+ protected:
+  ~PoolEnvironment() = default;
+};
+
+/// One per worker, on its thread.
+class WorkerPools {
+ public:
+  using OnLease = std::function<void(base::Result<Lease>)>;
+  using Ticket = std::uint64_t;
+
+  WorkerPools(net::Loop& loop, base::WorkerId self, PoolDirectory& directory, PoolEnvironment& environment);
+  ~WorkerPools();
+
+  /// An idle connection, if there is one here and nobody waits for it.
+  [[nodiscard]] Lease try_acquire(const PoolKey& key, const StartupClass& startup);
+  /// Asks for a connection; `on_lease` is called once, later, unless `cancel` comes first. Errors: what the server said at
+  /// login, 08006 (not reachable), 53300 (the limit was reached and the queue's time ran out; names node and limit).
+  [[nodiscard]] Ticket acquire(const PoolKey& key, const StartupClass& startup, OnLease on_lease);
+  void cancel(Ticket ticket);
+
+  /// Closes idle connections to a node that is down.
+  void drop_idle(base::NodeId node);
+  /// Closes everything that is not leased, and lets nothing new begin.
+  void shut_down();
+
+  struct Counts { std::size_t idle = 0, leased = 0, opening = 0, waiting = 0; };
+  [[nodiscard]] Counts counts() const;
+
+ private:
+  friend class Lease;
+  struct Shard;
+  struct Request;
+
+  Shard& shard(const PoolKey& key);
+  void give_back(ServerConnection& server);
+  void close(ServerConnection& server);
+  Lease lease(ServerConnection& server);
+  ServerConnection* take_idle(Shard& shard, const StartupClass& startup);
+  bool evict_idle(Shard& shard);
+  void start_opening(Ticket ticket);
+  void on_opened(Ticket ticket, ServerConnection& server, base::Result<bool> result);
+  void on_free(ServerConnection& server);
+  void put_idle_or_serve(Shard& shard, ServerConnection& server);
+  void serve(Shard& shard, ServerConnection& server, Waiter waiter);
+  void pass_permit_on(PoolState& state);
+  void receive_permit(const PoolKey& key, Ticket ticket);
+  void receive_connection(const PoolKey& key, Ticket ticket, ServerIdentity identity, int fd);
+  void offer_idle(const PoolKey& key);
+  void finish(Ticket ticket, base::Result<Lease> result);
+  void on_queue_timeout(Ticket ticket);
+  void drop(Shard& shard, ServerConnection& server);
+  void close_stale_idle();
+
+  net::Loop& loop_;
+  const base::WorkerId self_;
+  PoolDirectory& directory_;
+  PoolEnvironment& environment_;
+  std::map<PoolKey, std::unique_ptr<Shard>> shards_;
+  std::unordered_map<ServerConnection*, Shard*> owner_;
+  std::unordered_map<Ticket, std::unique_ptr<Request>> requests_;
+  Ticket next_ticket_ = 1;
+  std::unique_ptr<net::Timer> sweep_;
+  bool shutting_down_ = false;
+};
+
+}  // namespace pgweir::pool

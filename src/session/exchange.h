@@ -1,0 +1,58 @@
+// The client's messages from the first after a Sync to the next Sync (or one Query, or one FunctionCall), while it is being
+// decided where they run, and afterwards while they may have to run again elsewhere. Owns copies of the messages.
+#pragma once
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <string_view>
+#include <vector>
+
+#include "base/byte_queue.h"
+#include "session/effects.h"
+#include "session/prepared_statements.h"
+#include "wire/messages/frontend.h"
+
+namespace pgweir::session {
+
+/// One message as it stands in the exchange.
+struct GatheredMessage {
+  char type = 0;
+  std::size_t offset = 0;  ///< in Exchange::bytes()
+  std::size_t size = 0;    ///< header and what there is of the body
+  StatementPtr statement;  ///< Parse, Bind, Describe 'S', Execute: which one; null if unknown to the session
+  std::string name;        ///< Parse, Bind (the statement), Describe 'S', Close 'S'
+  char what = 0;           ///< Describe, Close: 'S' or 'P'
+  bool local = false;      ///< answered by pgweir
+  std::string synthesised; ///< the answer, when local
+};
+
+class Exchange {
+ public:
+  void add(GatheredMessage message, std::string_view bytes) {
+    message.offset = bytes_.size();
+    message.size = bytes.size();
+    bytes_.append(bytes);
+    messages_.push_back(std::move(message));
+  }
+  void clear() {
+    messages_.clear();
+    bytes_.clear();
+  }
+  void release() {
+    messages_.clear();
+    messages_.shrink_to_fit();
+    bytes_.release();
+  }
+  [[nodiscard]] bool empty() const { return messages_.empty(); }
+  [[nodiscard]] std::size_t size() const { return bytes_.size(); }
+  [[nodiscard]] const std::vector<GatheredMessage>& messages() const { return messages_; }
+  [[nodiscard]] std::string_view bytes_of(const GatheredMessage& message) const {
+    return bytes_.view().substr(message.offset, message.size);
+  }
+
+ private:
+  std::vector<GatheredMessage> messages_;
+  base::ByteQueue bytes_;
+};
+
+}  // namespace pgweir::session

@@ -1,0 +1,107 @@
+#include "session/reply_queue.h"
+
+#include <utility>
+
+#include "wire/messages/backend.h"
+
+namespace pgweir::session {
+
+namespace {
+
+namespace backend = wire::backend;
+using Taken = ReplyQueue::Taken;
+
+bool ends_with_ready(Expect what) { return what == Expect::query || what == Expect::function_call || what == Expect::sync; }
+
+/// What a message of this type means for an entry that is answered without ReadyForQuery.
+Taken::Kind meaning(Expect what, char type) {
+  using Kind = Taken::Kind;
+  switch (what) {
+    case Expect::parse: return type == backend::kParseComplete ? Kind::complete : Kind::violation;
+    case Expect::bind: return type == backend::kBindComplete ? Kind::complete : Kind::violation;
+    case Expect::close: return type == backend::kCloseComplete ? Kind::complete : Kind::violation;
+    case Expect::describe:
+      if (type == backend::kParameterDescription) return Kind::part;
+      return type == backend::kRowDescription || type == backend::kNoData ? Kind::complete : Kind::violation;
+    case Expect::execute:
+      switch (type) {
+        case backend::kCommandComplete:
+        case backend::kEmptyQuery:
+        case backend::kPortalSuspended: return Kind::complete;
+        case backend::kDataRow:
+        case backend::kCopyIn:
+        case backend::kCopyOut:
+        case backend::kCopyBoth:
+        case backend::kCopyData:
+        case backend::kCopyDone: return Kind::part;
+        default: return Kind::violation;
+      }
+    default: return Kind::violation;
+  }
+}
+
+}  // namespace
+
+void ReplyQueue::push(Expected expected) {
+  if (skipping_) {
+    if (expected.what != Expect::sync) return;
+    skipping_ = false;
+  }
+  if (copying_in_ && expected.what == Expect::sync) return;
+  entries_.push_back(std::move(expected));
+}
+
+Taken ReplyQueue::take(char type, std::vector<Expected>& dropped, Expected& completed) {
+  if (entries_.empty()) return {};
+  const Expected& front = entries_.front();
+  if (front.action == Action::synthesise) return {};
+  if (type == backend::kErrorResponse) return take_error(dropped);
+  if (type == backend::kReadyForQuery) return ends_with_ready(front.what) ? complete(completed) : Taken{};
+  if (type == backend::kCopyIn) {
+    copying_in_ = true;
+    // Syncs that were sent behind the Execute are read, and ignored, as part of the COPY.
+    while (entries_.size() > 1 && entries_[1].what == Expect::sync) entries_.erase(entries_.begin() + 1);
+  }
+  if (front.what == Expect::query || front.what == Expect::function_call) {
+    if (type == backend::kCommandComplete) copying_in_ = false;
+    return {Taken::Kind::part, front.action, front.what};
+  }
+  const auto kind = meaning(front.what, type);
+  if (kind == Taken::Kind::complete) {
+    copying_in_ = false;
+    return complete(completed);
+  }
+  return {kind, front.action, front.what};
+}
+
+Taken ReplyQueue::complete(Expected& completed) {
+  completed = std::move(entries_.front());
+  entries_.pop_front();
+  return {Taken::Kind::complete, completed.action, completed.what};
+}
+
+Taken ReplyQueue::take_error(std::vector<Expected>& dropped) {
+  const Taken taken{Taken::Kind::error, entries_.front().action, entries_.front().what};
+  copying_in_ = false;
+  if (ends_with_ready(taken.what)) return taken;
+  while (!entries_.empty() && entries_.front().what != Expect::sync) {
+    dropped.push_back(std::move(entries_.front()));
+    entries_.pop_front();
+  }
+  skipping_ = entries_.empty();
+  return taken;
+}
+
+bool ReplyQueue::take_synthesised(std::string& messages) {
+  if (entries_.empty() || entries_.front().action != Action::synthesise) return false;
+  messages = std::move(entries_.front().synthesised);
+  entries_.pop_front();
+  return true;
+}
+
+void ReplyQueue::clear() {
+  entries_.clear();
+  skipping_ = copying_in_ = false;
+}
+
+}  // namespace pgweir::session

@@ -1,0 +1,74 @@
+// What the server still owes, in order, and what to do with it. The one truth about who owes what to whom. Pure.
+// Source: PostgreSQL documentation, "Message Flow" (simple query, extended query, COPY operations, function call).
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "session/effects.h"
+#include "session/prepared_statements.h"
+
+namespace pgweir::session {
+
+/// A message that was sent and its reply has not completely arrived; Flush and Terminate have none.
+enum class Expect : std::uint8_t { query, function_call, parse, bind, describe, execute, close, sync };
+
+enum class Action : std::uint8_t {
+  forward,     ///< the client asked, the client gets the answer
+  swallow,     ///< pgweir asked
+  synthesise,  ///< the client asked, pgweir answers with `synthesised`; no server owes anything
+};
+
+struct Expected {
+  Expect what = Expect::query;
+  Action action = Action::forward;
+  StatementPtr statement;       ///< parse, close, execute: which one
+  EffectsPtr effects;           ///< query, execute: what completing it means; null: nothing to remember
+  std::string synthesised;      ///< messages in PostgreSQL's form
+};
+
+class ReplyQueue {
+ public:
+  struct Taken {
+    enum class Kind : std::uint8_t {
+      part,       ///< belongs to the front entry, which is not complete yet
+      complete,   ///< completes the front entry, which has been removed
+      error,      ///< ErrorResponse of the front entry
+      violation,  ///< nobody asked for this
+    };
+    Kind kind = Kind::violation;
+    Action action = Action::forward;
+    Expect what = Expect::query;
+  };
+
+  /// After an error in the extended protocol the server ignores everything up to Sync, so nothing is owed for it.
+  void push(Expected expected);
+  /// A message from the server that is not asynchronous (notice, parameter status, notification). Entries that an error
+  /// has made void are moved to `dropped`, the completed entry (if any) to `completed`.
+  [[nodiscard]] Taken take(char type, std::vector<Expected>& dropped, Expected& completed);
+
+  [[nodiscard]] bool empty() const { return entries_.empty(); }
+  [[nodiscard]] std::size_t size() const { return entries_.size(); }
+  [[nodiscard]] const Expected& front() const { return entries_.front(); }
+  /// Removes the front entry if it is to be synthesised and returns its messages; false otherwise.
+  bool take_synthesised(std::string& messages);
+  /// True between CopyInResponse and the end of that COPY: a Sync sent now is ignored by the server.
+  [[nodiscard]] bool copying_in() const { return copying_in_; }
+  /// The client has ended its side of the COPY.
+  void copy_in_ended() { copying_in_ = false; }
+  /// True after an error, until the next Sync is pushed.
+  [[nodiscard]] bool skipping() const { return skipping_; }
+  void clear();
+
+ private:
+  Taken take_error(std::vector<Expected>& dropped);
+  Taken complete(Expected& completed);
+
+  std::deque<Expected> entries_;
+  bool skipping_ = false;
+  bool copying_in_ = false;
+};
+
+}  // namespace pgweir::session

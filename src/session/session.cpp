@@ -1,0 +1,230 @@
+#include "session/session.h"
+
+#include <array>
+#include <utility>
+
+#include "base/assertion.h"
+#include "base/log.h"
+#include "wire/crypto.h"
+#include "wire/messages/backend.h"
+
+namespace pgweir::session {
+
+namespace log = base::log;
+namespace sqlstate = base::sqlstate;
+
+namespace {
+constexpr std::size_t kSecretBytes = 4;
+}
+
+Session::Session(Worker& worker, base::SessionId id, int fd)
+    : worker_(worker),
+      id_(id),
+      secret_(wire::random_bytes(kSecretBytes)),
+      client_(worker.loop(), fd, static_cast<net::Connection::Handler&>(*this)),
+      peer_(client_.peer_name()),
+      startup_(std::make_unique<StartupFlow>(worker.auth())) {
+  login_timer_ = std::make_unique<net::Timer>(worker_.loop(), [this] {
+    // As PostgreSQL does on authentication_timeout: no message, the connection just ends.
+    finish("login_timeout");
+  });
+  login_timer_->start(worker_.settings().auth.login_timeout);
+}
+
+Session::~Session() = default;
+
+void Session::apply(Event event) {
+  static constexpr std::size_t kStates = 5, kEvents = 4;
+  using enum State;
+  // Rows: starting, welcoming, serving, draining, finished. Columns: authenticated, welcomed, drain, end.
+  static constexpr std::array<std::array<State, kEvents>, kStates> kNext{{
+      {welcoming, starting, finished, finished},
+      {welcoming, serving, finished, finished},
+      {serving, serving, draining, finished},
+      {draining, draining, draining, finished},
+      {finished, finished, finished, finished},
+  }};
+  state_ = kNext[static_cast<std::size_t>(state_)][static_cast<std::size_t>(event)];
+}
+
+std::size_t Session::on_data(net::Connection&, std::string_view bytes) {
+  switch (state_) {
+    case State::starting: return take_startup(bytes);
+    case State::welcoming:
+      client_held_ = true;
+      update_client_reading();
+      return 0;
+    case State::serving:
+    case State::draining: return take_messages(bytes);
+    case State::finished: break;
+  }
+  return bytes.size();
+}
+
+std::size_t Session::take_startup(std::string_view bytes) {
+  const std::size_t consumed = startup_->take(bytes, client_.output());
+  if (startup_->has_message() && !counted_) {
+    counted_ = true;
+    const auto limit = worker_.settings().pool.max_clients;
+    if (worker_.process().clients.fetch_add(1, std::memory_order_relaxed) >= limit) {
+      terminate({sqlstate::too_many_connections, "sorry, too many clients already",
+                 "pgweir serves at most " + std::to_string(limit) + " clients (pool.max_clients).", ""});
+      return bytes.size();
+    }
+  }
+  switch (startup_->stage()) {
+    case StartupFlow::Stage::authenticated: on_authenticated(); break;
+    case StartupFlow::Stage::cancel:
+      worker_.deliver_cancel(startup_->cancel_request());
+      finish("cancel_request");
+      return bytes.size();
+    case StartupFlow::Stage::failed:
+      log::warning("login_failed", {{"client", peer_},
+                                    {"user", startup_->message().user},
+                                    {"database", startup_->message().database},
+                                    {"sqlstate", startup_->error().sqlstate.view()},
+                                    {"error", startup_->error().message}});
+      finish("login_failed");
+      return bytes.size();
+    default: break;
+  }
+  return consumed;
+}
+
+void Session::on_authenticated() {
+  login_timer_.reset();
+  auto& message = startup_->message();
+  user_ = message.user;
+  database_ = message.database;
+  startup_class_ = pool::StartupClass(message.parameters, message.replication);
+  database_state_ = &worker_.database(database_);
+  startup_.reset();
+  apply(Event::authenticated);
+  if (worker_.draining()) return terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
+
+  if (auto parameters = worker_.welcome(database_ + '\0' + user_ + '\0' + startup_class_.key())) {
+    say_welcome(std::move(parameters));
+    return;
+  }
+  // The first of its kind asks a server: it alone knows whether such a login is possible and what its parameters are.
+  const auto& topology = worker_.topology();
+  std::optional<base::NodeId> node = topology.primary;
+  for (const auto& one : topology.nodes)
+    if (!node && one.status == routing::NodeStatus::up) node = one.id;
+  if (!node) return terminate(no_primary());
+  if (auto lease = worker_.pools().try_acquire(pool_key(*node), startup_class_)) {
+    on_welcome_lease(std::move(lease));
+    return;
+  }
+  ticket_ = worker_.pools().acquire(pool_key(*node), startup_class_, [this](base::Result<pool::Lease> lease) {
+    ticket_.reset();
+    on_welcome_lease(std::move(lease));
+  });
+}
+
+void Session::on_welcome_lease(base::Result<pool::Lease> lease) {
+  if (!lease) return terminate(lease.error());
+  pool::ServerConnection& server = *lease->server();
+  server.lease_to(static_cast<pool::ServerUser&>(*this));
+  leases_.emplace_back(server.node(), std::move(*lease));
+  auto parameters = std::make_shared<const Parameters>(server.identity().parameters);
+  worker_.remember_welcome(database_ + '\0' + user_ + '\0' + startup_class_.key(), parameters);
+  say_welcome(std::move(parameters));
+}
+
+void Session::say_welcome(ParametersPtr parameters) {
+  told_ = std::move(parameters);
+  base::ByteQueue& out = client_.output();
+  for (const auto& [name, value] : *told_) wire::encode_parameter_status(out, name, value);
+  unsafe_encoding_ = is_unsafe_encoding(*told_);
+  wire::encode_backend_key_data(out, id_.value, secret_);
+  wire::encode_ready_for_query(out, wire::TransactionStatus::idle);
+  apply(Event::welcomed);
+  WorkerCounters::count(worker_.mutable_counters().sessions);
+  if (worker_.settings().log.connections)
+    log::info("connected", {{"session", id_.value}, {"client", peer_}, {"user", user_}, {"database", database_}});
+  client_held_ = false;
+  update_client_reading();
+  if (!in_client_data_) resume_client();
+  if (worker_.draining()) drain();
+}
+
+void Session::on_end(net::Connection&, std::string_view error) {
+  finish(error.empty() ? "client closed" : error);
+}
+
+void Session::on_drained(net::Connection&) {
+  // The client takes bytes again: whoever was stopped for it may go on.
+  for (auto& [node, lease] : leases_)
+    if (!lease->connection().reading()) lease->connection().resume_reading();
+}
+
+void Session::cancel(std::string_view secret) {
+  if (!wire::equal_in_constant_time(secret, secret_)) return;
+  if (wait_ == Wait::lease && ticket_) {
+    worker_.pools().cancel(*std::exchange(ticket_, std::nullopt));
+    wait_ = Wait::none;
+    fail_exchange({sqlstate::query_canceled, "canceling statement due to user request"});
+    resume_client();
+    return;
+  }
+  if (current_ && !queue_.empty()) worker_.carry_cancel(*current_);
+}
+
+void Session::drain() {
+  apply(Event::drain);
+  if (state_ == State::finished) {
+    // It had not logged in completely.
+    state_ = State::starting;
+    terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
+    return;
+  }
+  drain_if_idle();
+}
+
+bool Session::idle() const {
+  return transaction_ == Transaction::none && queue_.empty() && stage_ == Stage::none && wait_ == Wait::none &&
+         stream_left_ == 0;
+}
+
+void Session::drain_if_idle() {
+  if (state_ == State::draining && idle())
+    terminate({sqlstate::admin_shutdown, "terminating connection because pgweir is shutting down"});
+}
+
+void Session::terminate(const base::Error& error) {
+  if (state_ == State::finished) return;
+  wire::encode_error(client_.output(), wire::Severity::fatal, error);
+  finish(error.message);
+}
+
+void Session::finish(std::string_view why) {
+  if (state_ == State::finished) return;
+  const bool had_session = state_ == State::serving || state_ == State::draining;
+  apply(Event::end);
+  login_timer_.reset();
+  if (ticket_) worker_.pools().cancel(*std::exchange(ticket_, std::nullopt));
+  give_up_leases();
+  if (had_session && worker_.settings().log.connections)
+    log::info("disconnected", {{"session", id_.value}, {"client", peer_}, {"reason", why}});
+  client_.close();
+  if (counted_) worker_.process().clients.fetch_sub(1, std::memory_order_relaxed);
+  worker_.finished(*this);
+}
+
+/// What owes nothing is reset and used again; anything else is closed.
+void Session::give_up_leases() {
+  for (auto& [node, lease] : leases_) {
+    pool::ServerConnection* server = lease.server();
+    const bool busy = (server == current_ && !queue_.empty()) || server == stream_to_ || reply_left_ > 0 ||
+                      (server == current_ && stage_ == Stage::open);
+    if (busy)
+      lease.close();
+    else
+      lease.give_back();
+  }
+  leases_.clear();
+  current_ = nullptr;
+}
+
+}  // namespace pgweir::session

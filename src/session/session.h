@@ -1,0 +1,233 @@
+// One client's life: from its first byte to its last. Owns the client's connection and the leases on server connections.
+// Decides nothing about routing (routing/) and knows nothing about pools' limits (pool/); it puts their answers to work.
+//
+//             authenticated            welcomed
+//   starting ---------------> welcoming --------> serving --drain--> draining
+//       |                         |                  |                  |
+//       +-------------------------+--------end-------+------------------+--> finished
+//
+// The sources, in the order of a statement's way: session.cpp (this life cycle), flows/client_messages.cpp (what the client
+// says), flows/plan.cpp (where it runs), flows/dispatch.cpp (leases, and what is sent), flows/replies.cpp (what the server
+// answers), flows/retry.cpp (reads that must run again), flows/local.cpp (what pgweir answers itself).
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "net/connection.h"
+#include "net/timer.h"
+#include "pool/lease.h"
+#include "pool/server_connection.h"
+#include "pool/worker_pools.h"
+#include "routing/route.h"
+#include "session/carried_state.h"
+#include "session/exchange.h"
+#include "session/flows/startup.h"
+#include "session/prepared_statements.h"
+#include "session/reply_queue.h"
+#include "session/worker.h"
+#include "wire/frame.h"
+
+namespace pgweir::session {
+
+/// Where an exchange is to run, as far as its messages so far tell.
+struct Plan {
+  routing::NodeClass node_class = routing::NodeClass::standby;
+  routing::Reason reason = routing::Reason::local_command;
+  std::string node;             ///< for NodeClass::node
+  bool decided = false;         ///< some message had a say
+  bool wrote = false;           ///< something is not provably a read
+  bool has_server_message = false;
+  std::uint64_t reads = 0;      ///< read statements, for the counters
+};
+
+/// Lives on one worker. Destroyed by the worker after `Worker::finished`.
+class Session final : private net::Connection::Handler, private pool::ServerUser {
+ public:
+  Session(Worker& worker, base::SessionId id, int fd);
+  ~Session();
+
+  [[nodiscard]] base::SessionId id() const { return id_; }
+  /// The client cancels what this session runs, if `secret` is the session's.
+  void cancel(std::string_view secret);
+  /// Ends when outside a transaction; at once if it is idle now.
+  void drain();
+  /// Ends now, with a FATAL error to the client.
+  void terminate(const base::Error& error);
+
+ private:
+  enum class State : std::uint8_t { starting, welcoming, serving, draining, finished };
+  enum class Event : std::uint8_t { authenticated, welcomed, drain, end };
+  /// Why no message is taken from the client for now.
+  enum class Wait : std::uint8_t {
+    none,
+    lease,        ///< for a server connection
+    quiet,        ///< for the answers to what is in flight, before going to another server
+    retryable,    ///< for a read that may still have to run again
+  };
+  enum class Stage : std::uint8_t { none, gathering, open };  ///< of the exchange: open means sent without its Sync
+  enum class Transaction : std::uint8_t { none, lazy, open, failed_here };
+
+  // session.cpp: the life cycle
+  void apply(Event event);
+  std::size_t on_data(net::Connection& connection, std::string_view bytes) override;
+  void on_end(net::Connection& connection, std::string_view error) override;
+  void on_drained(net::Connection& connection) override;
+  std::size_t take_startup(std::string_view bytes);
+  void on_authenticated();
+  void on_welcome_lease(base::Result<pool::Lease> lease);
+  void say_welcome(ParametersPtr parameters);
+  void finish(std::string_view why);
+  void give_up_leases();
+  void drain_if_idle();
+  [[nodiscard]] bool idle() const;
+
+  // flows/client_messages.cpp
+  std::size_t take_messages(std::string_view bytes);
+  std::size_t take_one(std::string_view bytes);
+  std::size_t take_stream(std::string_view bytes);
+  std::size_t take_query(const wire::Frame& frame, std::string_view bytes);
+  std::size_t take_function_call(const wire::Frame& frame, std::string_view bytes);
+  std::size_t take_copy(const wire::Frame& frame, std::string_view bytes);
+  std::size_t take_extended(const wire::Frame& frame, std::string_view bytes);
+  std::size_t pass_or_gather(GatheredMessage message, const wire::Frame& frame, std::string_view bytes);
+  [[nodiscard]] bool describe_message(const wire::Frame& frame, GatheredMessage& message);
+  void note_message(GatheredMessage& message, const wire::Frame& frame);
+  std::size_t discard(const wire::Frame& frame);
+  void stream_rest(const wire::Frame& frame, pool::ServerConnection* server);
+  void violation(std::string_view what);
+  void wait_for(Wait wait);
+  void go_on();
+  void resume_client();
+  void update_client_reading();
+
+  // flows/plan.cpp
+  [[nodiscard]] routing::SessionFacts facts() const;
+  [[nodiscard]] const routing::Catalog* catalog() const;
+  void plan_statement(const sql::Classified& query);
+  void plan_primary(routing::Reason reason);
+  [[nodiscard]] bool must_stay_on_primary() const { return plan_.decided && plan_.node_class != routing::NodeClass::standby; }
+  [[nodiscard]] EffectsPtr effects_for(const sql::Classified& query, std::string_view text);
+
+  // flows/dispatch.cpp
+  void dispatch();
+  void dispatch_to(base::NodeId node, routing::Reason reason);
+  void on_lease(base::NodeId node, base::Result<pool::Lease> lease);
+  void send_exchange(pool::ServerConnection& server);
+  void send_message(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes);
+  void push_expected(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes);
+  void bring_up_to_date(pool::ServerConnection& server);
+  void ensure_prepared(pool::ServerConnection& server, std::string_view name, Stage around);
+  void inject_query(pool::ServerConnection& server, std::string_view text);
+  void fail_exchange(const base::Error& error);
+  void withdraw_exchange();
+  void finish_local_exchange();
+  [[nodiscard]] pool::ServerConnection* leased(base::NodeId node) const;
+  void release_other_leases(std::optional<base::NodeId> keep);
+  [[nodiscard]] pool::PoolKey pool_key(base::NodeId node) const;
+  [[nodiscard]] base::Error no_primary() const;
+  void log_route(base::NodeId node, routing::Reason reason) const;
+
+  // flows/replies.cpp
+  std::size_t on_server_data(pool::ServerConnection& server, std::string_view bytes) override;
+  void on_server_end(pool::ServerConnection& server, std::string_view error) override;
+  void on_server_drained(pool::ServerConnection& server) override;
+  struct Run;
+  bool take_reply(pool::ServerConnection& server, const wire::Frame& frame, Run& run);
+  bool take_asynchronous(pool::ServerConnection& server, const wire::Frame& frame);
+  void on_complete(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame);
+  void on_part(pool::ServerConnection& server, const wire::Frame& frame);
+  void on_ready(pool::ServerConnection& server, const wire::Frame& frame);
+  void on_error(pool::ServerConnection& server, const std::vector<Expected>& dropped);
+  void apply_effect(pool::ServerConnection& server, const Effects& effects, std::size_t index, std::string_view tag);
+  void emit_synthesised();
+  void write_client(std::string_view bytes, bool large);
+  void lose_server(pool::ServerConnection& server);
+
+  // flows/retry.cpp
+  [[nodiscard]] bool on_probation() const { return wait_ == Wait::retryable && !retrying_; }
+  void begin_probation();
+  void end_probation();
+  [[nodiscard]] bool should_retry(const wire::Frame& error);
+  void start_retry(pool::ServerConnection* server);
+  void finish_retry();
+
+  // flows/local.cpp
+  [[nodiscard]] bool answer_locally(const sql::Classified& query, std::string_view text);
+  [[nodiscard]] bool begin_lazily(const sql::Classified& query, std::string_view text);
+  [[nodiscard]] bool end_lazily(const sql::Classified& query);
+  [[nodiscard]] bool answer_failed_transaction(const sql::Classified& query);
+  [[nodiscard]] base::Result<LocalTable> run_local(const sql::Classified& query, std::string_view text);
+  void synthesise(GatheredMessage& message, const wire::Frame& frame);
+  [[nodiscard]] base::Result<std::string> local_reply(const GatheredMessage& message, const wire::Frame& frame);
+  void reply_ready();
+  void reply_error(const base::Error& error);
+  [[nodiscard]] wire::TransactionStatus client_status() const;
+  [[nodiscard]] StatementPtr portal(std::string_view name) const;
+  void define_portal(std::string_view name, StatementPtr statement);
+
+  Worker& worker_;
+  const base::SessionId id_;
+  std::string secret_;
+  net::Connection client_;
+  std::string peer_;
+  State state_ = State::starting;
+  std::unique_ptr<StartupFlow> startup_;
+  std::unique_ptr<net::Timer> login_timer_;
+  bool counted_ = false;
+
+  std::string user_;
+  std::string database_;
+  DatabaseState* database_state_ = nullptr;
+  pool::StartupClass startup_class_;
+  ParametersPtr told_;              ///< what the client was told of parameters; replaced when it changes
+  bool unsafe_encoding_ = false;
+
+  std::vector<std::pair<base::NodeId, pool::Lease>> leases_;
+  pool::ServerConnection* current_ = nullptr;  ///< the one that owes what is in the queue
+  std::optional<pool::WorkerPools::Ticket> ticket_;
+  std::optional<base::NodeId> session_reader_;  ///< routing.balance: session
+  std::optional<base::NodeId> last_read_node_;
+
+  Wait wait_ = Wait::none;
+  bool in_client_data_ = false;
+  bool client_held_ = false;        ///< reading is paused because the session waits and bytes were left over
+  bool server_full_ = false;        ///< reading is paused because the server does not take bytes
+  std::size_t stream_left_ = 0;     ///< bytes of the client's current message that are passed on as they come
+  pool::ServerConnection* stream_to_ = nullptr;  ///< null: thrown away
+  bool skip_to_sync_ = false;       ///< after an error that pgweir itself has reported in the extended protocol
+
+  Stage stage_ = Stage::none;
+  Exchange exchange_;
+  Plan plan_;
+  PreparedStatements prepared_;
+  std::vector<std::pair<std::string, StatementPtr>> portals_;
+  ReplyQueue queue_;
+  std::size_t reply_left_ = 0;      ///< bytes of the server's current message still to come
+  bool reply_forwarded_ = false;    ///< and whether the client gets them
+  std::size_t query_index_ = 0;     ///< statements of the current Query that are complete
+  bool exchange_error_ = false;
+  bool fatal_forwarded_ = false;
+  std::vector<Expected> dropped_;
+
+  Transaction transaction_ = Transaction::none;
+  base::NodeId transaction_node_;
+  std::string lazy_begin_;
+  sql::StatementFacts lazy_facts_;
+  bool wrote_ = false;              ///< since the last time the queue was empty
+  bool transaction_wrote_ = false;
+  bool catalog_changed_ = false;
+  base::Time last_write_{};         ///< when the last write was acknowledged
+  CarriedState carried_;
+
+  bool retrying_ = false;           ///< the answers of the first try are being swallowed
+  std::string held_;                ///< beginning of an answer that the client has not seen yet
+};
+
+}  // namespace pgweir::session

@@ -1,0 +1,176 @@
+// One worker thread: its loop, its sessions, its share of the pools, its classifier, its view of the cluster. Everything is
+// used on the worker's thread only, unless it says otherwise.
+#pragma once
+#include <array>
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/ids.h"
+#include "cluster/shared_freshness.h"
+#include "config/password_file.h"
+#include "config/settings.h"
+#include "net/loop.h"
+#include "net/mailbox.h"
+#include "pool/cancel.h"
+#include "pool/pool_state.h"
+#include "pool/worker_pools.h"
+#include "routing/balance.h"
+#include "routing/catalog.h"
+#include "routing/route.h"
+#include "routing/topology.h"
+#include "session/flows/startup.h"
+#include "session/local_commands.h"
+#include "sql/classifier.h"
+
+namespace pgweir::session {
+
+class Session;
+class Worker;
+
+/// Written by one worker, read by anybody.
+struct WorkerCounters {
+  static constexpr std::size_t kMostNodes = 128;
+  std::array<std::atomic<std::uint64_t>, kMostNodes> reads{};       ///< read statements per node
+  std::array<std::atomic<std::uint64_t>, kMostNodes> statements{};  ///< all exchanges per node
+  std::array<std::atomic<std::uint64_t>, routing::kReasonCount> by_reason{};
+  std::atomic<std::uint64_t> reruns{0};    ///< reads that ran again on the primary
+  std::atomic<std::uint64_t> sessions{0};  ///< logged in so far
+  static void count(std::atomic<std::uint64_t>& counter) {
+    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+};
+
+/// What the workers and the control thread share. Made before the threads, outlives them.
+class Process {
+ public:
+  Process(std::size_t nodes, config::PasswordFile server_passwords)
+      : freshness(nodes), passwords(std::move(server_passwords)) {}
+  virtual ~Process() = default;
+
+  /// Any thread. The control thread probes the node / loads the catalog / counts a session that is gone.
+  virtual void suspect(base::NodeId node) = 0;
+  virtual void want_catalog(const std::string& database, base::Time not_before) = 0;
+  virtual void session_ended() = 0;
+  /// Any thread; null for a worker that does not exist.
+  virtual Worker* worker(base::WorkerId id) = 0;
+  virtual std::size_t worker_count() const = 0;
+
+  pool::PoolDirectory pools;
+  cluster::SharedFreshness freshness;
+  const config::PasswordFile passwords;
+  std::atomic<std::uint32_t> clients{0};  ///< past their StartupMessage
+  const LocalCommands* local_commands = nullptr;
+};
+
+/// A database as this worker knows it.
+struct DatabaseState {
+  std::uint32_t id = 0;
+  routing::CatalogPtr catalog;   ///< the newest that was loaded; may be stale
+  base::Time changed{};          ///< a catalog loaded before this moment does not count
+  /// Null while there is none that counts: reads that need it go to the primary.
+  [[nodiscard]] const routing::Catalog* usable() const {
+    return catalog && catalog->loaded_at() >= changed ? catalog.get() : nullptr;
+  }
+};
+
+/// What a client is told at login: the parameters of the first server connection of its start-up class.
+using Parameters = std::vector<std::pair<std::string, std::string>>;
+using ParametersPtr = std::shared_ptr<const Parameters>;
+
+class Worker final : public pool::PoolEnvironment {
+ public:
+  Worker(base::WorkerId id, Process& process, std::shared_ptr<const config::Settings> settings,
+         std::shared_ptr<const ClientAuth> auth);
+  ~Worker();
+
+  /// The thread's body: runs until `stop` was called and everything is closed.
+  void run();
+
+  // Any thread:
+  void post(std::function<void(Worker&)> task);
+  [[nodiscard]] const WorkerCounters& counters() const { return counters_; }
+  [[nodiscard]] std::size_t session_count() const { return session_count_.load(std::memory_order_relaxed); }
+  [[nodiscard]] base::WorkerId id() const { return id_; }
+
+  // On its thread:
+  void accept(int fd);
+  void set_topology(routing::TopologyPtr topology);
+  void set_catalog(const std::string& database, routing::CatalogPtr catalog);
+  void set_settings(std::shared_ptr<const config::Settings> settings, std::shared_ptr<const ClientAuth> auth);
+  void catalog_changed_elsewhere(const std::string& database, base::Time when);
+  /// Ends sessions as soon as they are outside a transaction.
+  void drain();
+  /// Ends all sessions at once and stops the loop when they are gone.
+  void stop();
+  void cancel(const wire::CancelRequest& request);
+
+  // For its sessions:
+  [[nodiscard]] net::Loop& loop() { return loop_; }
+  [[nodiscard]] pool::WorkerPools& pools() { return *pools_; }
+  [[nodiscard]] sql::Classifier& classifier() { return classifier_; }
+  [[nodiscard]] const routing::Topology& topology() const { return *topology_; }
+  [[nodiscard]] const config::Settings& settings() const { return *settings_; }
+  [[nodiscard]] std::shared_ptr<const ClientAuth> auth() const { return auth_; }
+  [[nodiscard]] Process& process() { return process_; }
+  [[nodiscard]] WorkerCounters& mutable_counters() { return counters_; }
+  [[nodiscard]] DatabaseState& database(const std::string& name);
+  void catalog_changed(const std::string& database);
+  /// A node for a read of a session whose last write was acknowledged at `not_before`.
+  [[nodiscard]] routing::Pick pick_reader(base::Time not_before);
+  [[nodiscard]] ParametersPtr welcome(const std::string& key) const;
+  void remember_welcome(const std::string& key, ParametersPtr parameters);
+  /// Routes a cancel request to the worker whose session it names.
+  void deliver_cancel(const wire::CancelRequest& request);
+  /// Sends a cancel request to a server; the server connection counts it until it has arrived.
+  void carry_cancel(pool::ServerConnection& server);
+  /// The session is over: it is freed after this pass.
+  void finished(Session& session);
+  [[nodiscard]] bool draining() const { return draining_; }
+
+  /// Bits of a session's number that name the worker; the rest counts.
+  static constexpr unsigned kWorkerBits = 7;
+  static constexpr unsigned kCounterBits = 31 - kWorkerBits;
+
+ private:
+  // pool::PoolEnvironment
+  [[nodiscard]] pool::PoolLimits limits() const override;
+  [[nodiscard]] net::Endpoint endpoint(base::NodeId node) const override;
+  [[nodiscard]] std::string node_name(base::NodeId node) const override;
+  [[nodiscard]] std::optional<std::string> password(const pool::PoolKey& key) const override;
+  [[nodiscard]] std::size_t workers() const override;
+  void post(base::WorkerId worker, std::function<void(pool::WorkerPools&)> task) override;
+  void suspect(base::NodeId node) override;
+
+  void stop_if_empty();
+  [[nodiscard]] base::SessionId next_session_id();
+
+  const base::WorkerId id_;
+  Process& process_;
+  std::shared_ptr<const config::Settings> settings_;
+  std::shared_ptr<const ClientAuth> auth_;
+  net::Loop loop_;
+  std::unique_ptr<net::Mailbox> mailbox_;
+  std::unique_ptr<pool::WorkerPools> pools_;
+  sql::Classifier classifier_;
+  routing::TopologyPtr topology_;
+  routing::Balancer balancer_;
+  std::vector<routing::NodeFreshness> freshness_;
+  std::map<std::string, DatabaseState, std::less<>> databases_;
+  std::map<std::string, ParametersPtr, std::less<>> welcomes_;
+  std::unordered_map<base::SessionId, std::unique_ptr<Session>> sessions_;
+  std::map<std::uint64_t, std::unique_ptr<pool::CancelCarrier>> cancels_;
+  std::uint64_t last_cancel_ = 0;
+  std::uint32_t last_session_ = 0;
+  std::atomic<std::size_t> session_count_{0};
+  WorkerCounters counters_;
+  bool draining_ = false;
+  bool stopping_ = false;
+};
+
+}  // namespace pgweir::session

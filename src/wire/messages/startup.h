@@ -1,0 +1,53 @@
+// What a client sends before it has a session: SSLRequest, GSSENCRequest, CancelRequest, StartupMessage.
+// Source: PostgreSQL documentation, "Message Formats"; backend/postmaster ProcessStartupPacket for the checks.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/byte_queue.h"
+#include "base/result.h"
+
+namespace pgweir::wire {
+
+/// The longest start-up packet that PostgreSQL accepts (MAX_STARTUP_PACKET_LENGTH).
+inline constexpr std::size_t kLargestStartupPacket = 10000;
+
+inline constexpr std::uint32_t kProtocol30 = 196608;
+inline constexpr std::uint32_t kSslRequestCode = 80877103;
+inline constexpr std::uint32_t kGssEncRequestCode = 80877104;
+inline constexpr std::uint32_t kCancelRequestCode = 80877102;
+
+struct SslRequest {};
+struct GssEncRequest {};
+
+struct CancelRequest {
+  std::uint32_t process_id = 0;
+  std::string secret;  ///< 4 bytes in protocol 3.0, up to 256 in 3.2
+};
+
+struct StartupMessage {
+  std::uint16_t minor_version = 0;  ///< as asked for: 0 for 3.0, 2 for 3.2
+  std::string user;
+  std::string database;             ///< the user's name when the client named none
+  std::string replication;          ///< the value of "replication"; empty when absent
+  /// All other parameters in the order given, later ones winning in PostgreSQL: GUC names and `options`.
+  std::vector<std::pair<std::string, std::string>> parameters;
+  /// Names of `_pq_.` options, none of which is known: to be listed in NegotiateProtocolVersion.
+  std::vector<std::string> unknown_protocol_options;
+};
+
+using StartupPacket = std::variant<SslRequest, GssEncRequest, CancelRequest, StartupMessage>;
+
+/// `body` is the packet without its length field. Errors: 08P01 (malformed), 0A000 (version), 28000 (no user name).
+[[nodiscard]] base::Result<StartupPacket> decode_startup(std::string_view body);
+
+/// To a server, protocol 3.0.
+void encode_startup(base::ByteQueue& out, std::string_view user, std::string_view database,
+                    const std::vector<std::pair<std::string, std::string>>& parameters);
+void encode_cancel_request(base::ByteQueue& out, std::uint32_t process_id, std::string_view secret);
+
+}  // namespace pgweir::wire

@@ -1,0 +1,231 @@
+#include "config/load.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "doctest/doctest.h"
+
+using namespace pgweir::config;
+using namespace std::chrono_literals;
+
+namespace {
+
+const std::string kNodesText = "nodes: [{name: pg1, host: db1}]\n";
+const std::string kTrust = "auth: {method: trust}\n";
+
+// Everything that makes a file valid, then `extra`.
+Checked<Settings> with(const std::string& extra) { return load_text(kNodesText + kTrust + extra, "pgweir.yaml"); }
+
+std::string all(const Problems& problems) {
+  std::string out;
+  for (const Problem& problem : problems) out += problem.text() + "\n";
+  return out;
+}
+
+// The problems must be exactly one, at this line and key, and say all of `parts`.
+void check_problem(const std::string& text, int line, const std::string& key, const std::vector<std::string>& parts) {
+  CAPTURE(text);
+  const auto loaded = load_text(text, "dir/pgweir.yaml");
+  REQUIRE_FALSE(loaded.has_value());
+  INFO(all(loaded.error()));
+  REQUIRE(loaded.error().size() == 1);
+  const Problem& problem = loaded.error().front();
+  CHECK(problem.file == "dir/pgweir.yaml");
+  CHECK(problem.line == line);
+  CHECK(problem.key == key);
+  for (const std::string& part : parts) {
+    CAPTURE(part);
+    CHECK(problem.message.find(part) != std::string::npos);
+  }
+}
+
+void check_extra(const std::string& extra, int line, const std::string& key, const std::vector<std::string>& parts) {
+  check_problem(kNodesText + kTrust + extra, line + 2, key, parts);
+}
+
+}  // namespace
+
+TEST_CASE("a short file gives everything else its default") {
+  const auto loaded = with("");
+  REQUIRE(loaded.has_value());
+  Settings expected;
+  expected.nodes = {{"pg1", "db1", 5432, 1}};
+  expected.auth.method = AuthMethod::trust;
+  CHECK(*loaded == expected);
+}
+
+TEST_CASE("values of every kind arrive") {
+  const auto loaded = with(R"(
+topology: streaming
+listen: { host: "127.0.0.1, ::1", port: 7000, unix_socket_dir: /run/pgweir, unix_socket_mode: 0700, backlog: 5 }
+workers: 3
+pool: { size: 7, queue_timeout: 0, connect_timeout: 1500ms }
+routing: { reads: primary, balance: session, consistency: eventual, max_replica_lag: 64kB, primary_weight: 2 }
+monitor: { user: "Mon itor", lag_interval: 5 ms }
+log: { level: debug, connections: off, routing: yes }
+)");
+  REQUIRE(loaded.has_value());
+  CHECK(loaded->listen.hosts == std::vector<std::string>{"127.0.0.1", "::1"});
+  CHECK(loaded->listen.port == 7000);
+  CHECK(loaded->listen.unix_socket_dir == "/run/pgweir");
+  CHECK(loaded->listen.unix_socket_mode == 0700);
+  CHECK(loaded->listen.backlog == 5);
+  CHECK(loaded->workers == 3);
+  CHECK(loaded->pool.size == 7);
+  CHECK(loaded->pool.queue_timeout == 0s);
+  CHECK(loaded->pool.connect_timeout == 1500ms);
+  CHECK(loaded->routing.reads == Reads::primary);
+  CHECK(loaded->routing.balance == Balance::session);
+  CHECK(loaded->routing.consistency == Consistency::eventual);
+  CHECK(loaded->routing.max_replica_lag == 65536);
+  CHECK(loaded->routing.primary_weight == 2);
+  CHECK(loaded->monitor.user == "Mon itor");
+  CHECK(loaded->monitor.lag_interval == 5ms);
+  CHECK(loaded->log.level == pgweir::base::log::Level::debug);
+  CHECK_FALSE(loaded->log.connections);
+  CHECK(loaded->log.routing);
+}
+
+TEST_CASE("nodes keep their order; anchors work; a host may be a socket directory") {
+  const auto loaded = load_text(
+      "auth: {method: trust}\nnodes:\n- {name: b, host: /run/postgresql, port: &p 5433, weight: 0}\n"
+      "- {name: a_1-x, host: '::1', port: *p}\n",
+      "x");
+  REQUIRE(loaded.has_value());
+  CHECK(loaded->nodes == std::vector<NodeSettings>{{"b", "/run/postgresql", 5433, 0}, {"a_1-x", "::1", 5433, 1}});
+}
+
+TEST_CASE("relative paths start at the directory of the file") {
+  const std::string text =
+      kNodesText + "auth: {users_file: users.txt, server_password_file: /etc/p}\nlog: {file: ../x.log}\n";
+  const auto loaded = load_text(text, "/etc/pgweir/pgweir.yaml");
+  REQUIRE(loaded.has_value());
+  CHECK(loaded->auth.users_file == "/etc/pgweir/users.txt");
+  CHECK(loaded->auth.server_password_file == "/etc/p");
+  CHECK(loaded->log.file == "/etc/x.log");
+}
+
+TEST_CASE("unknown keys are errors that suggest") {
+  check_extra("pol: {size: 3}", 1, "pol",
+              {"unknown key \"pol\"", "did you mean \"pool\"?", "allowed here: topology, listen"});
+  check_extra("pool:\n  siez: 3", 2, "pool.siez", {"did you mean \"size\"?", "allowed here: mode, size"});
+  check_extra("max_clients: 3", 1, "max_clients", {"did you mean pool.max_clients?"});
+  check_extra("pool.size: 3", 1, "pool.size", {"write \"size\" inside \"pool\""});
+  check_extra("monitor: {password: x}", 1, "monitor.password", {"passwords do not stand in this file"});
+  check_extra("zzzzzzzzzzzz: 1", 1, "zzzzzzzzzzzz", {"unknown key \"zzzzzzzzzzzz\"; allowed here"});
+  check_problem(kTrust + "nodes:\n- name: a\n  host: h\n  wight: 2\n", 5, "nodes[0].wight",
+                {"did you mean \"weight\"?"});
+  check_extra("<<: {size: 1}", 1, "<<", {"unknown key"});
+}
+
+TEST_CASE("a value of the wrong kind names what was found and what is allowed") {
+  check_extra("workers: [1]", 1, "workers", {"found a list", "allowed is auto, or a whole number from 1 to 256"});
+  check_extra("pool: 3", 1, "pool", {"found a single value", "a map of the keys mode, size"});
+  check_extra("pool:", 1, "pool", {"found no value"});
+  check_extra("pool: {size: }", 1, "pool.size", {"found no value", "a whole number from 1 to 100000"});
+  check_extra("pool: {size: {a: 1}}", 1, "pool.size", {"found a map"});
+  check_extra("pool: {size: many}", 1, "pool.size", {"found \"many\"", "not a whole number"});
+  check_extra("log: {routing: 1}", 1, "log.routing", {"found \"1\"", "allowed is true or false"});
+  check_extra("[a]: 1", 1, "", {"found a list in the place of a key"});
+}
+
+TEST_CASE("a value out of range names the range") {
+  check_extra("listen: {port: 0}", 1, "listen.port", {"found \"0\": it is too small", "from 1 to 65535"});
+  check_extra("listen: {port: 65536}", 1, "listen.port", {"found \"65536\": it is too large"});
+  check_extra("workers: 257", 1, "workers", {"it is too large"});
+  check_extra("workers: 0", 1, "workers", {"it is too small"});
+  check_extra("listen: {unix_socket_mode: 1777}", 1, "listen.unix_socket_mode", {"an octal number from 0 to 0777"});
+  check_extra("listen: {unix_socket_mode: 0888}", 1, "listen.unix_socket_mode", {"it is not an octal number"});
+  check_extra("monitor: {interval: 10}", 1, "monitor.interval",
+              {"it has no unit", "a duration from 50ms to 1h", "us, ms, s"});
+  check_extra("monitor: {interval: 2h}", 1, "monitor.interval", {"it is too large"});
+  check_extra("limits: {max_query: 2GB}", 1, "limits.max_query", {"a size from 1kB to 1GB", "B, kB, MB, GB"});
+  check_extra("pool: {mode: transaction}", 1, "pool.mode", {"found \"transaction\"", "allowed is only session"});
+  check_extra("topology: replication", 1, "topology", {"found \"replication\"", "one of streaming, single"});
+  check_extra("listen: {host: 'a b'}", 1, "listen.host", {"characters that no host name has"});
+  check_extra("listen: {host: 'a,,b'}", 1, "listen.host", {"it is empty"});
+  check_extra("listen: {host: 'a, a'}", 1, "listen.host", {"\"a\" stands there twice"});
+  check_extra("listen: {unix_socket_dir: run}", 1, "listen.unix_socket_dir", {"it is not an absolute path"});
+  check_extra("listen: {unix_socket_dir: /" + std::string(92, 'x') + "}", 1, "listen.unix_socket_dir", {"too long"});
+  check_extra("monitor: {user: \"\"}", 1, "monitor.user", {"it is empty"});
+  check_extra("monitor: {user: \"a\\nb\"}", 1, "monitor.user", {"\"a\\x0ab\"", "control characters"});
+  check_extra("monitor: {user: " + std::string(64, 'u') + "}", 1, "monitor.user", {"it is too long"});
+}
+
+TEST_CASE("a key that stands twice is an error and names the first line") {
+  check_extra("pool: {size: 3}\n\npool: {size: 4}", 3, "pool", {"already given in line 3"});
+  check_extra("pool:\n  size: 3\n  mode: session\n  size: 4", 4, "pool.size", {"already given in line 4"});
+  check_problem(kTrust + "nodes: [{name: a, host: h, host: i}]", 2, "nodes[0].host", {"already given in line 2"});
+}
+
+TEST_CASE("nodes are required, and so are their names and hosts") {
+  check_problem(kTrust, 0, "nodes", {"is required"});
+  check_problem(kTrust + "nodes: []", 2, "nodes", {"a list of 0", "1 to 128 nodes"});
+  check_problem(kTrust + "nodes: {name: a}", 2, "nodes", {"found a map"});
+  check_problem(kTrust + "nodes:\n  - pg1", 3, "nodes[0]", {"found a single value", "name, host, port, weight"});
+  check_problem(kTrust + "nodes:\n  - {host: h}", 3, "nodes[0].name", {"is required"});
+  check_problem(kTrust + "nodes:\n  - {name: a}", 3, "nodes[0].host", {"is required", "host name"});
+  check_problem(kTrust + "nodes: [{name: PG1, host: h}]", 2, "nodes[0].name", {"found \"PG1\"", "a-z, 0-9, _ and -"});
+  check_problem(kTrust + "nodes: [{name: a, host: h, weight: 1000001}]", 2, "nodes[0].weight", {"too large"});
+  std::string many = kTrust + "nodes:\n";
+  for (int i = 0; i < 129; ++i) many += "- {name: n" + std::to_string(i) + ", host: h" + std::to_string(i) + "}\n";
+  check_problem(many, 2, "nodes", {"a list of 129"});
+}
+
+TEST_CASE("rules over several keys") {
+  check_problem(kTrust + "nodes:\n- {name: a, host: h}\n- {name: a, host: i}\n", 4, "nodes[1].name",
+                {"found \"a\"", "nodes[0]"});
+  check_problem(kTrust + "nodes:\n- {name: a, host: h}\n- {name: b, host: h, port: 5432}\n", 4, "nodes[1].host",
+                {"found \"h\" port 5432", "nodes[0]"});
+  check_problem(kTrust + "topology: single\nnodes:\n- {name: a, host: h}\n- {name: b, host: i}\n", 3, "nodes",
+                {"found 2 nodes", "exactly one"});
+  check_problem(kNodesText, 0, "auth.users_file", {"is required with auth.method: scram-sha-256"});
+  check_problem(kNodesText + "auth:\n  users_file: ''\n", 3, "auth.users_file", {"or say auth.method: trust"});
+  check_extra("listen: {host: ''}", 1, "listen", {"no client could connect"});
+  check_problem(kTrust + "listen: {port: 5432}\nnodes: [{name: a, host: 127.0.0.1}]", 3, "nodes[0].host",
+                {"where pgweir itself listens"});
+  check_problem(kTrust + "listen: {port: 5432, unix_socket_dir: /tmp}\nnodes: [{name: a, host: /tmp}]", 3,
+                "nodes[0].host", {"where pgweir itself listens"});
+}
+
+TEST_CASE("a rule over several keys is silent when one of them is wrong by itself") {
+  check_problem(kNodesText + "auth: {method: md5}", 2, "auth.method", {"one of trust, scram-sha-256"});
+  check_problem(kTrust + "nodes:\n- {name: a, host: h}\n- {name: b, host: h, port: x}\n", 4, "nodes[1].port",
+                {"found \"x\""});
+}
+
+TEST_CASE("one file is one configuration, and a map") {
+  check_problem("- a", 1, "", {"found a list"});
+  check_problem("", 0, "", {"found no value"});
+  check_extra("---\nworkers: 2\n", 2, "", {"a second document"});
+}
+
+TEST_CASE("an error in the YAML itself has its line") {
+  check_problem("a: 1\nb: [1", 2, "", {"is not valid YAML"});
+  check_problem("a: *nobody", 1, "", {"is not valid YAML"});
+  check_problem(std::string(100'000, '['), 1, "", {"is not valid YAML"});
+}
+
+TEST_CASE("all problems are reported, in the order of the lines") {
+  const auto loaded =
+      load_text("workers: x\nlisten: {port: y, hots: z}\nnodes: [{name: a, prot: 1}]\nlog: {level: loud}\n", "f");
+  REQUIRE_FALSE(loaded.has_value());
+  std::vector<std::string> keys;
+  for (const Problem& problem : loaded.error()) keys.push_back(problem.key);
+  CHECK(keys == std::vector<std::string>{"auth.users_file", "workers", "listen.port", "listen.hots", "nodes[0].prot",
+                                         "nodes[0].host", "log.level"});
+  CHECK(loaded.error()[1].text() ==
+        "f:1: workers: found \"x\": it is not a whole number; allowed is auto, or a whole number from 1 to 256");
+  CHECK(std::is_sorted(loaded.error().begin(), loaded.error().end(),
+                       [](const Problem& a, const Problem& b) { return a.line < b.line; }));
+}
+
+TEST_CASE("a file that cannot be read is a problem, not an exception") {
+  const auto missing = load_file("/nonexistent/pgweir.yaml");
+  REQUIRE_FALSE(missing.has_value());
+  CHECK(missing.error().front().text() == "/nonexistent/pgweir.yaml: cannot be opened: No such file or directory");
+  const auto directory = load_file("/");
+  REQUIRE_FALSE(directory.has_value());
+  CHECK(directory.error().front().message == "is not a regular file");
+}

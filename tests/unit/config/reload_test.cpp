@@ -1,0 +1,59 @@
+#include "config/reload.h"
+
+#include "config/options.h"
+#include "doctest/doctest.h"
+
+using namespace pgweir::config;
+using namespace std::chrono_literals;
+
+namespace {
+Settings two_nodes() {
+  Settings settings;
+  settings.nodes = {{"a", "h1", 5432, 1}, {"b", "h2", 5432, 1}};
+  return settings;
+}
+}  // namespace
+
+TEST_CASE("equal settings do not differ") { CHECK(difference(two_nodes(), two_nodes()).empty()); }
+
+TEST_CASE("a difference names key, old, new, and whether a reload takes it over") {
+  Settings next = two_nodes();
+  next.listen.port = 7000;
+  next.pool.queue_timeout = 1min;
+  next.log.routing = true;
+  CHECK(difference(two_nodes(), next) == std::vector<Change>{{"listen.port", "6432", "7000", false},
+                                                             {"pool.queue_timeout", "10s", "1min", true},
+                                                             {"log.routing", "false", "true", true}});
+}
+
+TEST_CASE("nodes are compared by name") {
+  Settings next = two_nodes();
+  next.nodes[1].weight = 9;
+  next.nodes[0].port = 5433;
+  CHECK(difference(two_nodes(), next) ==
+        std::vector<Change>{{"nodes.a.port", "5432", "5433", false}, {"nodes.b.weight", "1", "9", true}});
+  next.nodes.push_back({"c", "h3", 5432, 1});
+  CHECK(difference(two_nodes(), next).front() == Change{"nodes", "a, b", "a, b, c", false});
+  next = two_nodes();
+  std::swap(next.nodes[0], next.nodes[1]);
+  CHECK(difference(two_nodes(), next) == std::vector<Change>{{"nodes", "a, b", "b, a", false}});
+}
+
+TEST_CASE("a reload takes over what is reloadable and nothing else") {
+  const Settings running = two_nodes();
+  Settings loaded = two_nodes();
+  loaded.listen.port = 7000;
+  loaded.pool.size = 3;
+  loaded.nodes[1].weight = 9;
+  loaded.nodes[1].host = "elsewhere";
+  loaded.nodes.push_back({"c", "h3", 5432, 1});
+  const Settings taken = take_reloadable(running, loaded);
+  Settings expected = two_nodes();
+  expected.pool.size = 3;
+  expected.nodes[1].weight = 9;
+  CHECK(taken == expected);
+  for (const Change& change : difference(taken, loaded)) {
+    CAPTURE(change.key);
+    CHECK_FALSE(change.reloadable);
+  }
+}

@@ -71,9 +71,9 @@ def merged(base: dict, changes: dict) -> dict:
 
 
 class Pgweir:
-    """One proxy in front of `nodes`. Sections given by keyword are laid over the defaults below."""
+    """One proxy in front of `servers`. Sections given by keyword are laid over the defaults below."""
 
-    def __init__(self, nodes: Iterable[Node], *, port: int | None = None, start: bool = True, **sections: Any):
+    def __init__(self, servers: Iterable[Node], *, port: int | None = None, start: bool = True, **sections: Any):
         self.host = "127.0.0.1"
         self.port = port or ports.take()
         self.directory = make_temporary("pgweir-p-")
@@ -85,7 +85,7 @@ class Pgweir:
             "topology": "streaming",
             "listen": {"host": self.host, "port": self.port, "unix_socket_dir": str(self.directory)},
             "workers": 2,
-            "nodes": [{"name": n.name, "host": n.host, "port": n.port, "weight": 1} for n in nodes],
+            "nodes": [{"name": n.name, "host": n.host, "port": n.port, "weight": 1} for n in servers],
             "auth": {"method": "trust"},
             "pool": {"mode": "session", "size": 50, "max_clients": 1000, "queue_timeout": "10s"},
             "routing": {"reads": "standbys", "consistency": "session"},

@@ -1,11 +1,13 @@
 // What the router must know of a database's catalog: which functions, relations, types and operators may not be used in
 // a read that leaves the primary. An immutable value, loaded in the background by `cluster`, one per database.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/clock.h"
@@ -15,14 +17,37 @@ namespace pgweir::routing {
 
 enum class Safety : std::uint8_t { unknown, safe, unsafe };
 
-/// Rows as the loader reads them (catalog_queries.h has the SQL).
+/// Rows as the loader reads them (catalog_queries.h has the SQL and makes these from its results).
 struct CatalogRows {
-  struct Function { std::string schema, name; bool is_volatile = true; bool built_in = false; };
+  /// All functions of one name in one schema.
+  struct Function {
+    std::string schema, name;
+    bool is_volatile = true;
+    bool built_in = false;    ///< of pg_catalog
+    bool as_column = false;   ///< volatile, and may be called as t.f
+    std::string expressions;  ///< run at each call: defaults of arguments, checks of their domains; between commas
+  };
   /// `definition`: a view's query; `policies`: expressions of row-level security, one string each.
-  struct Relation { std::string schema, name; char kind = 'r'; char persistence = 'p'; std::string definition; std::vector<std::string> policies; };
-  /// Domains with volatile checks, types with volatile input functions or casts: unsafe; all others are not listed.
-  struct Type { std::string schema, name; bool is_volatile = false; std::vector<std::string> checks; };
-  struct Operator { std::string schema, name; bool is_volatile = true; };
+  struct Relation {
+    std::string schema, name;
+    char kind = 'r';
+    char persistence = 'p';
+    bool unsafe_part = false;  ///< a partition or child is foreign or unlogged, or a column has an unsafe type
+    std::string definition;
+    std::vector<std::string> policies;
+  };
+  /// All types but arrays. `is_volatile`: its input or output functions, casts or support functions, or those of what
+  /// it is made of. `checks`: those of the domains in it.
+  struct Type {
+    std::string schema, name;
+    bool is_volatile = false;
+    std::vector<std::string> checks;
+  };
+  struct Operator {
+    std::string schema, name;
+    bool is_volatile = true;
+    bool built_in = false;
+  };
   std::vector<Function> functions;
   std::vector<Relation> relations;
   std::vector<Type> types;
@@ -39,23 +64,64 @@ class Catalog {
   /// `version` is unique per process and never 0; `loaded_at` is when the loading started.
   [[nodiscard]] static CatalogPtr build(std::uint64_t version, base::Time loaded_at, const CatalogRows& rows);
 
-  [[nodiscard]] Safety function(const sql::QualifiedName& name) const;
-  /// Whether a function of this name may be one that users wrote (not of pg_catalog) and is volatile or unknown.
-  [[nodiscard]] bool may_have_user_effects(const sql::QualifiedName& name) const;
-  [[nodiscard]] Safety relation(const sql::QualifiedName& name) const;
+  [[nodiscard]] Safety function(const sql::QualifiedName& name) const { return safety(Kind::function, name); }
+  /// Whether using this may change a session's state in a way that its text does not tell: for a function, one that
+  /// users wrote (not of pg_catalog) and that is volatile or unknown, or one that runs or sets what it is given; for
+  /// the others, one that calls such a function.
+  [[nodiscard]] bool may_have_user_effects(const sql::QualifiedName& name) const {
+    return effects(Kind::function, name);
+  }
+  [[nodiscard]] bool relation_may_have_user_effects(const sql::QualifiedName& name) const {
+    return effects(Kind::relation, name);
+  }
+  [[nodiscard]] bool operator_may_have_user_effects(const sql::QualifiedName& name) const {
+    return effects(Kind::operator_, name);
+  }
+  [[nodiscard]] bool type_may_have_user_effects(const sql::QualifiedName& name) const {
+    return effects(Kind::type, name);
+  }
+  [[nodiscard]] Safety relation(const sql::QualifiedName& name) const { return safety(Kind::relation, name); }
   [[nodiscard]] Safety type(const sql::QualifiedName& name) const;
-  [[nodiscard]] Safety operator_(const sql::QualifiedName& name) const;
+  [[nodiscard]] Safety operator_(const sql::QualifiedName& name) const { return safety(Kind::operator_, name); }
+  /// A name after a dot: unsafe if a volatile function could be meant.
+  [[nodiscard]] Safety attribute(std::string_view name) const;
   [[nodiscard]] std::uint64_t version() const noexcept { return version_; }
   [[nodiscard]] base::Time loaded_at() const noexcept { return loaded_at_; }
 
  private:
+  friend class CatalogBuilder;
+  enum class Kind : std::uint8_t { function, relation, type, operator_ };
+  static constexpr std::size_t kKinds = 4;
+
+  /// One object of a name; most names have one.
+  struct Object {
+    std::string schema;
+    bool safe = false;
+    bool user_effects = false;
+  };
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
+  };
+  using Names = std::unordered_map<std::string, std::vector<Object>, Hash, std::equal_to<>>;
+
+  [[nodiscard]] Safety safety(Kind kind, const sql::QualifiedName& name) const;
+  [[nodiscard]] bool effects(Kind kind, const sql::QualifiedName& name) const;
+
   std::uint64_t version_ = 0;
   base::Time loaded_at_{};
+  std::array<Names, kKinds> names_;
+  std::unordered_set<std::string, Hash, std::equal_to<>> column_functions_;
 };
 
 /// Built-in names that PostgreSQL calls stable or that are views, but whose answer belongs to one node or one session
 /// (pg_stat_*, pg_locks, current_setting, txid_current...): they are read on the primary.
 [[nodiscard]] bool is_node_local_function(const sql::QualifiedName& name);
 [[nodiscard]] bool is_node_local_relation(const sql::QualifiedName& name);
+/// Built-in functions that set or run what they are given (set_config, setseed, query_to_xml...).
+[[nodiscard]] bool changes_session(const sql::QualifiedName& name);
+/// Built-in functions that tie something to the session or transaction they run in (advisory locks, lo_open, ...): not
+/// even a hint moves them to a standby.
+[[nodiscard]] bool binds_session(const sql::QualifiedName& name);
 
 }  // namespace pgweir::routing

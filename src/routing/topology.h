@@ -29,19 +29,19 @@ struct Node {
   std::uint32_t weight = 1;  ///< share of the reads while it is a standby; 0: none
   Role role = Role::unknown;
   NodeStatus status = NodeStatus::unknown;
-  std::string reason;        ///< why it has this status
+  std::string reason;  ///< why it has this status
   std::uint64_t system_identifier = 0;
   std::uint32_t timeline = 0;
-  int server_version = 0;    ///< server_version_num
-  Lsn position = 0;          ///< primary: insert position; standby: replay position; at the time of the snapshot
-  std::string replication_state;       ///< pg_stat_replication.state on the primary; empty if unknown
+  int server_version = 0;         ///< server_version_num
+  Lsn position = 0;               ///< primary: insert position; standby: replay position; at the time of the snapshot
+  std::string replication_state;  ///< pg_stat_replication.state on the primary; empty if unknown
   std::string replication_sync_state;  ///< pg_stat_replication.sync_state; empty if unknown
   base::WallTime last_status_change{};
 };
 
 struct Topology {
   std::uint64_t epoch = 0;
-  std::vector<Node> nodes;  ///< by NodeId
+  std::vector<Node> nodes;              ///< by NodeId
   std::optional<base::NodeId> primary;  ///< the one node that is up and a primary
 
   [[nodiscard]] const Node& node(base::NodeId id) const { return nodes[id.value]; }
@@ -51,8 +51,8 @@ using TopologyPtr = std::shared_ptr<const Topology>;
 
 /// What changes many times a second and so is not part of the snapshot, one element per node.
 struct NodeFreshness {
-  base::Time fresh_until{};        ///< everything acknowledged before this moment has been replayed here
-  std::uint64_t lag_bytes = 0;     ///< primary's insert position minus replay position, at the last poll
+  base::Time fresh_until{};     ///< everything acknowledged before this moment has been replayed here
+  std::uint64_t lag_bytes = 0;  ///< primary's insert position minus replay position, at the last poll
 };
 
 }  // namespace pgweir::routing

@@ -5,28 +5,38 @@
 #include <memory>
 #include <string_view>
 
+#include "base/local_ptr.h"
 #include "sql/statement_facts.h"
 
 namespace pgweir::sql {
 
 struct ClassifierLimits {
   std::size_t max_parse_bytes = 256 * 1024;  ///< longer texts are not parsed
-  std::size_t max_parse_tokens = 10'000;     ///< texts of more tokens are not parsed (libpg_query recurses per term)
+  std::size_t max_parse_tokens = 8'000;      ///< texts of more tokens are not parsed (libpg_query recurses per term)
   std::size_t cache_bytes = 16 * 1024 * 1024;
 };
 
 /// Where a shape is kept. `Verdict` slots let the router remember what it found in the catalog for this shape.
-struct CachedFacts {
-  QueryFacts facts;
+/// Never leaves its thread (base/local_ptr.h).
+struct CachedFacts : base::LocalCounted {
+  CachedFacts() = default;
+  explicit CachedFacts(QueryFacts query_facts) : facts(std::move(query_facts)) {}
+
+  QueryFacts facts;  ///< not changed after construction
+
   /// Set when a standby refused a statement of this shape: it is a write from now on, whatever it looks like.
   bool learned_write = false;
   /// The router's own memory of this shape: a catalog version (0: none yet) and what it concluded with it.
   std::uint64_t verdict_version = 0;
   std::uint8_t verdict = 0;
+  std::string_view verdict_subject;   ///< the decisive name; points into `facts`
+  std::uint64_t effects_version = 0;  ///< the same for `routing::effects_of`
+  std::uint8_t effects = 0;
 };
+using CachedFactsPtr = base::LocalPtr<CachedFacts>;
 
 struct Classified {
-  std::shared_ptr<CachedFacts> entry;  ///< never null; stays valid when the cache evicts it
+  CachedFactsPtr entry;  ///< never null; stays valid when the cache evicts it
   Hint hint;
 };
 
@@ -53,6 +63,9 @@ class Classifier {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// The hint in the comments before the first token, if any. Cheap when the text does not begin with a comment or space.
+[[nodiscard]] Hint hint_of(std::string_view text);
 
 /// The facts of a text, without a cache. Same stack requirement.
 [[nodiscard]] QueryFacts facts_of(std::string_view text, const ClassifierLimits& limits);

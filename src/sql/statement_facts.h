@@ -11,41 +11,41 @@
 namespace pgweir::sql {
 
 enum class StatementKind : std::uint8_t {
-  empty,                 ///< only white space, comments or semicolons
-  query,                 ///< SELECT, VALUES, TABLE, and EXPLAIN of one
-  write,                 ///< INSERT, UPDATE, DELETE, MERGE, SELECT INTO, row locks, data-modifying CTE, EXPLAIN of one...
-  ddl,                   ///< changes the catalog: CREATE, ALTER, DROP, GRANT, COMMENT, TRUNCATE, REFRESH...
-  maintenance,           ///< VACUUM, ANALYZE, CHECKPOINT, LOCK, CLUSTER, REINDEX, NOTIFY...: primary, no session effect
-  begin,                 ///< BEGIN, START TRANSACTION
-  commit,                ///< COMMIT, END
-  rollback,              ///< ROLLBACK, ABORT
+  empty,        ///< only white space, comments or semicolons
+  query,        ///< SELECT, VALUES, TABLE, and EXPLAIN of one
+  write,        ///< INSERT, UPDATE, DELETE, MERGE, SELECT INTO, row locks, data-modifying CTE, EXPLAIN of one...
+  ddl,          ///< changes the catalog: CREATE, ALTER, DROP, GRANT, COMMENT, TRUNCATE, REFRESH...
+  maintenance,  ///< VACUUM, ANALYZE, CHECKPOINT, LOCK, CLUSTER, REINDEX, NOTIFY...: primary, no session effect
+  begin,        ///< BEGIN, START TRANSACTION
+  commit,       ///< COMMIT, END
+  rollback,     ///< ROLLBACK, ABORT
   savepoint,
   rollback_to_savepoint,
   release_savepoint,
-  two_phase,             ///< PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED
-  set,                   ///< SET / RESET of a setting, SET ROLE, SET SESSION AUTHORIZATION (not LOCAL, not TRANSACTION)
-  set_local,             ///< SET LOCAL
-  set_transaction,       ///< SET TRANSACTION ...
+  two_phase,        ///< PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED
+  set,              ///< SET / RESET of a setting, SET ROLE, SET SESSION AUTHORIZATION (not LOCAL, not TRANSACTION)
+  set_local,        ///< SET LOCAL
+  set_transaction,  ///< SET TRANSACTION ...
   set_session_characteristics,
   set_constraints,
-  show,                  ///< SHOW anything that PostgreSQL answers
+  show,  ///< SHOW anything that PostgreSQL answers
   discard,
-  prepare,               ///< SQL-level PREPARE
+  prepare,  ///< SQL-level PREPARE
   execute,
   deallocate,
   declare_cursor,
-  fetch,                 ///< FETCH, MOVE
+  fetch,  ///< FETCH, MOVE
   close_cursor,
   copy_in,
-  copy_out,              ///< COPY ... TO STDOUT; to a file or program it is `write`
+  copy_out,  ///< COPY ... TO STDOUT; to a file or program it is `write`
   listen,
   unlisten,
   load,
   call,
   do_block,
-  show_pool,             ///< SHOW pool_*: answered by pgweir
-  explain_route,         ///< EXPLAIN ROUTE <statement>: answered by pgweir
-  unknown,               ///< could not be parsed, or is too long to parse: primary, effect on the session unknown
+  show_pool,      ///< SHOW pool_*: answered by pgweir
+  explain_route,  ///< EXPLAIN ROUTE <statement>: answered by pgweir
+  unknown,        ///< could not be parsed, or is too long to parse: primary, effect on the session unknown
 };
 
 [[nodiscard]] std::string_view name_of(StatementKind kind);
@@ -67,15 +67,18 @@ struct StatementFacts {
   bool reads_only = false;
   /// CREATE TEMP ..., SELECT INTO TEMP, DISCARD of temporaries is `discard`.
   bool creates_temporary = false;
-  bool with_hold = false;             ///< DECLARE ... WITH HOLD
-  bool chain = false;                 ///< COMMIT / ROLLBACK AND CHAIN
-  bool discard_all = false;           ///< DISCARD ALL
-  bool reset_all = false;             ///< RESET ALL
+  bool row_lock_or_into = false;  ///< FOR UPDATE/SHARE or SELECT INTO at any depth (kind is `write` then)
+  bool explain = false;           ///< EXPLAIN of something; kind and the rest are those of what is explained
+  bool with_hold = false;         ///< DECLARE ... WITH HOLD
+  bool chain = false;             ///< COMMIT / ROLLBACK AND CHAIN
+  bool discard_all = false;       ///< DISCARD ALL
+  bool reset_all = false;         ///< RESET ALL
   /// BEGIN, SET TRANSACTION, SET SESSION CHARACTERISTICS: what they say; absent when they do not say.
   std::optional<Isolation> isolation;
   std::optional<bool> read_only;
   /// PREPARE, EXECUTE, DEALLOCATE (empty: ALL), savepoints, cursors, SET / RESET (the setting, lower case; "role" and
-  /// "session_authorization" for those), LISTEN / UNLISTEN channel (empty: *). `show_pool`: what follows SHOW.
+  /// "session_authorization" for those), LISTEN / UNLISTEN channel (empty: *), DISCARD ("all", "plans", "sequences",
+  /// "temp"), LOAD's file. SHOW: the setting, lower case; `show_pool`: what follows SHOW ("pool_nodes").
   std::string name;
   /// Where this statement stands in the query string, in bytes; without the semicolon.
   std::size_t offset = 0;
@@ -86,14 +89,17 @@ struct StatementFacts {
   std::vector<QualifiedName> functions;
   std::vector<QualifiedName> relations;  ///< without the names of CTEs in whose scope they stand
   std::vector<QualifiedName> types;      ///< type names in casts and column definitions, those of pg_catalog too
-  std::vector<QualifiedName> operators;  ///< all operators used
+  std::vector<QualifiedName> operators;  ///< all operators used, implied ones too (IN, BETWEEN, LIKE, USING...)
+  /// Names after a dot that need not be columns: PostgreSQL reads `t.f` as `f(t)` when t has no column f.
+  std::vector<std::string> attributes;
 };
 
 /// A whole query string (simple protocol: several statements; extended: one). Shared by all texts of the same shape, so
 /// `offset`, `length` and `inner_offset` are only meaningful when `exact` is true.
 struct QueryFacts {
   std::vector<StatementFacts> statements;  ///< never empty: an empty string has one `empty` statement
-  /// True when the shape was taken over the whole text, constants included (all but plain SELECT/INSERT/UPDATE/DELETE...).
+  /// True when the shape was taken over the whole text, constants included (all but plain
+  /// SELECT/INSERT/UPDATE/DELETE...).
   bool exact = false;
   /// Why a statement is `unknown`; empty otherwise.
   std::string problem;

@@ -1,0 +1,37 @@
+// Which node a read goes to: smooth weighted round-robin over the nodes that qualify. Deterministic; one per worker.
+#pragma once
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "routing/route.h"
+#include "routing/topology.h"
+
+namespace pgweir::routing {
+
+struct ReadRequirements {
+  /// A standby must be fresh up to here: the session's last acknowledged write, or what it has read before.
+  base::Time not_before{};
+  std::uint64_t max_lag_bytes = std::numeric_limits<std::uint64_t>::max();
+  /// The primary's own share of the reads (routing.primary_weight); its Node::weight does not count.
+  std::uint32_t primary_weight = 0;
+};
+
+struct Choice {
+  std::optional<base::NodeId> node;  ///< none: there is no primary either
+  Reason reason = Reason::read;      ///< `read`, or why the primary had to serve: not_fresh, no_standby
+};
+
+class Balancer {
+ public:
+  /// `freshness` has one element per node of `topology`.
+  [[nodiscard]] Choice choose(const Topology& topology, std::span<const NodeFreshness> freshness,
+                              const ReadRequirements& requirements);
+
+ private:
+  std::vector<std::int64_t> credit_;  ///< by NodeId
+};
+
+}  // namespace pgweir::routing

@@ -1,0 +1,194 @@
+// Building: every object starts with what its own row says; then unsafety (and user effects) flow from objects to those
+// whose text uses them, until nothing changes. Cycles (a policy that reads its own table) need no special care that
+// way.
+#include "routing/catalog.h"
+
+#include "sql/classifier.h"
+
+namespace pgweir::routing {
+namespace {
+
+constexpr std::string_view kBuiltInSchema = "pg_catalog";
+
+}  // namespace
+
+class CatalogBuilder {
+ public:
+  explicit CatalogBuilder(Catalog& catalog) : catalog_(catalog) {}
+
+  void run(const CatalogRows& rows) {
+    for (const auto& row : rows.functions) add_function(row);
+    for (const auto& row : rows.relations) add_relation(row);
+    for (const auto& row : rows.types) add_type(row);
+    for (const auto& row : rows.operators) {
+      add(Kind::operator_, row.name, {row.schema, !row.is_volatile, row.is_volatile && !row.built_in}, {});
+    }
+    settle();
+  }
+
+ private:
+  using Kind = Catalog::Kind;
+  using Object = Catalog::Object;
+
+  /// An object whose safety depends on what its texts use.
+  struct Dependent {
+    Kind kind;
+    std::string name;
+    std::size_t position;  ///< among the objects of that name
+    sql::StatementFacts uses;
+  };
+
+  void add(Kind kind, const std::string& name, Object object, sql::StatementFacts uses) {
+    auto& objects = catalog_.names_[static_cast<std::size_t>(kind)][name];
+    objects.push_back(std::move(object));
+    if (!uses.functions.empty() || !uses.relations.empty() || !uses.types.empty() || !uses.operators.empty() ||
+        !uses.attributes.empty()) {
+      dependents_.push_back({kind, name, objects.size() - 1, std::move(uses)});
+    }
+  }
+
+  /// Adds the names that `text` uses to `uses`; false when it is not a plain read.
+  static bool read(const std::string& text, sql::StatementFacts& uses) {
+    sql::QueryFacts facts = sql::facts_of(text, sql::ClassifierLimits{});
+    if (facts.statements.size() != 1 || !facts.statements[0].reads_only) return false;
+    const auto move_all = [](auto& from, auto& to) { to.insert(to.end(), from.begin(), from.end()); };
+    sql::StatementFacts& found = facts.statements[0];
+    move_all(found.functions, uses.functions);
+    move_all(found.relations, uses.relations);
+    move_all(found.types, uses.types);
+    move_all(found.operators, uses.operators);
+    move_all(found.attributes, uses.attributes);
+    return true;
+  }
+
+  void add_function(const CatalogRows::Function& row) {
+    const sql::QualifiedName name{row.schema, row.name};
+    Object object{row.schema, !row.is_volatile, row.is_volatile && !row.built_in};
+    if (is_node_local_function(name)) object.safe = false;
+    if (changes_session(name)) object = {row.schema, false, true};
+    sql::StatementFacts uses;
+    if (!row.expressions.empty() && !read("SELECT " + row.expressions, uses)) object = {row.schema, false, true};
+    if (row.as_column) catalog_.column_functions_.insert(row.name);
+    add(Kind::function, row.name, std::move(object), std::move(uses));
+  }
+
+  void add_relation(const CatalogRows::Relation& row) {
+    constexpr std::string_view kReadable = "rvmpt";  // tables, views, materialized views, partitioned tables, TOAST
+    Object object{row.schema, true, false};
+    if (kReadable.find(row.kind) == std::string_view::npos || row.persistence != 'p' || row.unsafe_part ||
+        is_node_local_relation({row.schema, row.name})) {
+      object.safe = false;
+    }
+    sql::StatementFacts uses;
+    bool understood = true;
+    if (row.kind == 'v') understood = read(row.definition, uses);
+    for (const std::string& policy : row.policies) understood = read("SELECT " + policy, uses) && understood;
+    if (!understood) object = {row.schema, false, true};
+    add(Kind::relation, row.name, std::move(object), std::move(uses));
+  }
+
+  void add_type(const CatalogRows::Type& row) {
+    Object object{row.schema, !row.is_volatile, row.is_volatile && row.schema != kBuiltInSchema};
+    sql::StatementFacts uses;
+    for (const std::string& check : row.checks) {
+      if (!read("SELECT " + check, uses)) object = {row.schema, false, true};
+    }
+    add(Kind::type, row.name, std::move(object), std::move(uses));
+  }
+
+  void settle() {
+    for (bool changed = true; changed;) {
+      changed = false;
+      for (const Dependent& dependent : dependents_) {
+        auto& objects = catalog_.names_[static_cast<std::size_t>(dependent.kind)].find(dependent.name)->second;
+        Object& object = objects[dependent.position];
+        const bool safe = object.safe && all_safe(dependent.uses);
+        const bool effects = object.user_effects || any_effects(dependent.uses);
+        changed = changed || safe != object.safe || effects != object.user_effects;
+        object.safe = safe;
+        object.user_effects = effects;
+      }
+    }
+  }
+
+  [[nodiscard]] bool all_safe(const sql::StatementFacts& uses) const {
+    const auto safe = [](Safety safety) { return safety == Safety::safe; };
+    for (const auto& name : uses.functions)
+      if (!safe(catalog_.function(name))) return false;
+    for (const auto& name : uses.relations)
+      if (!safe(catalog_.relation(name))) return false;
+    for (const auto& name : uses.types)
+      if (!safe(catalog_.type(name))) return false;
+    for (const auto& name : uses.operators)
+      if (!safe(catalog_.operator_(name))) return false;
+    for (const auto& name : uses.attributes)
+      if (!safe(catalog_.attribute(name))) return false;
+    return true;
+  }
+
+  [[nodiscard]] bool any_effects(const sql::StatementFacts& uses) const {
+    for (const auto& name : uses.functions)
+      if (catalog_.may_have_user_effects(name)) return true;
+    for (const auto& name : uses.relations)
+      if (catalog_.relation_may_have_user_effects(name)) return true;
+    for (const auto& name : uses.types)
+      if (catalog_.type_may_have_user_effects(name)) return true;
+    for (const auto& name : uses.operators)
+      if (catalog_.operator_may_have_user_effects(name)) return true;
+    for (const auto& name : uses.attributes)
+      if (catalog_.attribute(name) != Safety::safe) return true;
+    return false;
+  }
+
+  Catalog& catalog_;
+  std::vector<Dependent> dependents_;
+};
+
+CatalogPtr Catalog::build(std::uint64_t version, base::Time loaded_at, const CatalogRows& rows) {
+  auto catalog = std::make_shared<Catalog>();
+  catalog->version_ = version;
+  catalog->loaded_at_ = loaded_at;
+  CatalogBuilder(*catalog).run(rows);
+  return catalog;
+}
+
+Safety Catalog::safety(Kind kind, const sql::QualifiedName& name) const {
+  const Names& names = names_[static_cast<std::size_t>(kind)];
+  const auto found = names.find(name.name);
+  if (found == names.end()) return Safety::unknown;
+  Safety result = Safety::unknown;
+  for (const Object& object : found->second) {
+    if (!name.schema.empty() && name.schema != object.schema) continue;
+    if (!object.safe) return Safety::unsafe;
+    result = Safety::safe;
+  }
+  return result;
+}
+
+bool Catalog::effects(Kind kind, const sql::QualifiedName& name) const {
+  const Names& names = names_[static_cast<std::size_t>(kind)];
+  const auto found = names.find(name.name);
+  bool known = false;
+  if (found != names.end()) {
+    for (const Object& object : found->second) {
+      if (!name.schema.empty() && name.schema != object.schema) continue;
+      known = true;
+      if (object.user_effects) return true;
+    }
+  }
+  // An unknown relation, type or operator is most likely a new one of plain kind; an unknown function may do anything.
+  return !known && kind == Kind::function;
+}
+
+Safety Catalog::type(const sql::QualifiedName& name) const {
+  const Safety found = safety(Kind::type, name);
+  // An array type is as safe as its elements; "_t" is the name of the array of "t".
+  if (found != Safety::unknown || !name.name.starts_with('_')) return found;
+  return safety(Kind::type, {name.schema, name.name.substr(1)});
+}
+
+Safety Catalog::attribute(std::string_view name) const {
+  return column_functions_.find(name) == column_functions_.end() ? Safety::safe : Safety::unsafe;
+}
+
+}  // namespace pgweir::routing

@@ -1,0 +1,203 @@
+// Objects with an oid below 16384 (FirstNormalObjectId) came with PostgreSQL; all others were made by users.
+#include "routing/catalog_queries.h"
+
+#include <array>
+#include <map>
+
+#include "base/sqlstate.h"
+
+namespace pgweir::routing {
+namespace {
+
+// What a type is made of: elements of arrays, base types of domains, attributes, subtypes of ranges.
+#define PGWEIR_PARTS                                                                                   \
+  "parts(whole, part) AS ("                                                                            \
+  " SELECT oid, typelem FROM pg_catalog.pg_type WHERE typelem <> 0"                                    \
+  " UNION ALL SELECT oid, typbasetype FROM pg_catalog.pg_type WHERE typbasetype <> 0"                  \
+  " UNION ALL SELECT t.oid, a.atttypid FROM pg_catalog.pg_type t"                                      \
+  "  JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid WHERE t.typrelid <> 0 AND a.attnum > 0" \
+  " UNION ALL SELECT rngtypid, rngsubtype FROM pg_catalog.pg_range)"
+
+// Types whose mere use may run a volatile function. A cast counts for the side that users made.
+#define PGWEIR_UNSAFE_TYPES                                                                                    \
+  "volatile AS MATERIALIZED (SELECT oid FROM pg_catalog.pg_proc WHERE provolatile = 'v'), " PGWEIR_PARTS       \
+  ", "                                                                                                         \
+  "unsafe_types(oid) AS ("                                                                                     \
+  " (SELECT t.oid FROM pg_catalog.pg_type t WHERE t.typinput IN (SELECT oid FROM volatile)"                    \
+  "   OR t.typoutput IN (SELECT oid FROM volatile) OR t.typreceive IN (SELECT oid FROM volatile)"              \
+  "   OR t.typsend IN (SELECT oid FROM volatile) OR t.typmodin IN (SELECT oid FROM volatile)"                  \
+  "  UNION SELECT x.oid FROM pg_catalog.pg_cast c,"                                                            \
+  "   LATERAL (VALUES (c.castsource, c.casttarget), (c.casttarget, c.castsource)) x(oid, other)"               \
+  "   WHERE c.castfunc IN (SELECT oid FROM volatile) AND (x.oid::int8 >= 16384 OR x.other::int8 < 16384)"      \
+  "  UNION SELECT amproclefttype FROM pg_catalog.pg_amproc WHERE amproc IN (SELECT oid FROM volatile)"         \
+  "  UNION SELECT a.amoplefttype FROM pg_catalog.pg_amop a JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr" \
+  "   WHERE o.oprcode IN (SELECT oid FROM volatile)"                                                           \
+  "  UNION SELECT rngtypid FROM pg_catalog.pg_range WHERE rngcanonical IN (SELECT oid FROM volatile))"         \
+  " UNION SELECT p.whole FROM unsafe_types u JOIN parts p ON p.part = u.oid)"
+
+// Domains with checks, and every type that has one in it.
+#define PGWEIR_CHECKED                                                                             \
+  "checked(domain, type) AS ("                                                                     \
+  " SELECT contypid, contypid FROM pg_catalog.pg_constraint WHERE contypid <> 0 AND contype = 'c'" \
+  " UNION SELECT c.domain, p.whole FROM checked c JOIN parts p ON p.part = c.type)"
+
+constexpr std::string_view kFunctions =
+    "WITH RECURSIVE " PGWEIR_UNSAFE_TYPES ", " PGWEIR_CHECKED
+    ", "
+    "aggregates AS (SELECT aggfnoid FROM pg_catalog.pg_aggregate"
+    " WHERE aggtransfn IN (SELECT oid FROM volatile) OR aggfinalfn IN (SELECT oid FROM volatile)"
+    " OR aggcombinefn IN (SELECT oid FROM volatile) OR aggserialfn IN (SELECT oid FROM volatile)"
+    " OR aggdeserialfn IN (SELECT oid FROM volatile) OR aggmtransfn IN (SELECT oid FROM volatile)"
+    " OR aggminvtransfn IN (SELECT oid FROM volatile) OR aggmfinalfn IN (SELECT oid FROM volatile)), "
+    "one AS (SELECT p.*, n.nspname, p.oid::int8 < 16384 AS built_in,"
+    " (p.provolatile = 'v' AND p.prorettype <> 'pg_catalog.tsm_handler'::pg_catalog.regtype)"
+    "  OR p.oid IN (SELECT aggfnoid FROM aggregates)"
+    "  OR (p.oid::int8 >= 16384 AND EXISTS (SELECT 1 FROM unsafe_types u"
+    "   WHERE u.oid = p.prorettype OR u.oid = ANY (p.proargtypes::oid[]) OR u.oid = ANY (p.proallargtypes))) AS "
+    "is_volatile"
+    " FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace) "
+    "SELECT nspname, proname, bool_or(is_volatile), bool_and(built_in),"
+    " bool_or((is_volatile OR (proargdefaults IS NOT NULL AND NOT built_in)) AND pronargs >= 1"
+    "  AND pronargs - pronargdefaults <= 1 AND EXISTS (SELECT 1 FROM pg_catalog.pg_type t WHERE t.oid = proargtypes[0]"
+    "   AND (t.typtype IN ('c', 'd') OR t.oid IN ('pg_catalog.record'::pg_catalog.regtype, "
+    "'pg_catalog.any'::pg_catalog.regtype,"
+    "    'pg_catalog.anyelement'::pg_catalog.regtype, 'pg_catalog.anynonarray'::pg_catalog.regtype)"
+    "    OR t.typname = 'anycompatible' OR t.typname = 'anycompatiblenonarray'))),"
+    " string_agg(concat_ws(', ', pg_catalog.pg_get_expr(proargdefaults, 0),"
+    "  (SELECT string_agg(pg_catalog.pg_get_expr(k.conbin, 0), ', ') FROM checked c"
+    "   JOIN pg_catalog.pg_constraint k ON k.contypid = c.domain AND k.contype = 'c'"
+    "   WHERE c.type = ANY (proargtypes::oid[]))), ', ')"
+    "  FILTER (WHERE NOT built_in AND (proargdefaults IS NOT NULL"
+    "   OR EXISTS (SELECT 1 FROM checked c WHERE c.type = ANY (proargtypes::oid[])))) "
+    "FROM one GROUP BY nspname, proname";
+
+constexpr std::string_view kRelations =
+    "WITH RECURSIVE " PGWEIR_UNSAFE_TYPES
+    ", "
+    "tree(root, child) AS (SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits"
+    " UNION SELECT t.root, i.inhrelid FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.child) "
+    "SELECT n.nspname, c.relname, c.relkind, c.relpersistence,"
+    " EXISTS (SELECT 1 FROM tree t JOIN pg_catalog.pg_class k ON k.oid = t.child"
+    "   WHERE t.root = c.oid AND k.relkind IN ('r', 'p', 'f') AND (k.relkind = 'f' OR k.relpersistence <> 'p'))"
+    "  OR EXISTS (SELECT 1 FROM unsafe_types u JOIN pg_catalog.pg_attribute a ON a.atttypid = u.oid"
+    "   WHERE a.attrelid = c.oid AND NOT a.attisdropped),"
+    " CASE WHEN c.relkind = 'v' THEN pg_catalog.pg_get_viewdef(c.oid) END "
+    "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+    "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relpersistence <> 't'";
+
+constexpr std::string_view kPolicies =
+    "SELECT n.nspname, c.relname, pg_catalog.pg_get_expr(p.polqual, p.polrelid) FROM pg_catalog.pg_policy p "
+    "JOIN pg_catalog.pg_class c ON c.oid = p.polrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+    "WHERE c.relrowsecurity AND p.polqual IS NOT NULL AND p.polcmd IN ('r', '*')";
+
+constexpr std::string_view kTypes =
+    "WITH RECURSIVE " PGWEIR_UNSAFE_TYPES
+    " "
+    "SELECT n.nspname, t.typname, t.oid IN (SELECT oid FROM unsafe_types) FROM pg_catalog.pg_type t "
+    "JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace "
+    "WHERE n.nspname !~ '^pg_(toast|temp)' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_type e WHERE e.typarray = "
+    "t.oid)";
+
+constexpr std::string_view kChecks =
+    "WITH RECURSIVE " PGWEIR_PARTS ", " PGWEIR_CHECKED
+    " "
+    "SELECT n.nspname, t.typname, pg_catalog.pg_get_expr(k.conbin, 0) FROM checked c "
+    "JOIN pg_catalog.pg_constraint k ON k.contypid = c.domain AND k.contype = 'c' "
+    "JOIN pg_catalog.pg_type t ON t.oid = c.type JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace "
+    "WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_type e WHERE e.typarray = t.oid)";
+
+constexpr std::string_view kOperators =
+    "WITH RECURSIVE " PGWEIR_UNSAFE_TYPES ", " PGWEIR_CHECKED
+    " "
+    "SELECT n.nspname, o.oprname, bool_or(o.oprcode IN (SELECT oid FROM volatile) OR (o.oid::int8 >= 16384 AND"
+    " (EXISTS (SELECT 1 FROM unsafe_types u WHERE u.oid IN (o.oprleft, o.oprright, o.oprresult))"
+    "  OR EXISTS (SELECT 1 FROM checked c WHERE c.type IN (o.oprleft, o.oprright))))), bool_and(o.oid::int8 < 16384) "
+    "FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace "
+    "WHERE o.oprcode <> 0 GROUP BY n.nspname, o.oprname";
+
+// Every catalog change writes a row version with a new place and a new writer. Hashes are summed, so that order is
+// nothing. Rows of statistics and sequences change in place and so do not count, which is right.
+constexpr std::string_view kFingerprint =
+    "SELECT string_agg(x, ' ') FROM ("
+#define PGWEIR_ROWS(table, condition)                                                                             \
+  " SELECT count(*) || ':' || coalesce(sum(pg_catalog.hashtextextended(xmin::text || '/' || ctid::text, 0)), 0) " \
+  "FROM pg_catalog." table " WHERE " condition
+    PGWEIR_ROWS("pg_proc", "true") " UNION ALL" PGWEIR_ROWS("pg_aggregate", "true") " UNION ALL"
+    PGWEIR_ROWS("pg_class", "relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND relpersistence <> 't'") " UNION ALL"
+    PGWEIR_ROWS("pg_attribute", "attrelid::int8 >= 16384") " UNION ALL" PGWEIR_ROWS("pg_type", "true") " UNION ALL"
+    PGWEIR_ROWS("pg_rewrite", "true") " UNION ALL" PGWEIR_ROWS("pg_policy", "true") " UNION ALL"
+    PGWEIR_ROWS("pg_constraint", "contypid <> 0") " UNION ALL" PGWEIR_ROWS("pg_inherits", "true") " UNION ALL"
+    PGWEIR_ROWS("pg_operator", "true") " UNION ALL" PGWEIR_ROWS("pg_cast", "true") " UNION ALL"
+    PGWEIR_ROWS("pg_amproc", "true") " UNION ALL" PGWEIR_ROWS("pg_amop", "true") " UNION ALL"
+    PGWEIR_ROWS("pg_range", "true") " UNION ALL" PGWEIR_ROWS("pg_namespace", "nspname !~ '^pg_(toast_)?temp'")
+    ") AS parts(x)";
+
+enum Query : std::size_t { functions, relations, policies, types, checks, operators, query_count };
+
+constexpr std::array<CatalogQuery, query_count> kQueries = {{
+    {"functions", kFunctions, 6},
+    {"relations", kRelations, 6},
+    {"policies", kPolicies, 3},
+    {"types", kTypes, 3},
+    {"checks", kChecks, 3},
+    {"operators", kOperators, 4},
+}};
+
+std::string text(const std::optional<std::string>& field) { return field.value_or(std::string{}); }
+/// NULL and anything but "f" count as true: the unsafe answer must be the default.
+bool flag(const std::optional<std::string>& field) { return field != "f"; }
+bool proven(const std::optional<std::string>& field) { return field == "t"; }
+
+using Key = std::pair<std::string, std::string>;
+
+/// Texts that belong to a named object: (schema, name, text).
+std::map<Key, std::vector<std::string>> grouped(const TextRows& rows) {
+  std::map<Key, std::vector<std::string>> result;
+  for (const TextRow& row : rows) result[{text(row[0]), text(row[1])}].push_back(text(row[2]));
+  return result;
+}
+
+std::vector<std::string> take(std::map<Key, std::vector<std::string>>& from, const std::string& schema,
+                              const std::string& name) {
+  const auto found = from.find({schema, name});
+  return found == from.end() ? std::vector<std::string>{} : std::move(found->second);
+}
+
+}  // namespace
+
+std::span<const CatalogQuery> catalog_queries() { return kQueries; }
+std::string_view catalog_fingerprint_query() { return kFingerprint; }
+
+base::Result<CatalogRows> rows_from(std::span<const TextRows> results) {
+  if (results.size() != kQueries.size())
+    return base::fail(base::sqlstate::internal_error, "catalog: wrong number of results");
+  for (std::size_t i = 0; i < kQueries.size(); ++i) {
+    for (const TextRow& row : results[i]) {
+      if (row.size() != kQueries[i].columns) {
+        return base::fail(base::sqlstate::internal_error, "catalog: wrong number of columns",
+                          std::string(kQueries[i].name));
+      }
+    }
+  }
+  auto policy_texts = grouped(results[policies]);
+  auto check_texts = grouped(results[checks]);
+  CatalogRows rows;
+  for (const TextRow& row : results[functions]) {
+    rows.functions.push_back({text(row[0]), text(row[1]), flag(row[2]), proven(row[3]), flag(row[4]), text(row[5])});
+  }
+  for (const TextRow& row : results[relations]) {
+    const std::string kind = text(row[2]), persistence = text(row[3]);
+    rows.relations.push_back({text(row[0]), text(row[1]), kind.empty() ? '?' : kind[0],
+                              persistence.empty() ? '?' : persistence[0], flag(row[4]), text(row[5]),
+                              take(policy_texts, text(row[0]), text(row[1]))});
+  }
+  for (const TextRow& row : results[types]) {
+    rows.types.push_back({text(row[0]), text(row[1]), flag(row[2]), take(check_texts, text(row[0]), text(row[1]))});
+  }
+  for (const TextRow& row : results[operators]) {
+    rows.operators.push_back({text(row[0]), text(row[1]), flag(row[2]), proven(row[3])});
+  }
+  return rows;
+}
+
+}  // namespace pgweir::routing

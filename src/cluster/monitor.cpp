@@ -51,7 +51,8 @@ std::vector<std::pair<std::string, std::string>> monitor_login(const config::Nod
       {"application_name", "pgweir_monitor"},
       {"client_encoding", "UTF8"},
       {"connect_timeout", std::to_string(seconds)},
-      {"passfile", "/dev/null"},
+      // Passwords come from pgweir's own file, never from one of the operating system's user: this path cannot exist.
+      {"passfile", "/dev/null/none"},
       {"sslmode", "disable"},
       {"gssencmode", "disable"},
       // The probes must not be shaped by what the role or the database sets.

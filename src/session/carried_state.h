@@ -31,6 +31,8 @@ class CarriedState {
   /// Sequence of the newest committed change; 0: none.
   [[nodiscard]] std::uint64_t newest() const { return sequence_; }
 
+  /// Something may have changed the session in a way that cannot be seen from outside.
+  void mark_unknown() { unknown_ = true; }
   [[nodiscard]] bool has_temporary() const { return has_temporary_; }
   [[nodiscard]] bool has_unknown() const { return unknown_; }
   /// State that is lost with the server connection: the client must then be told by closing its connection.

@@ -49,7 +49,13 @@ void Session::apply(Event event) {
 
 std::size_t Session::on_data(net::Connection&, std::string_view bytes) {
   switch (state_) {
-    case State::starting: return take_startup(bytes);
+    case State::starting: {
+      in_client_data_ = true;
+      const std::size_t used = take_startup(bytes);
+      in_client_data_ = false;
+      const bool serves = state_ == State::serving || state_ == State::draining;
+      return serves ? used + take_messages(bytes.substr(used)) : used;
+    }
     case State::welcoming:
       client_held_ = true;
       update_client_reading();
@@ -145,7 +151,7 @@ void Session::say_welcome(ParametersPtr parameters) {
     log::info("connected", {{"session", id_.value}, {"client", peer_}, {"user", user_}, {"database", database_}});
   client_held_ = false;
   update_client_reading();
-  if (!in_client_data_) resume_client();
+  resume_client();
   if (worker_.draining()) drain();
 }
 

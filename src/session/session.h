@@ -116,6 +116,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void plan_primary(routing::Reason reason);
   [[nodiscard]] bool must_stay_on_primary() const { return plan_.decided && plan_.node_class != routing::NodeClass::standby; }
   [[nodiscard]] EffectsPtr effects_for(const sql::Classified& query, std::string_view text);
+  void explain_effects();
 
   // flows/dispatch.cpp
   void dispatch();
@@ -230,6 +231,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   bool wrote_ = false;              ///< since the last time the queue was empty
   bool transaction_wrote_ = false;
   bool catalog_changed_ = false;
+  /// Statements that ran while no catalog was there to tell what they may do to the session.
+  std::vector<sql::CachedFactsPtr> unexplained_;
   base::Time last_write_{};         ///< when the last write was acknowledged
   CarriedState carried_;
 

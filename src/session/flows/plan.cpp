@@ -8,6 +8,8 @@ namespace {
 
 using sql::StatementKind;
 
+constexpr std::size_t kMostUnexplained = 64;
+
 /// Whether a statement leaves the database as it was, whatever it does to the session.
 bool changes_nothing(StatementKind kind) {
   switch (kind) {
@@ -45,7 +47,7 @@ routing::SessionFacts Session::facts() const {
   facts.lazy_read_only = lazy_facts_.read_only.value_or(false);
   facts.lazy_serializable = lazy_facts_.isolation == sql::Isolation::serializable;
   facts.has_temporary = carried_.has_temporary();
-  facts.unknown_state = carried_.has_unknown();
+  facts.unknown_state = carried_.has_unknown() || !unexplained_.empty();
   facts.unsafe_encoding = unsafe_encoding_;
   facts.replication = startup_class_.replication();
   facts.reads = worker_.settings().routing.reads == config::Reads::primary ? routing::ReadsMode::primary
@@ -56,6 +58,7 @@ routing::SessionFacts Session::facts() const {
 const routing::Catalog* Session::catalog() const { return database_state_->usable(); }
 
 void Session::plan_statement(const sql::Classified& query) {
+  if (!unexplained_.empty()) explain_effects();
   const routing::SessionFacts session = facts();
   routing::Route route = routing::decide(query, session, prepared_, catalog());
   bool proven_read = route.node_class == routing::NodeClass::standby;
@@ -93,8 +96,20 @@ void Session::plan_primary(routing::Reason reason) {
 }
 
 EffectsPtr Session::effects_for(const sql::Classified& query, std::string_view text) {
-  const auto effects = routing::effects_of(*query.entry, catalog());
-  return effects_of_query(query.entry->facts, text, effects.unknown);
+  bool unknown = routing::effects_of(*query.entry, catalog()).unknown;
+  if (unknown && !catalog() && unexplained_.size() < kMostUnexplained) {
+    unexplained_.push_back(query.entry);
+    unknown = false;
+  }
+  return effects_of_query(query.entry->facts, text, unknown);
+}
+
+/// The catalog may be there by now: what ran without it either changed nothing, or ties the session to its server.
+void Session::explain_effects() {
+  if (!catalog()) return;
+  for (const auto& entry : unexplained_)
+    if (routing::effects_of(*entry, catalog()).unknown) carried_.mark_unknown();
+  unexplained_.clear();
 }
 
 }  // namespace pgweir::session

@@ -116,7 +116,7 @@ void Monitor::follow_primary(const routing::Node& primary) {
   const std::pair now{primary.id, primary.timeline};
   if (last_primary_ == now) return;
   last_primary_ = now;
-  history_ = {};
+  history_.clear();
   primary_position_ = 0;
   for (const auto& node : nodes_) freshness_.write(base::NodeId{static_cast<std::uint16_t>(&node - nodes_.data())}, {});
 }
@@ -133,7 +133,7 @@ void Monitor::on_position(std::size_t node, base::Time started, const PositionFa
   const bool is_primary = topology_->primary && topology_->primary->value == node;
   if (is_primary) {
     primary_position_ = facts.position;
-    history_.primary_was_at(started, facts.position);
+    history_.add(started, facts.position);
   } else if (facts.in_recovery) {
     replayed_[node] = facts.position;
     update_freshness(node);
@@ -142,8 +142,8 @@ void Monitor::on_position(std::size_t node, base::Time started, const PositionFa
 
 void Monitor::update_freshness(std::size_t node) {
   const base::NodeId id{static_cast<std::uint16_t>(node)};
-  routing::NodeFreshness value = freshness_.read(id);
-  if (const auto until = history_.fresh_until(replayed_[node])) value.fresh_until = *until;
+  routing::NodeFreshness value = history_.freshness(replayed_[node]);
+  value.fresh_until = std::max(value.fresh_until, freshness_.read(id).fresh_until);
   value.lag_bytes = primary_position_ > replayed_[node] ? primary_position_ - replayed_[node] : 0;
   freshness_.write(id, value);
 }

@@ -83,7 +83,7 @@ WorkerPools::Ticket WorkerPools::acquire(const PoolKey& key, const StartupClass&
   Shard& pool = shard(key);
   const auto limits = environment_.limits();
   request->timer = std::make_unique<net::Timer>(loop_, [this, ticket] { on_queue_timeout(ticket); });
-  request->timer->start(limits.queue_timeout);
+  if (limits.queue_timeout > base::Duration::zero()) request->timer->start(limits.queue_timeout);
   requests_.emplace(ticket, std::move(request));
   if (shutting_down_) {
     loop_.after_pass([this, ticket] {
@@ -149,6 +149,11 @@ void WorkerPools::on_opened(Ticket ticket, ServerConnection& server, base::Resul
     return;
   }
   finish(ticket, lease(server));
+}
+
+bool WorkerPools::must_wait(const PoolKey& key) {
+  Shard& pool = shard(key);
+  return pool.state.anybody_waits() || (pool.idle.empty() && pool.state.open() >= environment_.limits().size);
 }
 
 void WorkerPools::cancel(Ticket ticket) {

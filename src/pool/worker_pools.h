@@ -30,7 +30,7 @@ namespace pgweir::pool {
 
 struct PoolLimits {
   std::uint32_t size = 20;  ///< server connections per node, database and user
-  base::Duration queue_timeout{};
+  base::Duration queue_timeout{};        ///< 0: for ever
   base::Duration connect_timeout{};
   base::Duration server_idle_timeout{};  ///< 0: never
   base::Duration reset_timeout{};
@@ -68,11 +68,19 @@ class WorkerPools {
   /// login, 08006 (not reachable), 53300 (the limit was reached and the queue's time ran out; names node and limit).
   [[nodiscard]] Ticket acquire(const PoolKey& key, const StartupClass& startup, OnLease on_lease);
   void cancel(Ticket ticket);
+  /// True when `acquire` would have to queue: the pool is at its limit and nothing here is idle.
+  [[nodiscard]] bool must_wait(const PoolKey& key);
 
   /// Closes idle connections to a node that is down.
   void drop_idle(base::NodeId node);
   /// Closes everything that is not leased, and lets nothing new begin.
   void shut_down();
+
+  /// A cancel request is on its way to this connection, and has arrived. The connection may be gone by then.
+  void cancel_started(ServerConnection& server) { ++server.cancels_in_flight; }
+  void cancel_ended(ServerConnection& server) {
+    if (owner_.contains(&server) && server.cancels_in_flight > 0) --server.cancels_in_flight;
+  }
 
   struct Counts { std::size_t idle = 0, leased = 0, opening = 0, waiting = 0; };
   [[nodiscard]] Counts counts() const;

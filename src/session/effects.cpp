@@ -25,7 +25,9 @@ bool is_plain(const StatementFacts& statement) {
     case StatementKind::fetch:
     case StatementKind::close_cursor:
     case StatementKind::execute:
-      return !takes_session_lock(statement);
+    case StatementKind::write:
+    case StatementKind::maintenance:
+    case StatementKind::copy_in: return !statement.creates_temporary && !takes_session_lock(statement);
     default: return false;
   }
 }

@@ -20,7 +20,10 @@ struct GatheredMessage {
   std::size_t offset = 0;  ///< in Exchange::bytes()
   std::size_t size = 0;    ///< header and what there is of the body
   StatementPtr statement;  ///< Parse, Bind, Describe 'S', Execute: which one; null if unknown to the session
-  std::string name;        ///< Parse, Bind (the statement), Describe 'S', Close 'S'
+  std::string name;        ///< Parse, Bind (the statement), Describe 'S', Close 'S'; Query: what EXECUTE names
+  std::string portal;      ///< Bind, Execute, Describe 'P', Close 'P'
+  EffectsPtr effects;      ///< Query, Execute
+  sql::CachedFactsPtr query;  ///< Query, Execute: what runs; null if unknown
   char what = 0;           ///< Describe, Close: 'S' or 'P'
   bool local = false;      ///< answered by pgweir
   std::string synthesised; ///< the answer, when local

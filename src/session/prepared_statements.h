@@ -39,6 +39,9 @@ class PreparedStatements final : public routing::PreparedLookup {
   void withdraw(const PreparedStatement& statement);
   void erase(std::string_view name);
   void clear() { by_name_.clear(); }
+  void clear_named() {
+    std::erase_if(by_name_, [](const auto& one) { return !one.first.empty(); });
+  }
   [[nodiscard]] std::size_t size() const { return by_name_.size(); }
 
   [[nodiscard]] sql::CachedFactsPtr find(std::string_view name) const override;

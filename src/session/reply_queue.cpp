@@ -57,31 +57,31 @@ Taken ReplyQueue::take(char type, std::vector<Expected>& dropped, Expected& comp
   if (front.action == Action::synthesise) return {};
   if (type == backend::kErrorResponse) return take_error(dropped);
   if (type == backend::kReadyForQuery) return ends_with_ready(front.what) ? complete(completed) : Taken{};
+  bool syncs_eaten = false;
   if (type == backend::kCopyIn) {
     copying_in_ = true;
-    // Syncs that were sent behind the Execute are read, and ignored, as part of the COPY.
-    while (entries_.size() > 1 && entries_[1].what == Expect::sync) entries_.erase(entries_.begin() + 1);
+    for (; entries_.size() > 1 && entries_[1].what == Expect::sync; syncs_eaten = true) entries_.erase(entries_.begin() + 1);
   }
   if (front.what == Expect::query || front.what == Expect::function_call) {
     if (type == backend::kCommandComplete) copying_in_ = false;
-    return {Taken::Kind::part, front.action, front.what};
+    return {Taken::Kind::part, front.action, front.what, syncs_eaten};
   }
   const auto kind = meaning(front.what, type);
   if (kind == Taken::Kind::complete) {
     copying_in_ = false;
     return complete(completed);
   }
-  return {kind, front.action, front.what};
+  return {kind, front.action, front.what, syncs_eaten};
 }
 
 Taken ReplyQueue::complete(Expected& completed) {
   completed = std::move(entries_.front());
   entries_.pop_front();
-  return {Taken::Kind::complete, completed.action, completed.what};
+  return {Taken::Kind::complete, completed.action, completed.what, false};
 }
 
 Taken ReplyQueue::take_error(std::vector<Expected>& dropped) {
-  const Taken taken{Taken::Kind::error, entries_.front().action, entries_.front().what};
+  const Taken taken{Taken::Kind::error, entries_.front().action, entries_.front().what, false};
   copying_in_ = false;
   if (ends_with_ready(taken.what)) return taken;
   while (!entries_.empty() && entries_.front().what != Expect::sync) {

@@ -41,12 +41,14 @@ class ReplyQueue {
     Kind kind = Kind::violation;
     Action action = Action::forward;
     Expect what = Expect::query;
+    bool syncs_eaten = false;
   };
 
   /// After an error in the extended protocol the server ignores everything up to Sync, so nothing is owed for it.
   void push(Expected expected);
   /// A message from the server that is not asynchronous (notice, parameter status, notification). Entries that an error
-  /// has made void are moved to `dropped`, the completed entry (if any) to `completed`.
+  /// has made void are moved to `dropped`, the completed entry (if any) to `completed`. CopyInResponse voids the Syncs
+  /// that stand right behind: the server reads them as part of the COPY (`syncs_eaten`).
   [[nodiscard]] Taken take(char type, std::vector<Expected>& dropped, Expected& completed);
 
   [[nodiscard]] bool empty() const { return entries_.empty(); }

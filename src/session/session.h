@@ -72,7 +72,9 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
     retryable,    ///< for a read that may still have to run again
   };
   enum class Stage : std::uint8_t { none, gathering, open };  ///< of the exchange: open means sent without its Sync
+  /// lazy: BEGIN was answered and is not sent yet; failed_here: it never was, because no server could be had.
   enum class Transaction : std::uint8_t { none, lazy, open, failed_here };
+  enum class Around : std::uint8_t { simple, extended };  ///< the kind of message that something is injected before
 
   // session.cpp: the life cycle
   void apply(Event event);
@@ -121,33 +123,36 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void on_lease(base::NodeId node, base::Result<pool::Lease> lease);
   void send_exchange(pool::ServerConnection& server);
   void send_message(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes);
-  void push_expected(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes);
+  void push_expected(const GatheredMessage& message);
   void bring_up_to_date(pool::ServerConnection& server);
-  void ensure_prepared(pool::ServerConnection& server, std::string_view name, Stage around);
+  void ensure_prepared(pool::ServerConnection& server, std::string_view name, const StatementPtr& wanted, Around around);
+  void inject_prepare(pool::ServerConnection& server, const PreparedStatement& wanted);
   void inject_query(pool::ServerConnection& server, std::string_view text);
   void fail_exchange(const base::Error& error);
-  void withdraw_exchange();
   void finish_local_exchange();
   [[nodiscard]] pool::ServerConnection* leased(base::NodeId node) const;
-  void release_other_leases(std::optional<base::NodeId> keep);
+  [[nodiscard]] routing::Choice choose_reader();
+  [[nodiscard]] pool::ServerConnection& adopt_lease(pool::Lease lease);
+  void release_leases();
   [[nodiscard]] pool::PoolKey pool_key(base::NodeId node) const;
   [[nodiscard]] base::Error no_primary() const;
-  void log_route(base::NodeId node, routing::Reason reason) const;
+  void count_and_log(base::NodeId node);
 
   // flows/replies.cpp
   std::size_t on_server_data(pool::ServerConnection& server, std::string_view bytes) override;
   void on_server_end(pool::ServerConnection& server, std::string_view error) override;
   void on_server_drained(pool::ServerConnection& server) override;
-  struct Run;
-  bool take_reply(pool::ServerConnection& server, const wire::Frame& frame, Run& run);
+  bool take_reply(pool::ServerConnection& server, const wire::Frame& frame);
   bool take_asynchronous(pool::ServerConnection& server, const wire::Frame& frame);
+  void tell_parameter(std::string_view name, std::string_view value);
   void on_complete(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame);
   void on_part(pool::ServerConnection& server, const wire::Frame& frame);
-  void on_ready(pool::ServerConnection& server, const wire::Frame& frame);
-  void on_error(pool::ServerConnection& server, const std::vector<Expected>& dropped);
+  void on_ready(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame);
+  void after_ready();
+  void on_error(pool::ServerConnection& server, const wire::Frame& frame, Action action);
   void apply_effect(pool::ServerConnection& server, const Effects& effects, std::size_t index, std::string_view tag);
   void emit_synthesised();
-  void write_client(std::string_view bytes, bool large);
+  void write_client(std::string_view bytes);
   void lose_server(pool::ServerConnection& server);
 
   // flows/retry.cpp
@@ -156,16 +161,18 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void end_probation();
   [[nodiscard]] bool should_retry(const wire::Frame& error);
   void start_retry(pool::ServerConnection* server);
+  void forget_parses(pool::ServerConnection& server);
   void finish_retry();
 
   // flows/local.cpp
-  [[nodiscard]] bool answer_locally(const sql::Classified& query, std::string_view text);
-  [[nodiscard]] bool begin_lazily(const sql::Classified& query, std::string_view text);
-  [[nodiscard]] bool end_lazily(const sql::Classified& query);
-  [[nodiscard]] bool answer_failed_transaction(const sql::Classified& query);
-  [[nodiscard]] base::Result<LocalTable> run_local(const sql::Classified& query, std::string_view text);
+  [[nodiscard]] bool is_local(const sql::Classified& query) const;
+  [[nodiscard]] bool answer_locally(const sql::Classified& query, std::string_view text, std::string& reply);
+  [[nodiscard]] bool begin_lazily(const sql::StatementFacts& statement, std::string_view text, std::string& reply);
+  [[nodiscard]] bool end_without_server(const sql::StatementFacts& statement, std::string& reply);
+  [[nodiscard]] LocalTable run_local(const sql::Classified& query, std::string_view text);
+  [[nodiscard]] std::vector<std::string_view> local_columns(const sql::Classified& query) const;
+  [[nodiscard]] LocalTable explain_route(std::string_view inner);
   void synthesise(GatheredMessage& message, const wire::Frame& frame);
-  [[nodiscard]] base::Result<std::string> local_reply(const GatheredMessage& message, const wire::Frame& frame);
   void reply_ready();
   void reply_error(const base::Error& error);
   [[nodiscard]] wire::TransactionStatus client_status() const;
@@ -228,6 +235,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
 
   bool retrying_ = false;           ///< the answers of the first try are being swallowed
   std::string held_;                ///< beginning of an answer that the client has not seen yet
+  std::vector<std::uint16_t> local_formats_;  ///< of the result, as the last Bind of a local statement said
 };
 
 }  // namespace pgweir::session

@@ -82,6 +82,9 @@ struct DatabaseState {
 /// What a client is told at login: the parameters of the first server connection of its start-up class.
 using Parameters = std::vector<std::pair<std::string, std::string>>;
 using ParametersPtr = std::shared_ptr<const Parameters>;
+/// Whether the tokenizer could misread texts under these settings: backslashes in plain strings, or a client encoding whose
+/// characters may end in a byte that looks like ASCII.
+[[nodiscard]] bool is_unsafe_encoding(const Parameters& parameters);
 
 class Worker final : public pool::PoolEnvironment {
  public:
@@ -122,7 +125,9 @@ class Worker final : public pool::PoolEnvironment {
   [[nodiscard]] DatabaseState& database(const std::string& name);
   void catalog_changed(const std::string& database);
   /// A node for a read of a session whose last write was acknowledged at `not_before`.
-  [[nodiscard]] routing::Pick pick_reader(base::Time not_before);
+  [[nodiscard]] routing::Choice pick_reader(base::Time not_before);
+  /// Whether a node chosen earlier may still serve such a read.
+  [[nodiscard]] bool still_good_reader(base::NodeId id, base::Time not_before) const;
   [[nodiscard]] ParametersPtr welcome(const std::string& key) const;
   void remember_welcome(const std::string& key, ParametersPtr parameters);
   /// Routes a cancel request to the worker whose session it names.

@@ -94,6 +94,9 @@ class BodyReader {
   bool ok_ = true;
 };
 
+/// Header and body of a frame that `read_frame` found: what of it is here.
+inline std::string_view raw(const Frame& frame) noexcept { return {frame.body.data() - kHeaderBytes, frame.bytes_here()}; }
+
 /// Encodes one message at the end of a queue; the length is filled in by the destructor.
 class FrameWriter {
  public:

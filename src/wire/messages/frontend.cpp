@@ -86,6 +86,14 @@ void encode_parse(base::ByteQueue& out, std::string_view name, std::string_view 
   FrameWriter(out, frontend::kParse).c_string(name).c_string(text).bytes(types);
 }
 
+void encode_bind(base::ByteQueue& out, std::string_view portal, std::string_view statement) {
+  FrameWriter(out, frontend::kBind).c_string(portal).c_string(statement).uint16(0).uint16(0).uint16(0);
+}
+
+void encode_execute(base::ByteQueue& out, std::string_view portal) {
+  FrameWriter(out, frontend::kExecute).c_string(portal).uint32(0);
+}
+
 void encode_close(base::ByteQueue& out, char what, std::string_view name) {
   FrameWriter(out, frontend::kClose).byte(what).c_string(name);
 }

@@ -48,6 +48,10 @@ struct SaslInitialResponse { std::string_view mechanism, data; };
 
 void encode_query(base::ByteQueue& out, std::string_view text);
 void encode_parse(base::ByteQueue& out, std::string_view name, std::string_view text, std::string_view types);
+/// Without parameters, all results in text form.
+void encode_bind(base::ByteQueue& out, std::string_view portal, std::string_view statement);
+/// Without a row limit.
+void encode_execute(base::ByteQueue& out, std::string_view portal);
 void encode_close(base::ByteQueue& out, char what, std::string_view name);
 /// Sync, Flush, Terminate, CopyDone: messages without a body.
 void encode_bare(base::ByteQueue& out, char type);

@@ -1,0 +1,322 @@
+// What the client says, message by message: looked at as far as routing and the reply queue need, then gathered into the
+// exchange while it is open where that runs, or passed on. Never changes a byte that the client sent.
+#include <algorithm>
+#include <utility>
+
+#include "session/session.h"
+#include "wire/messages/backend.h"
+#include "wire/messages/frontend.h"
+
+namespace pgweir::session {
+
+namespace frontend = wire::frontend;
+namespace sqlstate = base::sqlstate;
+
+namespace {
+/// A message that is larger is not gathered but passed on as it comes, so its exchange cannot be repeated elsewhere.
+constexpr std::size_t kLargestGathered = 32 * 1024;
+/// An exchange that grows beyond this goes to the primary.
+constexpr std::size_t kLargestExchange = 64 * 1024;
+}  // namespace
+
+std::size_t Session::take_messages(std::string_view bytes) {
+  in_client_data_ = true;
+  std::size_t used = 0;
+  while (state_ != State::finished && wait_ == Wait::none && !server_full_) {
+    const std::size_t step = take_one(bytes.substr(used));
+    if (step == 0) break;
+    used += step;
+  }
+  in_client_data_ = false;
+  if (state_ == State::finished) return bytes.size();
+  const bool held = used < bytes.size() && (wait_ != Wait::none || server_full_);
+  if (held != client_held_) {
+    client_held_ = held;
+    update_client_reading();
+  }
+  return used;
+}
+
+std::size_t Session::take_one(std::string_view bytes) {
+  if (bytes.empty()) return 0;
+  if (stream_left_ > 0) return take_stream(bytes);
+  wire::Frame frame;
+  switch (wire::read_frame(bytes, frame)) {
+    case wire::FrameStatus::need_header: return 0;
+    case wire::FrameStatus::invalid:
+      violation("invalid message length");
+      return bytes.size();
+    case wire::FrameStatus::ok: break;
+  }
+  if (!frontend::known(frame.type)) {
+    violation("invalid frontend message type " + std::to_string(static_cast<unsigned char>(frame.type)));
+    return bytes.size();
+  }
+  if (frame.type == frontend::kTerminate) {
+    finish("client terminated");
+    return bytes.size();
+  }
+  const bool skipping = skip_to_sync_ || (queue_.skipping() && stage_ != Stage::gathering);
+  if (skipping && frame.type != frontend::kSync) return discard(frame);
+  switch (frame.type) {
+    case frontend::kQuery: return take_query(frame, bytes);
+    case frontend::kFunctionCall: return take_function_call(frame, bytes);
+    case frontend::kCopyData:
+    case frontend::kCopyDone:
+    case frontend::kCopyFail: return take_copy(frame, bytes);
+    default: return take_extended(frame, bytes);
+  }
+}
+
+std::size_t Session::take_stream(std::string_view bytes) {
+  const std::size_t step = std::min(bytes.size(), stream_left_);
+  stream_left_ -= step;
+  if (!stream_to_) return step;
+  auto& server = stream_to_->connection();
+  server.write_through(bytes.substr(0, step));
+  if (stream_left_ == 0) stream_to_ = nullptr;
+  const std::size_t mark = worker_.settings().limits.buffer_high_water;
+  if (server.unsent() > mark) {
+    server_full_ = true;
+    server.notify_when_drained(mark);
+    update_client_reading();
+  }
+  return step;
+}
+
+std::size_t Session::discard(const wire::Frame& frame) {
+  stream_rest(frame, nullptr);
+  return frame.bytes_here();
+}
+
+/// What is still to come of this message goes to `server` without being looked at; null: nowhere.
+void Session::stream_rest(const wire::Frame& frame, pool::ServerConnection* server) {
+  stream_left_ = frame.bytes_left();
+  stream_to_ = stream_left_ > 0 ? server : nullptr;
+}
+
+std::size_t Session::take_query(const wire::Frame& frame, std::string_view bytes) {
+  const bool too_large = frame.body_size > worker_.settings().limits.max_query;
+  if (!frame.complete() && !too_large) return 0;
+  plan_ = {};
+  exchange_.clear();
+  GatheredMessage message;
+  message.type = frontend::kQuery;
+  if (too_large) {
+    plan_.has_server_message = true;
+    plan_primary(routing::Reason::too_large);
+    exchange_.add(std::move(message), bytes.substr(0, frame.bytes_here()));
+    stage_ = Stage::gathering;
+    stream_left_ = frame.bytes_left();
+    dispatch();
+    return frame.bytes_here();
+  }
+  const auto query = wire::decode_query(frame.body);
+  if (!query) {
+    violation(query.error().message);
+    return bytes.size();
+  }
+  // A simple query destroys the unnamed statement (tcop/postgres.c, exec_simple_query).
+  prepared_.erase({});
+  const sql::Classified classified = worker_.classifier().classify(database_state_->id, query->text);
+  if (answer_locally(classified, query->text, message.synthesised)) {
+    exchange_.add(std::move(message), bytes.substr(0, frame.bytes_here()));
+    stage_ = Stage::gathering;
+    dispatch();
+    return frame.bytes_here();
+  }
+  plan_.has_server_message = true;
+  message.effects = effects_for(classified, query->text);
+  message.name = classified.entry->facts.statements.front().kind == sql::StatementKind::execute
+                     ? classified.entry->facts.statements.front().name
+                     : std::string();
+  message.query = classified.entry;
+  plan_statement(classified);
+  exchange_.add(std::move(message), bytes.substr(0, frame.bytes_here()));
+  stage_ = Stage::gathering;
+  dispatch();
+  return frame.bytes_here();
+}
+
+std::size_t Session::take_function_call(const wire::Frame& frame, std::string_view bytes) {
+  if (!frame.complete() && frame.body_size <= kLargestGathered) return 0;
+  plan_ = {};
+  exchange_.clear();
+  plan_.has_server_message = true;
+  plan_primary(routing::Reason::function_call);
+  GatheredMessage message;
+  message.type = frontend::kFunctionCall;
+  exchange_.add(std::move(message), bytes.substr(0, frame.bytes_here()));
+  stage_ = Stage::gathering;
+  stream_left_ = frame.bytes_left();
+  dispatch();
+  return frame.bytes_here();
+}
+
+/// Outside of a COPY, PostgreSQL ignores these without an answer: the client may still be sending after an error.
+std::size_t Session::take_copy(const wire::Frame& frame, std::string_view bytes) {
+  pool::ServerConnection* server = queue_.empty() ? nullptr : current_;
+  if (server) {
+    server->connection().write_through(bytes.substr(0, frame.bytes_here()));
+    if (frame.type != frontend::kCopyData) queue_.copy_in_ended();
+  }
+  stream_rest(frame, server);
+  if (server && server->connection().unsent() > worker_.settings().limits.buffer_high_water) {
+    server_full_ = true;
+    server->connection().notify_when_drained(worker_.settings().limits.buffer_high_water);
+    update_client_reading();
+  }
+  return frame.bytes_here();
+}
+
+std::size_t Session::take_extended(const wire::Frame& frame, std::string_view bytes) {
+  if (frame.type == frontend::kSync && skip_to_sync_) {
+    skip_to_sync_ = false;
+    stage_ = Stage::none;
+    reply_ready();
+    return frame.bytes_here();
+  }
+  if (frame.type == frontend::kParse && frame.body_size > worker_.settings().limits.max_query) {
+    fail_exchange({sqlstate::program_limit_exceeded,
+                   "a statement of " + std::to_string(frame.body_size) + " bytes cannot be prepared through pgweir",
+                   "The limit is " + std::to_string(worker_.settings().limits.max_query) + " bytes (limits.max_query)."});
+    return discard(frame);
+  }
+  // Names stand at the front of a Bind, so a long one need not be here as a whole.
+  const bool may_stream = frame.type == frontend::kBind && frame.body_size > kLargestGathered;
+  if (!frame.complete() && !(may_stream && frame.body.size() >= kLargestGathered)) return 0;
+  GatheredMessage message;
+  if (!describe_message(frame, message)) {
+    violation("invalid message format");
+    return bytes.size();
+  }
+  return pass_or_gather(std::move(message), frame, bytes);
+}
+
+bool Session::describe_message(const wire::Frame& frame, GatheredMessage& message) {
+  message.type = frame.type;
+  switch (frame.type) {
+    case frontend::kParse: {
+      const auto parse = wire::decode_parse(frame.body);
+      if (!parse) return false;
+      message.name = parse->name;
+      PreparedStatement statement;
+      statement.name = parse->name;
+      statement.text = parse->text;
+      statement.types = parse->types;
+      statement.query = worker_.classifier().classify(database_state_->id, parse->text);
+      message.statement = prepared_.make(std::move(statement));
+      return true;
+    }
+    case frontend::kBind: {
+      const auto bind = wire::decode_bind(frame.body);
+      if (!bind) return false;
+      message.name = bind->statement;
+      message.portal = bind->portal;
+      return true;
+    }
+    case frontend::kExecute: {
+      const auto execute = wire::decode_execute(frame.body);
+      if (!execute) return false;
+      message.portal = execute->portal;
+      return true;
+    }
+    case frontend::kDescribe:
+    case frontend::kClose: {
+      const auto target = wire::decode_target(frame.body);
+      if (!target || (target->what != 'S' && target->what != 'P')) return false;
+      message.what = target->what;
+      (target->what == 'S' ? message.name : message.portal) = target->name;
+      return true;
+    }
+    default: return frame.body_size == 0;
+  }
+}
+
+/// Keeps the session's own books: which statements and portals there are, and whether pgweir answers this one itself.
+void Session::note_message(GatheredMessage& message, const wire::Frame& frame) {
+  switch (message.type) {
+    case frontend::kParse:
+      prepared_.define(message.statement);
+      break;
+    case frontend::kBind:
+      message.statement = prepared_.get(message.name);
+      define_portal(message.portal, message.statement);
+      break;
+    case frontend::kDescribe:
+      message.statement = message.what == 'S' ? prepared_.get(message.name) : portal(message.portal);
+      break;
+    case frontend::kExecute: message.statement = portal(message.portal); break;
+    case frontend::kClose:
+      if (message.what == 'S') {
+        message.statement = prepared_.get(message.name);
+        prepared_.erase(message.name);
+      }
+      break;
+    default: break;
+  }
+  if (message.statement && is_local(message.statement->query)) message.local = message.type != frontend::kSync;
+  if (message.local) synthesise(message, frame);
+}
+
+std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& frame, std::string_view bytes) {
+  const std::string_view here = bytes.substr(0, frame.bytes_here());
+  if (stage_ == Stage::none) {
+    plan_ = {};
+    exchange_.clear();
+    stage_ = Stage::gathering;
+  }
+  note_message(message, frame);
+  if (stage_ != Stage::gathering && stage_ != Stage::open) return frame.bytes_here();  // it failed just now
+  const char type = message.type;
+  const bool states_something = type == frontend::kParse || type == frontend::kBind || type == frontend::kDescribe;
+  if (message.statement && states_something && !message.local) plan_statement(message.statement->query);
+  if (!message.statement && (type == frontend::kBind || type == frontend::kDescribe)) plan_primary(routing::Reason::prepared_unknown);
+  if (type == frontend::kExecute && message.statement && !message.local) {
+    message.effects = effects_for(message.statement->query, message.statement->text);
+    message.query = message.statement->query.entry;
+  }
+  if (type != frontend::kSync && type != frontend::kFlush && !message.local) plan_.has_server_message = true;
+  if (stage_ == Stage::open) {
+    const bool ends = type == frontend::kSync && !queue_.copying_in();
+    send_message(*current_, message, here);
+    stream_rest(frame, current_);
+    if (ends) stage_ = Stage::none;
+    return frame.bytes_here();
+  }
+  exchange_.add(std::move(message), here);
+  stream_left_ = frame.bytes_left();
+  if (type == frontend::kFlush) plan_primary(routing::Reason::flush_before_sync);
+  if (!frame.complete() || exchange_.size() > kLargestExchange) plan_primary(routing::Reason::too_large);
+  if (type == frontend::kSync || must_stay_on_primary()) dispatch();
+  return frame.bytes_here();
+}
+
+void Session::violation(std::string_view what) { terminate({sqlstate::protocol_violation, std::string(what)}); }
+
+void Session::wait_for(Wait wait) { wait_ = wait; }
+
+/// What the session waited for has come: the exchange that waited is sent, then the client's next messages are taken.
+void Session::go_on() {
+  wait_ = Wait::none;
+  if (stage_ == Stage::gathering) dispatch();
+  resume_client();
+}
+
+void Session::resume_client() {
+  if (state_ == State::finished || wait_ != Wait::none || server_full_ || in_client_data_) return;
+  client_held_ = false;
+  update_client_reading();
+  client_.redeliver();
+}
+
+void Session::update_client_reading() {
+  const bool read = !client_held_ && !server_full_ && state_ != State::finished;
+  if (read == client_.reading()) return;
+  if (read)
+    client_.resume_reading();
+  else
+    client_.pause_reading();
+}
+
+}  // namespace pgweir::session

@@ -1,0 +1,323 @@
+// From a plan to bytes on a server connection: which node, by which lease, what must be sent before the client's messages
+// (settings, a BEGIN that was put off, statements not prepared there yet), and what the server will owe for it.
+#include <algorithm>
+#include <utility>
+
+#include "base/assertion.h"
+#include "base/log.h"
+#include "session/session.h"
+#include "wire/messages/backend.h"
+#include "wire/messages/frontend.h"
+
+namespace pgweir::session {
+
+namespace frontend = wire::frontend;
+namespace log = base::log;
+namespace sqlstate = base::sqlstate;
+
+namespace {
+
+/// A name that no client uses: for what must be run in the middle of a client's extended-protocol messages.
+constexpr std::string_view kInjectedName = "pgweir_injected";
+
+bool ends_exchange(char type) {
+  return type == frontend::kSync || type == frontend::kQuery || type == frontend::kFunctionCall;
+}
+
+}  // namespace
+
+/// The exchange is ready to be sent, as a whole or with its beginning. May have to wait first: then `go_on` calls again.
+void Session::dispatch() {
+  const bool local = !plan_.has_server_message;
+  if (!queue_.empty()) {
+    // What is in flight may begin or end a transaction, so only the primary can be right without knowing.
+    const bool stay = !local && current_ && plan_.node_class != routing::NodeClass::node &&
+                      worker_.topology().primary == current_->node();
+    if (!stay) return wait_for(Wait::quiet);
+    return dispatch_to(current_->node(), plan_.reason);
+  }
+  if (local) return finish_local_exchange();
+  if (transaction_ == Transaction::failed_here)
+    return fail_exchange({sqlstate::in_failed_sql_transaction,
+                          "current transaction is aborted, commands ignored until end of transaction block"});
+  if (transaction_ == Transaction::open) return dispatch_to(transaction_node_, plan_.reason);
+  const auto& topology = worker_.topology();
+  if (plan_.decided && plan_.node_class == routing::NodeClass::standby) {
+    const routing::Choice choice = choose_reader();
+    if (!choice.node) return fail_exchange(no_primary());
+    return dispatch_to(*choice.node, choice.reason == routing::Reason::read ? plan_.reason : choice.reason);
+  }
+  if (plan_.node_class == routing::NodeClass::node)
+    for (const auto& node : topology.nodes)
+      if (node.name == plan_.node && node.status == routing::NodeStatus::up) return dispatch_to(node.id, plan_.reason);
+  if (!topology.primary) return fail_exchange(no_primary());
+  dispatch_to(*topology.primary, plan_.reason);
+}
+
+routing::Choice Session::choose_reader() {
+  const auto& settings = worker_.settings().routing;
+  const base::Time not_before = settings.consistency == config::Consistency::session ? last_write_ : base::Time{};
+  if (settings.balance == config::Balance::statement) return worker_.pick_reader(not_before);
+  if (session_reader_ && worker_.still_good_reader(*session_reader_, not_before))
+    return {session_reader_, routing::Reason::read};
+  routing::Choice choice = worker_.pick_reader(not_before);
+  if (choice.reason == routing::Reason::read) session_reader_ = choice.node;
+  return choice;
+}
+
+void Session::dispatch_to(base::NodeId node, routing::Reason reason) {
+  plan_.reason = reason;
+  if (pool::ServerConnection* server = leased(node)) return send_exchange(*server);
+  auto& pools = worker_.pools();
+  const pool::PoolKey key = pool_key(node);
+  if (auto lease = pools.try_acquire(key, startup_class_)) return send_exchange(adopt_lease(std::move(lease)));
+  if (pools.must_wait(key)) {
+    // Who holds a connection never waits for a second one: otherwise two sessions could wait for each other.
+    const auto primary = worker_.topology().primary;
+    if (primary && !(*primary == node) && leased(*primary)) return dispatch_to(*primary, routing::Reason::standby_busy);
+    release_leases();
+  }
+  wait_for(Wait::lease);
+  ticket_ = pools.acquire(key, startup_class_, [this, node](base::Result<pool::Lease> lease) {
+    ticket_.reset();
+    wait_ = Wait::none;
+    on_lease(node, std::move(lease));
+    resume_client();
+  });
+}
+
+void Session::on_lease(base::NodeId node, base::Result<pool::Lease> lease) {
+  if (lease) return send_exchange(adopt_lease(std::move(*lease)));
+  const auto primary = worker_.topology().primary;
+  const bool elsewhere = plan_.node_class == routing::NodeClass::standby || plan_.node_class == routing::NodeClass::node;
+  if (elsewhere && primary && !(*primary == node)) return dispatch_to(*primary, routing::Reason::standby_busy);
+  fail_exchange(lease.error());
+}
+
+pool::ServerConnection& Session::adopt_lease(pool::Lease lease) {
+  pool::ServerConnection& server = *lease.server();
+  server.lease_to(static_cast<pool::ServerUser&>(*this));
+  leases_.emplace_back(server.node(), std::move(lease));
+  if (worker_.topology().primary == server.node())
+    for (const auto& [name, value] : server.identity().parameters) tell_parameter(name, value);
+  return server;
+}
+
+pool::ServerConnection* Session::leased(base::NodeId node) const {
+  for (const auto& [id, lease] : leases_)
+    if (id == node) return lease.server();
+  return nullptr;
+}
+
+/// Only with nothing outstanding. What the session carries is made again on whatever connection it gets next.
+void Session::release_leases() {
+  PGWEIR_ASSERT(queue_.empty() && transaction_ != Transaction::open);
+  current_ = nullptr;
+  const auto primary = worker_.topology().primary;
+  std::erase_if(leases_, [&](auto& one) {
+    // State that only this connection has keeps it.
+    if (carried_.is_bound_to_server() && primary == one.first) return false;
+    one.second.give_back();
+    return true;
+  });
+}
+
+void Session::send_exchange(pool::ServerConnection& server) {
+  current_ = &server;
+  if (queue_.empty()) {
+    exchange_error_ = false;
+    wrote_ = false;
+  }
+  wrote_ = wrote_ || plan_.wrote;
+  const auto& messages = exchange_.messages();
+  const bool closed = ends_exchange(messages.back().type);
+  const bool read = plan_.decided && plan_.node_class != routing::NodeClass::primary && plan_.node_class != routing::NodeClass::current;
+  const bool repeatable = closed && stream_left_ == 0 && read && transaction_ == Transaction::none &&
+                          !(worker_.topology().primary == server.node());
+  if (read) last_read_node_ = server.node();
+  count_and_log(server.node());
+  bring_up_to_date(server);
+  for (const auto& message : messages) send_message(server, message, exchange_.bytes_of(message));
+  stream_to_ = stream_left_ > 0 ? &server : nullptr;
+  stage_ = closed ? Stage::none : Stage::open;
+  if (repeatable)
+    begin_probation();
+  else
+    exchange_.clear();
+}
+
+void Session::count_and_log(base::NodeId node) {
+  auto& counters = worker_.mutable_counters();
+  WorkerCounters::count(counters.statements[node.value]);
+  WorkerCounters::count(counters.by_reason[static_cast<std::size_t>(plan_.reason)]);
+  auto& reads = counters.reads[node.value];
+  reads.store(reads.load(std::memory_order_relaxed) + plan_.reads, std::memory_order_relaxed);
+  if (worker_.settings().log.routing)
+    log::info("route", {{"session", id_.value},
+                        {"node", worker_.topology().node(node).name},
+                        {"reason", routing::name_of(plan_.reason)}});
+}
+
+/// Everything that the client believes to be so on its one server, and is not so on this one yet.
+void Session::bring_up_to_date(pool::ServerConnection& server) {
+  if (server.carried.settings != carried_.newest()) {
+    for (const SettingChange& change : carried_.settings()) {
+      if (change.sequence <= server.carried.settings) continue;
+      if (change.text == "DISCARD ALL") server.carried.prepared.clear();
+      inject_query(server, change.text);
+    }
+    server.carried.settings = carried_.newest();
+  }
+  if (transaction_ == Transaction::lazy) {
+    inject_query(server, lazy_begin_);
+    transaction_ = Transaction::open;
+    transaction_node_ = server.node();
+  }
+}
+
+void Session::inject_query(pool::ServerConnection& server, std::string_view text) {
+  wire::encode_query(server.connection().output(), text);
+  queue_.push({.what = Expect::query, .action = Action::swallow});
+}
+
+void Session::send_message(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes) {
+  if (message.local) {
+    if (!message.synthesised.empty())
+      queue_.push({.what = Expect::bind, .action = Action::synthesise, .synthesised = message.synthesised});
+    emit_synthesised();
+    return;
+  }
+  auto& prepared = server.carried.prepared;
+  switch (message.type) {
+    case frontend::kQuery:
+      prepared.erase(std::string());
+      if (!message.name.empty()) ensure_prepared(server, message.name, prepared_.get(message.name), Around::simple);
+      break;
+    case frontend::kBind: ensure_prepared(server, message.name, message.statement, Around::extended); break;
+    case frontend::kDescribe:
+      if (message.what == 'S') ensure_prepared(server, message.name, message.statement, Around::extended);
+      break;
+    case frontend::kParse: {
+      // A name that is taken must be refused by the server, and one that is free must be free there too.
+      const StatementPtr owner = message.name.empty() ? message.statement : prepared_.get(message.name);
+      const bool taken = owner && owner->id != message.statement->id && owner->id < message.statement->id;
+      ensure_prepared(server, message.name, taken ? owner : nullptr, Around::extended);
+      if (!taken) prepared[message.name] = message.statement->id;
+      break;
+    }
+    default: break;
+  }
+  push_expected(message);
+  server.connection().write_through(bytes);
+}
+
+void Session::push_expected(const GatheredMessage& message) {
+  Expected expected;
+  switch (message.type) {
+    case frontend::kQuery: expected = {.what = Expect::query, .effects = message.effects}; break;
+    case frontend::kFunctionCall: expected = {.what = Expect::function_call}; break;
+    case frontend::kParse: expected = {.what = Expect::parse, .statement = message.statement}; break;
+    case frontend::kBind: expected = {.what = Expect::bind}; break;
+    case frontend::kDescribe: expected = {.what = Expect::describe}; break;
+    case frontend::kExecute: expected = {.what = Expect::execute, .effects = message.effects}; break;
+    case frontend::kClose:
+      expected = {.what = Expect::close, .statement = message.statement};
+      break;
+    case frontend::kSync: expected = {.what = Expect::sync}; break;
+    default: return;  // Flush has no answer
+  }
+  queue_.push(std::move(expected));
+}
+
+/// Makes `name` mean `wanted` on this server (null: nothing), with messages whose answers the client does not see.
+void Session::ensure_prepared(pool::ServerConnection& server, std::string_view name, const StatementPtr& wanted,
+                              Around around) {
+  auto& prepared = server.carried.prepared;
+  const auto there = prepared.find(std::string(name));
+  const bool right = wanted ? there != prepared.end() && there->second == wanted->id : there == prepared.end();
+  if (right || (wanted && wanted->origin == PreparedStatement::Origin::local)) return;
+  auto& out = server.connection().output();
+  if (there != prepared.end()) {
+    wire::encode_close(out, 'S', name);
+    queue_.push({.what = Expect::close, .action = Action::swallow});
+    prepared.erase(there);
+  }
+  const bool simple_prepare = wanted && wanted->origin == PreparedStatement::Origin::sql && around == Around::simple;
+  if (wanted && !simple_prepare) inject_prepare(server, *wanted);
+  if (around == Around::simple && (!simple_prepare || !queue_.empty())) {
+    wire::encode_bare(out, frontend::kSync);
+    queue_.push({.what = Expect::sync, .action = Action::swallow});
+  }
+  if (simple_prepare) inject_query(server, wanted->text);
+  if (wanted) prepared[std::string(name)] = wanted->id;
+}
+
+void Session::inject_prepare(pool::ServerConnection& server, const PreparedStatement& wanted) {
+  auto& out = server.connection().output();
+  const auto owner = std::make_shared<const PreparedStatement>(wanted);
+  if (wanted.origin == PreparedStatement::Origin::protocol) {
+    wire::encode_parse(out, wanted.name, wanted.text, wanted.types);
+    queue_.push({.what = Expect::parse, .action = Action::swallow, .statement = owner});
+    return;
+  }
+  // PREPARE cannot be sent as a simple query here: that would end the client's implicit transaction.
+  wire::encode_parse(out, kInjectedName, wanted.text, std::string_view("\0\0", 2));
+  queue_.push({.what = Expect::parse, .action = Action::swallow, .statement = owner});
+  wire::encode_bind(out, kInjectedName, kInjectedName);
+  queue_.push({.what = Expect::bind, .action = Action::swallow});
+  wire::encode_execute(out, kInjectedName);
+  queue_.push({.what = Expect::execute, .action = Action::swallow});
+  wire::encode_close(out, 'P', kInjectedName);
+  wire::encode_close(out, 'S', kInjectedName);
+  queue_.push({.what = Expect::close, .action = Action::swallow});
+  queue_.push({.what = Expect::close, .action = Action::swallow});
+}
+
+/// pgweir itself cannot do what was asked; nothing of this exchange has been sent.
+void Session::fail_exchange(const base::Error& error) {
+  if (stage_ == Stage::open || !queue_.empty()) return terminate(error);
+  const bool closed = !exchange_.empty() && ends_exchange(exchange_.messages().back().type);
+  for (const auto& message : exchange_.messages()) {
+    if (message.type == frontend::kParse) prepared_.withdraw(*message.statement);
+    if (message.type == frontend::kClose && message.what == 'S' && message.statement) prepared_.define(message.statement);
+  }
+  exchange_.clear();
+  stage_ = Stage::none;
+  stream_to_ = nullptr;
+  if (transaction_ == Transaction::lazy) transaction_ = Transaction::failed_here;
+  reply_error(error);
+  if (closed)
+    reply_ready();
+  else
+    skip_to_sync_ = true;
+  drain_if_idle();
+}
+
+/// Nothing in it is for a server: SHOW pool_nodes and the like, or a Sync alone.
+void Session::finish_local_exchange() {
+  const bool closed = ends_exchange(exchange_.messages().back().type);
+  for (const auto& message : exchange_.messages()) client_.write(message.synthesised);
+  exchange_.clear();
+  if (!closed) {
+    plan_ = {};  // a Flush: the exchange goes on
+    return;
+  }
+  stage_ = Stage::none;
+  reply_ready();
+  drain_if_idle();
+}
+
+pool::PoolKey Session::pool_key(base::NodeId node) const { return {node, database_, user_}; }
+
+base::Error Session::no_primary() const {
+  std::string detail;
+  for (const auto& node : worker_.topology().nodes) {
+    if (!detail.empty()) detail += "; ";
+    detail += "node \"" + node.name + "\" (" + node.host + ":" + std::to_string(node.port) + ") is " +
+              std::string(routing::name_of(node.status)) + (node.reason.empty() ? "" : ": " + node.reason);
+  }
+  return {sqlstate::cannot_connect_now, "no primary server is available", detail + ".",
+          "Try again; SHOW pool_nodes shows the state of the nodes."};
+}
+
+}  // namespace pgweir::session

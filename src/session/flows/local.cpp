@@ -1,0 +1,200 @@
+// What pgweir answers itself: SHOW pool_*, EXPLAIN ROUTE, a BEGIN that is put off until the first statement tells where the
+// transaction runs, and the end of a transaction that no server has heard of.
+#include <cctype>
+#include <span>
+#include <utility>
+
+#include "session/session.h"
+#include "wire/messages/backend.h"
+#include "wire/messages/frontend.h"
+
+namespace pgweir::session {
+
+namespace backend = wire::backend;
+namespace frontend = wire::frontend;
+using sql::StatementKind;
+
+namespace {
+
+std::string taken(const base::ByteQueue& out) { return std::string(out.view()); }
+
+std::string complete(std::string_view tag) {
+  base::ByteQueue out;
+  wire::encode_command_complete(out, tag);
+  return taken(out);
+}
+
+const sql::StatementFacts* only_statement(const sql::Classified& query) {
+  const auto& statements = query.entry->facts.statements;
+  return statements.size() == 1 ? &statements.front() : nullptr;
+}
+
+void encode_rows(base::ByteQueue& out, const LocalTable& table) {
+  for (const auto& row : table.rows) wire::encode_text_row(out, row);
+  wire::encode_command_complete(out, table.tag);
+}
+
+/// The result formats at the end of a Bind: behind the parameter formats and the parameters.
+std::vector<std::uint16_t> result_formats(std::string_view rest) {
+  wire::BodyReader reader(rest);
+  for (std::size_t left = reader.uint16(); left > 0; --left) reader.uint16();
+  for (std::size_t left = reader.uint16(); left > 0 && reader.ok(); --left) {
+    const std::int32_t size = reader.int32();
+    if (size > 0) reader.bytes(static_cast<std::size_t>(size));
+  }
+  std::vector<std::uint16_t> formats;
+  for (std::size_t left = reader.uint16(); left > 0 && reader.ok(); --left) formats.push_back(reader.uint16());
+  return formats;
+}
+
+constexpr std::string_view kExplainColumns[] = {"node_class", "reason", "facts"};
+
+}  // namespace
+
+bool Session::is_local(const sql::Classified& query) const {
+  const auto* statement = only_statement(query);
+  if (!statement) return false;
+  switch (statement->kind) {
+    case StatementKind::explain_route: return true;
+    case StatementKind::show_pool: return worker_.process().local_commands->columns(statement->name).has_value();
+    case StatementKind::commit:
+    case StatementKind::rollback: return transaction_ == Transaction::failed_here;
+    default: return false;
+  }
+}
+
+bool Session::answer_locally(const sql::Classified& query, std::string_view text, std::string& reply) {
+  const auto* statement = only_statement(query);
+  if (!statement) return false;
+  if (statement->kind == StatementKind::begin) return begin_lazily(*statement, text, reply);
+  if (statement->kind == StatementKind::commit || statement->kind == StatementKind::rollback)
+    return end_without_server(*statement, reply);
+  if (!is_local(query)) return false;
+  const LocalTable table = run_local(query, text);
+  base::ByteQueue out;
+  wire::encode_text_row_description(out, table.columns);
+  encode_rows(out, table);
+  reply = taken(out);
+  return true;
+}
+
+/// A BEGIN alone in a simple query is answered at once; it is sent with the first statement, which says where to.
+bool Session::begin_lazily(const sql::StatementFacts& statement, std::string_view text, std::string& reply) {
+  if (transaction_ != Transaction::none || !queue_.empty() || startup_class_.replication()) return false;
+  const auto own_text = text.substr(statement.offset, statement.length);
+  const auto first = own_text.find_first_not_of(" \t\r\n\f\v");
+  if (first == std::string_view::npos) return false;
+  const int letter = std::tolower(static_cast<unsigned char>(own_text[first]));
+  if (letter != 'b' && letter != 's') return false;  // begins with a comment: let the server read it
+  transaction_ = Transaction::lazy;
+  lazy_begin_ = own_text;
+  lazy_facts_ = statement;
+  carried_.completed({.kind = StatementKind::begin}, "BEGIN");
+  reply = complete(letter == 'b' ? "BEGIN" : "START TRANSACTION");
+  return true;
+}
+
+bool Session::end_without_server(const sql::StatementFacts& statement, std::string& reply) {
+  const bool unknown_to_servers = transaction_ == Transaction::lazy || transaction_ == Transaction::failed_here;
+  if (!unknown_to_servers || statement.chain) return false;
+  const bool commits = statement.kind == StatementKind::commit && transaction_ == Transaction::lazy;
+  transaction_ = Transaction::none;
+  carried_.completed({.kind = StatementKind::rollback}, "ROLLBACK");
+  reply = complete(commits ? "COMMIT" : "ROLLBACK");
+  return true;
+}
+
+LocalTable Session::run_local(const sql::Classified& query, std::string_view text) {
+  const auto& statement = *only_statement(query);
+  if (statement.kind == StatementKind::explain_route) return explain_route(text.substr(statement.inner_offset));
+  auto table = worker_.process().local_commands->show(statement.name, {last_read_node_});
+  if (table) return std::move(*table);
+  return {};  // is_local() has asked for its columns, so it exists
+}
+
+LocalTable Session::explain_route(std::string_view inner) {
+  const sql::Classified query = worker_.classifier().classify(database_state_->id, inner);
+  const routing::Route route = routing::decide(query, facts(), prepared_, catalog());
+  const routing::Explanation explanation = routing::explain(route, query.entry->facts);
+  LocalTable table;
+  table.columns.assign(std::begin(kExplainColumns), std::end(kExplainColumns));
+  table.rows.push_back({explanation.node_class, explanation.reason, explanation.facts});
+  table.tag = "EXPLAIN";
+  return table;
+}
+
+std::vector<std::string_view> Session::local_columns(const sql::Classified& query) const {
+  const auto& statement = *only_statement(query);
+  if (statement.kind == StatementKind::explain_route) return {std::begin(kExplainColumns), std::end(kExplainColumns)};
+  if (statement.kind != StatementKind::show_pool) return {};
+  auto columns = worker_.process().local_commands->columns(statement.name);
+  return columns ? std::move(*columns) : std::vector<std::string_view>{};
+}
+
+/// The answer to one extended-protocol message about a statement that is pgweir's own.
+void Session::synthesise(GatheredMessage& message, const wire::Frame& frame) {
+  base::ByteQueue out;
+  const sql::Classified& query = message.statement->query;
+  const auto describe = [&](std::span<const std::uint16_t> formats) {
+    const auto columns = local_columns(query);
+    if (columns.empty())
+      wire::encode_bare_reply(out, backend::kNoData);
+    else
+      wire::encode_text_row_description(out, columns, formats);
+  };
+  switch (message.type) {
+    case frontend::kParse: wire::encode_bare_reply(out, backend::kParseComplete); break;
+    case frontend::kBind:
+      if (const auto bind = wire::decode_bind(frame.body)) local_formats_ = result_formats(bind->rest);
+      if (local_formats_.size() > 1 && local_formats_.size() != local_columns(query).size()) local_formats_.clear();
+      wire::encode_bare_reply(out, backend::kBindComplete);
+      break;
+    case frontend::kDescribe:
+      if (message.what == 'S') wire::encode_parameter_description(out, {});
+      describe(message.what == 'S' ? std::span<const std::uint16_t>{} : std::span<const std::uint16_t>(local_formats_));
+      break;
+    case frontend::kExecute: {
+      std::string reply;
+      if (end_without_server(*only_statement(query), reply))
+        out.append(reply);
+      else
+        encode_rows(out, run_local(query, message.statement->text));
+      break;
+    }
+    case frontend::kClose: wire::encode_bare_reply(out, backend::kCloseComplete); break;
+    default: return;
+  }
+  message.synthesised = taken(out);
+}
+
+void Session::reply_ready() { wire::encode_ready_for_query(client_.output(), client_status()); }
+
+void Session::reply_error(const base::Error& error) { wire::encode_error(client_.output(), wire::Severity::error, error); }
+
+wire::TransactionStatus Session::client_status() const {
+  switch (transaction_) {
+    case Transaction::none: return wire::TransactionStatus::idle;
+    case Transaction::lazy: return wire::TransactionStatus::in_transaction;
+    case Transaction::failed_here: return wire::TransactionStatus::failed;
+    case Transaction::open: break;
+  }
+  const pool::ServerConnection* server = leased(transaction_node_);
+  return server ? server->transaction : wire::TransactionStatus::failed;
+}
+
+StatementPtr Session::portal(std::string_view name) const {
+  for (const auto& [known, statement] : portals_)
+    if (known == name) return statement;
+  return nullptr;
+}
+
+void Session::define_portal(std::string_view name, StatementPtr statement) {
+  for (auto& [known, current] : portals_) {
+    if (known != name) continue;
+    current = std::move(statement);
+    return;
+  }
+  portals_.emplace_back(name, std::move(statement));
+}
+
+}  // namespace pgweir::session

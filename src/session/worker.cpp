@@ -1,0 +1,239 @@
+#include "session/worker.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "base/assertion.h"
+#include "base/log.h"
+#include "session/session.h"
+
+namespace pgweir::session {
+
+namespace log = base::log;
+namespace sqlstate = base::sqlstate;
+
+namespace {
+
+sql::ClassifierLimits classifier_limits(const config::Settings& settings) {
+  sql::ClassifierLimits limits;
+  limits.max_parse_bytes = settings.limits.max_parse_bytes;
+  limits.max_parse_tokens = settings.limits.max_parse_tokens;
+  limits.cache_bytes = settings.routing.cache_size;
+  return limits;
+}
+
+constexpr std::chrono::seconds kCancelTimeout{10};
+
+}  // namespace
+
+bool is_unsafe_encoding(const Parameters& parameters) {
+  // Encodings that exist on the client side only (mb/pg_wchar.h): a character's later bytes may be ASCII.
+  static constexpr std::array<std::string_view, 8> kUnsafe{"SJIS", "BIG5", "GBK", "UHC", "GB18030", "JOHAB", "SHIFT_JIS_2004", "MULE_INTERNAL"};
+  for (const auto& [name, value] : parameters) {
+    if (name == "standard_conforming_strings" && value != "on") return true;
+    if (name == "client_encoding" && std::find(kUnsafe.begin(), kUnsafe.end(), value) != kUnsafe.end()) return true;
+  }
+  return false;
+}
+
+Worker::Worker(base::WorkerId id, Process& process, std::shared_ptr<const config::Settings> settings,
+               std::shared_ptr<const ClientAuth> auth)
+    : id_(id),
+      process_(process),
+      settings_(std::move(settings)),
+      auth_(std::move(auth)),
+      mailbox_(std::make_unique<net::Mailbox>(loop_)),
+      pools_(std::make_unique<pool::WorkerPools>(loop_, id_, process.pools, static_cast<pool::PoolEnvironment&>(*this))),
+      classifier_(classifier_limits(*settings_)),
+      topology_(std::make_shared<routing::Topology>()),
+      freshness_(settings_->nodes.size()) {}
+
+Worker::~Worker() = default;
+
+void Worker::run() {
+  loop_.run();
+  sessions_.clear();
+  cancels_.clear();
+  pools_.reset();
+  mailbox_.reset();
+  loop_.drain();
+}
+
+void Worker::post(std::function<void(Worker&)> task) {
+  mailbox_->post([this, task = std::move(task)] { task(*this); });
+}
+
+base::SessionId Worker::next_session_id() {
+  constexpr std::uint32_t kMask = (1U << kCounterBits) - 1;
+  for (;;) {
+    last_session_ = (last_session_ + 1) & kMask;
+    const base::SessionId id{(static_cast<std::uint32_t>(id_.value) << kCounterBits) | last_session_};
+    if (last_session_ != 0 && !sessions_.contains(id)) return id;
+  }
+}
+
+void Worker::accept(int fd) {
+  const base::SessionId id = next_session_id();
+  sessions_.emplace(id, std::make_unique<Session>(*this, id, fd));
+  session_count_.store(sessions_.size(), std::memory_order_relaxed);
+  if (stopping_) sessions_.at(id)->terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
+}
+
+void Worker::finished(Session& session) {
+  loop_.after_pass([this, id = session.id()] {
+    sessions_.erase(id);
+    session_count_.store(sessions_.size(), std::memory_order_relaxed);
+    process_.session_ended();
+    stop_if_empty();
+  });
+}
+
+void Worker::set_topology(routing::TopologyPtr topology) {
+  for (const auto& node : topology->nodes) {
+    const bool was_up = node.id.value >= topology_->nodes.size() || topology_->node(node.id).status == routing::NodeStatus::up;
+    if (was_up && node.status == routing::NodeStatus::down) pools_->drop_idle(node.id);
+  }
+  topology_ = std::move(topology);
+}
+
+void Worker::set_catalog(const std::string& name, routing::CatalogPtr catalog) {
+  database(name).catalog = std::move(catalog);
+}
+
+void Worker::set_settings(std::shared_ptr<const config::Settings> settings, std::shared_ptr<const ClientAuth> auth) {
+  settings_ = std::move(settings);
+  auth_ = std::move(auth);
+}
+
+DatabaseState& Worker::database(const std::string& name) {
+  const auto found = databases_.find(name);
+  if (found != databases_.end()) return found->second;
+  DatabaseState& state = databases_[name];
+  state.id = static_cast<std::uint32_t>(databases_.size());
+  process_.want_catalog(name, base::Time{});
+  return state;
+}
+
+void Worker::catalog_changed(const std::string& name) {
+  const base::Time now = base::Clock::now();
+  catalog_changed_elsewhere(name, now);
+  process_.want_catalog(name, now);
+}
+
+void Worker::catalog_changed_elsewhere(const std::string& name, base::Time when) {
+  DatabaseState& state = database(name);
+  state.changed = std::max(state.changed, when);
+}
+
+routing::Choice Worker::pick_reader(base::Time not_before) {
+  process_.freshness.read_all(freshness_);
+  const auto& routing = settings_->routing;
+  routing::ReadRequirements requirements;
+  requirements.not_before = not_before;
+  if (routing.max_replica_lag > 0) requirements.max_lag_bytes = routing.max_replica_lag;
+  requirements.primary_weight = routing.primary_weight;
+  return balancer_.choose(*topology_, freshness_, requirements);
+}
+
+bool Worker::still_good_reader(base::NodeId id, base::Time not_before) const {
+  if (id.value >= topology_->nodes.size()) return false;
+  const auto& node = topology_->node(id);
+  if (node.status != routing::NodeStatus::up) return false;
+  if (topology_->primary == id) return true;
+  const auto freshness = process_.freshness.read(id);
+  const auto most = settings_->routing.max_replica_lag;
+  return node.role == routing::Role::standby && freshness.fresh_until >= not_before && (most == 0 || freshness.lag_bytes <= most);
+}
+
+ParametersPtr Worker::welcome(const std::string& key) const {
+  const auto found = welcomes_.find(key);
+  return found == welcomes_.end() ? nullptr : found->second;
+}
+
+void Worker::remember_welcome(const std::string& key, ParametersPtr parameters) {
+  // Start-up parameters come from clients: the memory for them is bounded by forgetting all and asking again.
+  constexpr std::size_t kMost = 1000;
+  if (welcomes_.size() >= kMost) welcomes_.clear();
+  welcomes_.insert_or_assign(key, std::move(parameters));
+}
+
+void Worker::deliver_cancel(const wire::CancelRequest& request) {
+  const base::WorkerId target{static_cast<std::uint16_t>(request.process_id >> kCounterBits)};
+  if (Worker* worker = process_.worker(target))
+    worker->post([request](Worker& there) { there.cancel(request); });
+}
+
+void Worker::cancel(const wire::CancelRequest& request) {
+  const auto found = sessions_.find(base::SessionId{request.process_id});
+  if (found != sessions_.end()) found->second->cancel(request.secret);
+}
+
+void Worker::carry_cancel(pool::ServerConnection& server) {
+  const std::uint64_t number = ++last_cancel_;
+  const auto& identity = server.identity();
+  pools_->cancel_started(server);
+  cancels_[number] = std::make_unique<pool::CancelCarrier>(
+      loop_, identity.endpoint, identity.process_id, identity.secret, kCancelTimeout, [this, number, server = &server] {
+        pools_->cancel_ended(*server);
+        // The carrier is in a callback of its own.
+        std::shared_ptr<pool::CancelCarrier> done = std::move(cancels_.at(number));
+        cancels_.erase(number);
+        loop_.after_pass([done] {});
+      });
+}
+
+void Worker::drain() {
+  draining_ = true;
+  std::vector<base::SessionId> ids;
+  for (const auto& [id, session] : sessions_) ids.push_back(id);
+  for (const auto id : ids)
+    if (const auto found = sessions_.find(id); found != sessions_.end()) found->second->drain();
+}
+
+void Worker::stop() {
+  stopping_ = draining_ = true;
+  std::vector<base::SessionId> ids;
+  for (const auto& [id, session] : sessions_) ids.push_back(id);
+  for (const auto id : ids)
+    if (const auto found = sessions_.find(id); found != sessions_.end())
+      found->second->terminate({sqlstate::admin_shutdown, "terminating connection due to administrator command"});
+  stop_if_empty();
+}
+
+void Worker::stop_if_empty() {
+  if (!stopping_ || !sessions_.empty()) return;
+  pools_->shut_down();
+  loop_.after_pass([this] { loop_.stop(); });
+}
+
+pool::PoolLimits Worker::limits() const {
+  const auto& pool = settings_->pool;
+  return {pool.size, pool.queue_timeout, pool.connect_timeout, pool.server_idle_timeout, pool.reset_timeout};
+}
+
+net::Endpoint Worker::endpoint(base::NodeId node) const {
+  const auto& settings = settings_->nodes[node.value];
+  return {settings.host, settings.port};
+}
+
+std::string Worker::node_name(base::NodeId node) const { return settings_->nodes[node.value].name; }
+
+std::optional<std::string> Worker::password(const pool::PoolKey& key) const {
+  const auto& node = settings_->nodes[key.node.value];
+  const auto found = process_.passwords.find(node.host, node.port, key.database, key.user);
+  return found ? std::optional<std::string>(*found) : std::nullopt;
+}
+
+std::size_t Worker::workers() const { return process_.worker_count(); }
+
+void Worker::post(base::WorkerId worker, std::function<void(pool::WorkerPools&)> task) {
+  if (Worker* there = process_.worker(worker))
+    there->post([task = std::move(task)](Worker& self) {
+      if (self.pools_) task(*self.pools_);
+    });
+}
+
+void Worker::suspect(base::NodeId node) { process_.suspect(node); }
+
+}  // namespace pgweir::session

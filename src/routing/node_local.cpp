@@ -26,7 +26,7 @@ constexpr std::array<Name, 5> kLocalFunctionPrefixes = {
     "pg_stat_", "pg_show_", "pg_get_backend_", "pg_control_", "pg_ls_",
 };
 
-constexpr std::array<Name, 40> kLocalFunctions = {
+constexpr std::array<Name, 38> kLocalFunctions = {
     "current_setting",
     "inet_client_addr",
     "inet_client_port",
@@ -45,10 +45,10 @@ constexpr std::array<Name, 40> kLocalFunctions = {
     "pg_get_replication_slots",
     "pg_get_shmem_allocations",
     "pg_get_wal_summarizer_state",
-    "pg_is_other_temp_schema",
+
     "pg_listening_channels",
     "pg_lock_status",
-    "pg_my_temp_schema",
+
     "pg_postmaster_start_time",
     "pg_prepared_statement",
     "pg_prepared_xact",

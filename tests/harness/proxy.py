@@ -138,7 +138,8 @@ class Pgweir:
     def start(self, *, nodes_up: bool = True) -> None:
         """Returns when the proxy listens and, unless told otherwise, the monitor has found every node up."""
         self.launch()
-        wait_for(lambda: self._alive() and self.log_has(r"\blistening\b.*\bport="), "pgweir to listen", timeout=20)
+        wait_for(lambda: self._alive() and self.log_has(rf"\blistening\b.*\bhost={self.host}\b"),
+                 "pgweir to listen", timeout=20)
         if nodes_up:
             self.wait_nodes({n["name"]: "up" for n in self.config["nodes"]})
 
@@ -201,8 +202,13 @@ class Pgweir:
 
     def wait_nodes(self, expected: dict[str, str], timeout: float = 20.0) -> None:
         """Until SHOW pool_nodes gives these nodes these states."""
-        wait_for(lambda: self._alive() and expected.items() <= self.statuses().items(),
-                 f"node states {expected}", timeout, interval=0.05)
+        def reached() -> bool:
+            self._alive()
+            try:
+                return expected.items() <= self.statuses().items()
+            except psycopg.OperationalError:  # a login may need a node that is not up yet
+                return False
+        wait_for(reached, f"node states {expected}", timeout, interval=0.05)
 
     def route(self, statement: str, **connection) -> str:
         """What EXPLAIN ROUTE answers, all of it in one text."""

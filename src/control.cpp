@@ -1,3 +1,4 @@
+// What the control thread does, in the order of a process's life; see control.h.
 #include "control.h"
 
 #include <csignal>
@@ -62,8 +63,9 @@ int Control::run() {
       [this](const std::string& database, routing::CatalogPtr catalog, base::Time verified) {
         on_catalog(database, std::move(catalog), verified);
       });
-  monitor_ = std::make_unique<cluster::Monitor>(loop_, *settings_, passwords, freshness,
-                                                [this](routing::TopologyPtr topology) { on_topology(std::move(topology)); });
+  monitor_ =
+      std::make_unique<cluster::Monitor>(loop_, *settings_, passwords, freshness,
+                                         [this](routing::TopologyPtr topology) { on_topology(std::move(topology)); });
   first_probe_timer_ = std::make_unique<net::Timer>(loop_, [this] { listen(); });
   first_probe_timer_->start(settings_->monitor.timeout);
   monitor_->start();
@@ -124,9 +126,8 @@ void Control::listen() {
 }
 
 void Control::accept(int fd) {
-  auto least = std::min_element(workers_.begin(), workers_.end(), [](const auto& a, const auto& b) {
-    return a->session_count() < b->session_count();
-  });
+  auto least = std::min_element(workers_.begin(), workers_.end(),
+                                [](const auto& a, const auto& b) { return a->session_count() < b->session_count(); });
   open_sessions_.fetch_add(1, std::memory_order_relaxed);
   (*least)->post([fd](session::Worker& there) { there.accept(fd); });
 }
@@ -140,7 +141,8 @@ void Control::on_topology(routing::TopologyPtr topology) {
 }
 
 void Control::on_catalog(const std::string& database, routing::CatalogPtr catalog, base::Time verified) {
-  for_workers([database, catalog, verified](session::Worker& there) { there.set_catalog(database, catalog, verified); });
+  for_workers(
+      [database, catalog, verified](session::Worker& there) { there.set_catalog(database, catalog, verified); });
 }
 
 void Control::for_workers(const std::function<void(session::Worker&)>& task) {
@@ -156,12 +158,15 @@ void Control::suspect(base::NodeId node) {
 void Control::want_catalog(const std::string& database, base::Time not_before) {
   mailbox_->post([this, database, not_before] {
     if (not_before != base::Time{})
-      for_workers([database, not_before](session::Worker& there) { there.catalog_changed_elsewhere(database, not_before); });
+      for_workers(
+          [database, not_before](session::Worker& there) { there.catalog_changed_elsewhere(database, not_before); });
     if (loader_) loader_->want(database, not_before);
   });
 }
 
-session::Worker* Control::worker(base::WorkerId id) { return id.value < workers_.size() ? workers_[id.value].get() : nullptr; }
+session::Worker* Control::worker(base::WorkerId id) {
+  return id.value < workers_.size() ? workers_[id.value].get() : nullptr;
+}
 
 void Control::session_ended() {
   open_sessions_.fetch_sub(1, std::memory_order_acq_rel);
@@ -176,7 +181,8 @@ void Control::reload() {
   }
   const auto changes = config::difference(*settings_, *loaded);
   for (const auto& change : changes)
-    log::write(change.reloadable ? log::Level::info : log::Level::warning, change.reloadable ? "reloaded" : "reload_needs_restart",
+    log::write(change.reloadable ? log::Level::info : log::Level::warning,
+               change.reloadable ? "reloaded" : "reload_needs_restart",
                {{"key", change.key}, {"old", change.old_value}, {"new", change.new_value}});
   settings_ = std::make_shared<const config::Settings>(config::take_reloadable(*settings_, *loaded));
   auto auth = load_auth(*settings_);

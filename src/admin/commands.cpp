@@ -1,3 +1,4 @@
+// The table of SHOW commands and their handlers; see commands.h. Reads shared state, changes nothing.
 #include "admin/commands.h"
 
 #include <fmt/format.h>

@@ -31,7 +31,8 @@ class View {
 class Commands final : public session::LocalCommands {
  public:
   explicit Commands(const View& view) : view_(view) {}
-  [[nodiscard]] base::Result<session::LocalTable> show(std::string_view name, const session::LocalAsker& asker) const override;
+  [[nodiscard]] base::Result<session::LocalTable> show(std::string_view name,
+                                                       const session::LocalAsker& asker) const override;
   [[nodiscard]] base::Result<std::vector<std::string_view>> columns(std::string_view name) const override;
 
  private:

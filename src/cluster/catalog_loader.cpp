@@ -1,3 +1,4 @@
+// The steps of loading a catalog, in order; see catalog_loader.h.
 #include "cluster/catalog_loader.h"
 
 #include <algorithm>
@@ -24,13 +25,13 @@ struct CatalogLoader::Database {
   std::string name;
   std::unique_ptr<PqSession> session;  ///< while a load is under way
   base::Time started{};
-  base::Time wanted{};                 ///< a load that started before this does not count
-  std::string fingerprint;             ///< of `catalog`
+  base::Time wanted{};      ///< a load that started before this does not count
+  std::string fingerprint;  ///< of `catalog`
   std::string new_fingerprint;
   std::vector<routing::TextRows> results;
   routing::CatalogPtr catalog;
   net::Timer pause;
-  bool reported = false;               ///< that it cannot be loaded has been logged
+  bool reported = false;  ///< that it cannot be loaded has been logged
 };
 
 CatalogLoader::CatalogLoader(net::Loop& loop, const config::Settings& settings, const config::PasswordFile& passwords,
@@ -127,9 +128,9 @@ void CatalogLoader::publish(Database& database) {
   if (!rows) return finish(database, base::Failure(rows.error()));
   database.catalog = routing::Catalog::build(++versions_, database.started, *rows);
   database.fingerprint = database.new_fingerprint;
-  log::info("catalog_loaded", {{"database", database.name},
-                               {"functions", rows->functions.size()},
-                               {"relations", rows->relations.size()}});
+  log::info(
+      "catalog_loaded",
+      {{"database", database.name}, {"functions", rows->functions.size()}, {"relations", rows->relations.size()}});
   on_catalog_(database.name, database.catalog, database.started);
   finish(database, true);
 }

@@ -1,7 +1,7 @@
 // A libpq connection that never blocks its loop: for the monitor and the catalog loader, on the control thread.
 //
-// Happy path: connect, then one query at a time. What can fail: libpq's own errors, and silence, which ends as a failure
-// when the time given has passed. After a failure the session is closed; make a new one.
+// Happy path: connect, then one query at a time. What can fail: libpq's own errors, and silence, which ends as a
+// failure when the time given has passed. After a failure the session is closed; make a new one.
 #pragma once
 #include <functional>
 #include <memory>

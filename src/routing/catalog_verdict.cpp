@@ -1,3 +1,4 @@
+// What the catalog says of a statement's names; see catalog_verdict.h.
 #include "routing/catalog_verdict.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Which poll a replayed position proves; see freshness.h.
 #include "routing/freshness.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The life cycle of a session: login, welcome, end; see session.h.
 #include "session/session.h"
 
 #include <array>
@@ -155,9 +156,7 @@ void Session::say_welcome(ParametersPtr parameters) {
   if (worker_.draining()) drain();
 }
 
-void Session::on_end(net::Connection&, std::string_view error) {
-  finish(error.empty() ? "client closed" : error);
-}
+void Session::on_end(net::Connection&, std::string_view error) { finish(error.empty() ? "client closed" : error); }
 
 void Session::on_drained(net::Connection&) {
   // The client takes bytes again: whoever was stopped for it may go on.

@@ -1,3 +1,4 @@
+// The words for what statements are; see statement_facts.h.
 #include <array>
 
 #include "sql/statement_facts.h"

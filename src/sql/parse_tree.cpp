@@ -1,3 +1,4 @@
+// Owning and walking libpg_query's parse tree; see parse_tree.h.
 #include "sql/parse_tree.h"
 
 namespace pgweir::sql {

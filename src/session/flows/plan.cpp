@@ -51,7 +51,7 @@ routing::SessionFacts Session::facts() const {
   facts.unsafe_encoding = unsafe_encoding_;
   facts.replication = startup_class_.replication();
   facts.reads = worker_.settings().routing.reads == config::Reads::primary ? routing::ReadsMode::primary
-                                                                          : routing::ReadsMode::standbys;
+                                                                           : routing::ReadsMode::standbys;
   return facts;
 }
 
@@ -89,7 +89,9 @@ void Session::plan_statement(const sql::Classified& query) {
 void Session::plan_primary(routing::Reason reason) {
   using enum routing::Reason;
   if (reason == prepared_unknown || reason == too_large || reason == function_call) plan_.wrote = true;
-  if (plan_.decided && (plan_.node_class == routing::NodeClass::primary || plan_.node_class == routing::NodeClass::current)) return;
+  if (plan_.decided &&
+      (plan_.node_class == routing::NodeClass::primary || plan_.node_class == routing::NodeClass::current))
+    return;
   plan_.decided = true;
   plan_.node_class = transaction_ == Transaction::open ? routing::NodeClass::current : routing::NodeClass::primary;
   plan_.reason = reason;

@@ -1,3 +1,5 @@
+// The catalog's word on each name a statement uses, and the two answers made of it: may it leave the primary, and may
+// it change the session. Both are kept with the shape until the catalog changes.
 #include "routing/catalog_verdict.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// A sorted list of polls; every question is one binary search.
 #include "routing/freshness.h"
 
 #include <algorithm>

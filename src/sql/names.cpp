@@ -1,3 +1,4 @@
+// The words for kinds of statements, as EXPLAIN ROUTE shows them.
 #include <array>
 
 #include "sql/statement_facts.h"

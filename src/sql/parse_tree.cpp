@@ -1,3 +1,4 @@
+// The only calls of libpg_query. It wants zero-terminated text and gives memory that must be freed its own way.
 #include "sql/parse_tree.h"
 
 namespace pgweir::sql {

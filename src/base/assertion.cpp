@@ -1,3 +1,4 @@
+// The end of a process that has found itself wrong; see assertion.h.
 #include "base/assertion.h"
 
 #include <cstdio>

@@ -1,3 +1,4 @@
+// Growing and moving of byte queues; see byte_queue.h.
 #include "base/byte_queue.h"
 
 #include <algorithm>

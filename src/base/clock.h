@@ -1,4 +1,5 @@
-// Time as a value. Everything that decides takes a `Time` as an argument; only `net` and the threads' loops read a clock.
+// Time as a value. Everything that decides takes a `Time` as an argument; only `net` and the threads' loops read a
+// clock.
 #pragma once
 #include <chrono>
 

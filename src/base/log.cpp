@@ -1,3 +1,4 @@
+// Log lines by spdlog; see log.h. The only file that includes it.
 #include "base/log.h"
 
 #include <atomic>

@@ -37,6 +37,8 @@ inline void info(std::string_view event, std::initializer_list<Field> fields = {
 inline void warning(std::string_view event, std::initializer_list<Field> fields = {}) {
   if (enabled(Level::warning)) write(Level::warning, event, fields);
 }
-inline void error(std::string_view event, std::initializer_list<Field> fields = {}) { write(Level::error, event, fields); }
+inline void error(std::string_view event, std::initializer_list<Field> fields = {}) {
+  write(Level::error, event, fields);
+}
 
 }  // namespace pgweir::base::log

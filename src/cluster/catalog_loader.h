@@ -23,13 +23,14 @@ namespace pgweir::cluster {
 /// Control thread. Building a catalog parses view texts: the thread needs the parser's stack.
 class CatalogLoader {
  public:
-  using OnCatalog = std::function<void(const std::string& database, routing::CatalogPtr)>;
+  /// `verified`: the catalog was the database's own at this moment or later.
+  using OnCatalog = std::function<void(const std::string& database, routing::CatalogPtr, base::Time verified)>;
 
   CatalogLoader(net::Loop& loop, const config::Settings& settings, const config::PasswordFile& passwords,
                 OnCatalog on_catalog);
   ~CatalogLoader();
 
-  /// Loads it as soon as possible, after `not_before`; the same request twice is done once.
+  /// Reads it as soon as possible, unless it has been read since `not_before`; requests that come together are one.
   void want(const std::string& database, base::Time not_before);
   void set_topology(routing::TopologyPtr topology);
   void set_refresh(base::Duration interval);
@@ -37,7 +38,11 @@ class CatalogLoader {
  private:
   struct Database;
   void start(Database& database);
-  void next_query(Database& database, std::size_t index);
+  void run(Database& database, std::string_view sql, void (CatalogLoader::*next)(Database&, Rows));
+  void compare(Database& database, Rows fingerprint);
+  void begin_queries(Database& database, Rows);
+  void next_query(Database& database, Rows rows);
+  void publish(Database& database);
   void finish(Database& database, base::Result<bool> result);
   void refresh_all();
 

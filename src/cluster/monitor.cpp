@@ -1,3 +1,4 @@
+// From answers to a published Topology; see monitor.h.
 #include "cluster/monitor.h"
 
 #include <algorithm>
@@ -20,7 +21,8 @@ void log_changes(const routing::Topology& before, const routing::Topology& after
     const bool known = node.id.value < before.nodes.size();
     const auto old_status = known ? before.node(node.id).status : routing::NodeStatus::unknown;
     const auto old_role = known ? before.node(node.id).role : routing::Role::unknown;
-    if (known && old_status == node.status && old_role == node.role && before.node(node.id).reason == node.reason) continue;
+    if (known && old_status == node.status && old_role == node.role && before.node(node.id).reason == node.reason)
+      continue;
     if (node.status == routing::NodeStatus::unknown) continue;
     const bool good = node.status == routing::NodeStatus::up;
     log::write(good ? log::Level::info : log::Level::warning, "node_state",
@@ -39,7 +41,8 @@ void log_changes(const routing::Topology& before, const routing::Topology& after
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> monitor_login(const config::NodeSettings& node,
-                                                               const config::Monitor& monitor, const std::string& database,
+                                                               const config::Monitor& monitor,
+                                                               const std::string& database,
                                                                const config::PasswordFile& passwords,
                                                                base::Duration timeout) {
   const auto seconds = std::max<long long>(2, std::chrono::ceil<std::chrono::seconds>(timeout).count());
@@ -51,11 +54,13 @@ std::vector<std::pair<std::string, std::string>> monitor_login(const config::Nod
       {"application_name", "pgweir_monitor"},
       {"client_encoding", "UTF8"},
       {"connect_timeout", std::to_string(seconds)},
-      {"passfile", "/dev/null"},
+      // Passwords come from pgweir's own file, never from one of the operating system's user: this path cannot exist.
+      {"passfile", "/dev/null/none"},
       {"sslmode", "disable"},
       {"gssencmode", "disable"},
       // The probes must not be shaped by what the role or the database sets.
-      {"options", "-c search_path=pg_catalog -c statement_timeout=0 -c default_transaction_isolation=read\\ committed"}};
+      {"options",
+       "-c search_path=pg_catalog -c statement_timeout=0 -c default_transaction_isolation=read\\ committed"}};
   if (const auto password = passwords.find(node.host, node.port, database, monitor.user))
     login.emplace_back("password", std::string(*password));
   return login;

@@ -1,5 +1,5 @@
-// Judges the health of the nodes, and nobody else does: probes them, publishes a new Topology when something changed and
-// the freshness of the standbys all the time. An error on a data connection is only a reason to probe at once.
+// Judges the health of the nodes, and nobody else does: probes them, publishes a new Topology when something changed
+// and the freshness of the standbys all the time. An error on a data connection is only a reason to probe at once.
 #pragma once
 #include <functional>
 #include <memory>

@@ -1,3 +1,4 @@
+// Asking one node, in turn; see node_probe.h.
 #include "cluster/node_probe.h"
 
 #include "net/loop.h"

@@ -1,3 +1,4 @@
+// The rules by which a primary is believed; see observation.h.
 #include "cluster/observation.h"
 
 #include <algorithm>
@@ -46,7 +47,8 @@ std::uint64_t believed_system(const std::vector<Node>& nodes, const Topology& pr
   std::map<std::uint64_t, int> votes;
   for (const Node& node : nodes)
     if (node.status == NodeStatus::up) ++votes[node.system_identifier];
-  const auto most = std::max_element(votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  const auto most =
+      std::max_element(votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   return most == votes.end() ? 0 : most->first;
 }
 
@@ -71,9 +73,11 @@ void choose_primary(Topology& topology, const Topology& previous) {
       quarantine(node, "a second primary: node \"" + best->name + "\" is believed");
 }
 
-const ReplicationPeer* peer_of(const Node& node, const NodeFacts& facts, const NodeFacts& primary, std::size_t standbys) {
+const ReplicationPeer* peer_of(const Node& node, const NodeFacts& facts, const NodeFacts& primary,
+                               std::size_t standbys) {
   for (const auto& peer : primary.peers)
-    if (peer.application_name == node.name || (!facts.cluster_name.empty() && peer.application_name == facts.cluster_name))
+    if (peer.application_name == node.name ||
+        (!facts.cluster_name.empty() && peer.application_name == facts.cluster_name))
       return &peer;
   return standbys == 1 && primary.peers.size() == 1 ? &primary.peers.front() : nullptr;
 }
@@ -139,8 +143,9 @@ bool differs(const Topology& a, const Topology& b) {
     const Node& x = a.nodes[i];
     const Node& y = b.nodes[i];
     if (x.status != y.status || x.role != y.role || x.reason != y.reason || x.weight != y.weight ||
-        x.timeline != y.timeline || x.system_identifier != y.system_identifier || x.server_version != y.server_version ||
-        x.replication_state != y.replication_state || x.replication_sync_state != y.replication_sync_state)
+        x.timeline != y.timeline || x.system_identifier != y.system_identifier ||
+        x.server_version != y.server_version || x.replication_state != y.replication_state ||
+        x.replication_sync_state != y.replication_sync_state)
       return true;
   }
   return false;

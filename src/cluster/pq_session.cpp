@@ -1,3 +1,4 @@
+// libpq without blocking; see pq_session.h.
 #include "cluster/pq_session.h"
 
 #include <libpq-fe.h>
@@ -22,7 +23,8 @@ Rows rows_of(const PGresult* result) {
       if (PQgetisnull(result, row, c))
         rows[r].emplace_back(std::nullopt);
       else
-        rows[r].emplace_back(std::string(PQgetvalue(result, row, c), static_cast<std::size_t>(PQgetlength(result, row, c))));
+        rows[r].emplace_back(
+            std::string(PQgetvalue(result, row, c), static_cast<std::size_t>(PQgetlength(result, row, c))));
     }
   return rows;
 }
@@ -120,18 +122,20 @@ void PqSession::read_results() {
       return;
     }
     const std::unique_ptr<PGresult, void (*)(PGresult*)> owner(raw, PQclear);
-    if (PQresultStatus(raw) == PGRES_TUPLES_OK) {
+    if (PQresultStatus(raw) == PGRES_TUPLES_OK || PQresultStatus(raw) == PGRES_COMMAND_OK) {
       result_ = rows_of(raw);
     } else {
       const char* state = PQresultErrorField(raw, PG_DIAG_SQLSTATE);
-      result_ = base::Result<Rows>(base::fail(base::Sqlstate(state ? state : "08006"), without_line_break(PQresultErrorMessage(raw))));
+      result_ = base::Result<Rows>(
+          base::fail(base::Sqlstate(state ? state : "08006"), without_line_break(PQresultErrorMessage(raw))));
     }
   }
   if (!on_rows_ && PQstatus(connection_) == CONNECTION_BAD) fail(last_error());
 }
 
 base::Error PqSession::last_error() const {
-  return {base::sqlstate::connection_failure, connection_ ? without_line_break(PQerrorMessage(connection_)) : "out of memory"};
+  return {base::sqlstate::connection_failure,
+          connection_ ? without_line_break(PQerrorMessage(connection_)) : "out of memory"};
 }
 
 void PqSession::fail(base::Error error) {

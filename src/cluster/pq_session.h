@@ -1,7 +1,7 @@
 // A libpq connection that never blocks its loop: for the monitor and the catalog loader, on the control thread.
 //
-// Happy path: connect, then one query at a time. What can fail: libpq's own errors, and silence, which ends as a failure
-// when the time given has passed. After a failure the session is closed; make a new one.
+// Happy path: connect, then one query at a time. What can fail: libpq's own errors, and silence, which ends as a
+// failure when the time given has passed. After a failure the session is closed; make a new one.
 #pragma once
 #include <functional>
 #include <memory>
@@ -39,7 +39,7 @@ class PqSession {
 
   /// Calls back later, never at once.
   void connect(base::Duration timeout, OnConnected on_connected);
-  /// Only when connected and not busy. All values come as text.
+  /// Only when connected and not busy. All values come as text. Of several statements the last one's rows count.
   void query(const std::string& sql, base::Duration timeout, OnRows on_rows);
   [[nodiscard]] bool connected() const { return connected_; }
   [[nodiscard]] bool busy() const { return static_cast<bool>(on_rows_) || static_cast<bool>(on_connected_); }

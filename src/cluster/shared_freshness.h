@@ -26,7 +26,8 @@ class SharedFreshness {
   }
   /// Fills `out`, one element per node.
   void read_all(std::span<routing::NodeFreshness> out) const {
-    for (std::size_t i = 0; i < out.size() && i < cells_.size(); ++i) out[i] = read(base::NodeId{static_cast<std::uint16_t>(i)});
+    for (std::size_t i = 0; i < out.size() && i < cells_.size(); ++i)
+      out[i] = read(base::NodeId{static_cast<std::uint16_t>(i)});
   }
   [[nodiscard]] std::size_t size() const { return cells_.size(); }
 

@@ -1,3 +1,4 @@
+// Socket addresses as text; see address.h.
 #include "net/address.h"
 
 #include <netdb.h>

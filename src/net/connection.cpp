@@ -1,3 +1,4 @@
+// The one place where pgweir receives from and sends to stream sockets; see connection.h.
 #include "net/connection.h"
 
 #include <netdb.h>
@@ -132,11 +133,12 @@ void Connection::redeliver() {
 
 void Connection::deliver(std::string_view bytes, bool from_pending) {
   Handle* handle = handle_;
+  Loop& loop = loop_;
   delivering_ = true;
-  if (!from_pending) loop_.scratch_in_use = true;
+  if (!from_pending) loop.scratch_in_use = true;
   const std::size_t consumed = handler_->on_data(*this, bytes);
-  if (!from_pending) loop_.scratch_in_use = false;
-  if (!handle->owner) return;
+  if (!from_pending) loop.scratch_in_use = false;
+  if (!handle->owner) return;  // this object may be gone: only the handle is still there
   delivering_ = false;
   PGWEIR_ASSERT(consumed <= bytes.size());
   if (from_pending) {

@@ -1,10 +1,10 @@
 // A connected stream socket with buffered output. Nobody else calls recv or send.
 //
-// Happy path: the socket becomes readable, one recv fills the loop's scratch buffer (behind the tail that was left over),
-// the handler looks at the bytes in place and says how many it is done with, the rest is copied aside. What is written
-// is collected and sent once, when the pass ends.
-// What can fail: the peer closes or resets (`on_end`); the peer does not take bytes (`unsent()` grows: the owner stops
-// reading the other side and is told by `on_drained` when to go on).
+// Happy path: the socket becomes readable, one recv fills the loop's scratch buffer (behind the tail that was left
+// over), the handler looks at the bytes in place and says how many it is done with, the rest is copied aside. What is
+// written is collected and sent once, when the pass ends. What can fail: the peer closes or resets (`on_end`); the peer
+// does not take bytes (`unsent()` grows: the owner stops reading the other side and is told by `on_drained` when to go
+// on).
 #pragma once
 #include <cstddef>
 #include <string>

@@ -1,3 +1,4 @@
+// Name lookup and connect without blocking; see connector.h.
 #include "net/connector.h"
 
 #include <netdb.h>

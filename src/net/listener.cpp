@@ -1,3 +1,4 @@
+// Listening sockets; see listener.h. Blocks only at start-up.
 #include "net/listener.h"
 
 #include <netdb.h>
@@ -85,7 +86,8 @@ struct Listener::Handle {
   void accept_some() {
     for (int i = 0; i < kAcceptsPerPass && on_accept; ++i) {
       const int client = ::accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      if (client < 0) return;  // EAGAIN, or an error of that one client (ECONNABORTED), or no descriptors: try next pass
+      if (client < 0)
+        return;  // EAGAIN, or an error of that one client (ECONNABORTED), or no descriptors: try next pass
       tune_stream(client);
       on_accept(client);
     }

@@ -18,8 +18,8 @@ class Listener {
   using OnAccept = std::function<void(int fd)>;
 
   /// `unix_mode`: permissions of the Unix socket's file. Fails with the address and the reason.
-  static base::Result<std::unique_ptr<Listener>> open(Loop& loop, const Endpoint& endpoint, int backlog, unsigned unix_mode,
-                                                      OnAccept on_accept);
+  static base::Result<std::unique_ptr<Listener>> open(Loop& loop, const Endpoint& endpoint, int backlog,
+                                                      unsigned unix_mode, OnAccept on_accept);
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;

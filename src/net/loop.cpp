@@ -1,3 +1,4 @@
+// One libuv loop and what its thread shares; see loop.h.
 #include "net/loop.h"
 
 #include <uv.h>
@@ -38,9 +39,7 @@ Loop::Loop() : uv_(new uv_loop_s, close_and_free), hooks_(std::make_unique<Hooks
   uv_check_start(&hooks_->check, [](uv_check_t* handle) { static_cast<Loop*>(handle->data)->end_of_pass(); });
 }
 
-Loop::~Loop() {
-  drain();
-}
+Loop::~Loop() { drain(); }
 
 void Loop::run() { uv_run(uv_.get(), UV_RUN_DEFAULT); }
 

@@ -1,3 +1,4 @@
+// Tasks from other threads, by uv_async; see mailbox.h.
 #include "net/mailbox.h"
 
 #include <uv.h>

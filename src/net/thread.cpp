@@ -1,3 +1,4 @@
+// Threads with a known stack, and signals, by libuv; see thread.h.
 #include "net/thread.h"
 
 #include <uv.h>
@@ -21,7 +22,8 @@ Thread::Thread(std::size_t stack_bytes, std::function<void()> body) : state_(std
   options.flags = UV_THREAD_HAS_STACK_SIZE;
   options.stack_size = stack_bytes;
   PGWEIR_ASSERT(uv_thread_create_ex(
-                    &state_->thread, &options, [](void* state) { static_cast<State*>(state)->body(); }, state_.get()) == 0);
+                    &state_->thread, &options, [](void* state) { static_cast<State*>(state)->body(); }, state_.get()) ==
+                0);
 }
 
 Thread::~Thread() { PGWEIR_ASSERT(state_->joined); }

@@ -1,3 +1,4 @@
+// Timers by libuv; see timer.h.
 #include "net/timer.h"
 
 #include <uv.h>

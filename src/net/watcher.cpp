@@ -1,3 +1,4 @@
+// Readiness of a descriptor that somebody else owns; see watcher.h.
 #include "net/watcher.h"
 
 #include <uv.h>
@@ -33,7 +34,8 @@ void Watcher::watch(Interest interest) {
     uv_poll_stop(&handle_->poll);
     return;
   }
-  const int events = (interest != Interest::writable ? UV_READABLE : 0) | (interest != Interest::readable ? UV_WRITABLE : 0);
+  const int events =
+      (interest != Interest::writable ? UV_READABLE : 0) | (interest != Interest::readable ? UV_WRITABLE : 0);
   uv_poll_start(&handle_->poll, events, [](uv_poll_t* poll, int, int) {
     const auto on_ready = static_cast<Handle*>(poll->data)->on_ready;
     if (on_ready) (*on_ready)();

@@ -1,3 +1,4 @@
+// One cancel request on its way; see cancel.h.
 #include "pool/cancel.h"
 
 #include <utility>
@@ -6,8 +7,8 @@
 
 namespace pgweir::pool {
 
-CancelCarrier::CancelCarrier(net::Loop& loop, const net::Endpoint& endpoint, std::uint32_t process_id, std::string secret,
-                             base::Duration timeout, std::function<void()> on_done)
+CancelCarrier::CancelCarrier(net::Loop& loop, const net::Endpoint& endpoint, std::uint32_t process_id,
+                             std::string secret, base::Duration timeout, std::function<void()> on_done)
     : on_done_(std::move(on_done)),
       timer_(loop, [this] { finish(); }),
       connector_(loop, endpoint, timeout, [this, &loop, process_id, secret = std::move(secret)](base::Result<int> fd) {

@@ -1,3 +1,4 @@
+// Counting and queueing over all workers; see pool_state.h.
 #include "pool/pool_state.h"
 
 #include <algorithm>

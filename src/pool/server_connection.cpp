@@ -1,3 +1,4 @@
+// The states of a server connection, in the order of its life; see server_connection.h.
 #include "pool/server_connection.h"
 
 #include <utility>
@@ -31,7 +32,8 @@ void ServerConnection::open(std::string user, std::string database, std::optiona
   database_ = std::move(database);
   login_.emplace(user_, std::move(password));
   timer_ = std::make_unique<net::Timer>(loop_, [this] {
-    finish_opening(login_failure(identity_, {base::sqlstate::connection_failure, "the server did not complete the login in time"}));
+    finish_opening(login_failure(
+        identity_, {base::sqlstate::connection_failure, "the server did not complete the login in time"}));
   });
   timer_->start(timeout);
   connector_ = std::make_unique<net::Connector>(loop_, identity_.endpoint, timeout,
@@ -106,7 +108,8 @@ std::size_t ServerConnection::on_data(net::Connection&, std::string_view bytes) 
     if (status == wire::FrameStatus::invalid || frame.body_size > 1024 * 1024) {
       if (status != wire::FrameStatus::need_header) {
         if (state_ == State::opening)
-          finish_opening(login_failure(identity_, {base::sqlstate::protocol_violation, "the server does not speak PostgreSQL's protocol"}));
+          finish_opening(login_failure(
+              identity_, {base::sqlstate::protocol_violation, "the server does not speak PostgreSQL's protocol"}));
         else
           die();
         return bytes.size();
@@ -188,8 +191,8 @@ void ServerConnection::finish_opening(base::Result<bool> result) {
 void ServerConnection::on_end(net::Connection&, std::string_view error) {
   if (state_ == State::opening) {
     finish_opening(login_failure(
-        identity_, {base::sqlstate::connection_failure,
-                    "the server closed the connection during the login" + (error.empty() ? "" : ": " + std::string(error))}));
+        identity_, {base::sqlstate::connection_failure, "the server closed the connection during the login" +
+                                                            (error.empty() ? "" : ": " + std::string(error))}));
     return;
   }
   if (state_ == State::leased && user_of_lease_) {

@@ -1,8 +1,8 @@
 // One connection to a PostgreSQL server: opened, logged in, leased to one session at a time, reset, used again.
 //
-// Happy path: opening -> idle -> leased -> resetting -> idle ... What can fail: the login (the waiting session is told),
-// the server closes (a leased one tells its user, an idle one is dropped), the reset does not end in time (closed).
-// It never decides what is sent to it while leased: that is the session's.
+// Happy path: opening -> idle -> leased -> resetting -> idle ... What can fail: the login (the waiting session is
+// told), the server closes (a leased one tells its user, an idle one is dropped), the reset does not end in time
+// (closed). It never decides what is sent to it while leased: that is the session's.
 #pragma once
 #include <cstdint>
 #include <functional>

@@ -1,3 +1,4 @@
+// Authentication at a server, message by message; see server_login.h.
 #include "pool/server_login.h"
 
 #include <algorithm>
@@ -65,19 +66,16 @@ base::Result<Step> ServerLogin::authenticate(std::string_view body, base::ByteQu
       return base::fail(sqlstate::invalid_password, "the server ended the SCRAM exchange without proving itself");
     return Step::wait;
   }
-  const bool wants_password = request->code == Code::cleartext_password || request->code == Code::md5_password ||
-                              request->code == Code::sasl;
+  const bool wants_password =
+      request->code == Code::cleartext_password || request->code == Code::md5_password || request->code == Code::sasl;
   if (wants_password && !password_)
     return base::fail(sqlstate::invalid_password, "no password is known for user \"" + user_ + "\" on the server", {},
                       "Add a line for it to auth.server_password_file.");
   switch (request->code) {
-    case Code::cleartext_password:
-      wire::encode_password(out, *password_);
-      return Step::wait;
+    case Code::cleartext_password: wire::encode_password(out, *password_); return Step::wait;
     case Code::md5_password:
       if (request->data.size() != 4) return base::fail(sqlstate::protocol_violation, "malformed md5 request");
-      wire::encode_password(
-          out, "md5" + wire::md5_hex(wire::md5_hex(*password_ + user_) + std::string(request->data)));
+      wire::encode_password(out, "md5" + wire::md5_hex(wire::md5_hex(*password_ + user_) + std::string(request->data)));
       return Step::wait;
     case Code::sasl: return start_scram(request->data, out);
     case Code::sasl_continue: return continue_scram(request->data, out);

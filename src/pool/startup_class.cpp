@@ -1,3 +1,4 @@
+// Start-up parameters in a form that can be compared; see startup_class.h.
 #include "pool/startup_class.h"
 
 #include <algorithm>

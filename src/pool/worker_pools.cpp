@@ -1,3 +1,4 @@
+// Leasing, opening, waiting and trading of server connections; see worker_pools.h.
 #include "pool/worker_pools.h"
 
 #include <algorithm>
@@ -86,9 +87,8 @@ WorkerPools::Ticket WorkerPools::acquire(const PoolKey& key, const StartupClass&
   if (limits.queue_timeout > base::Duration::zero()) request->timer->start(limits.queue_timeout);
   requests_.emplace(ticket, std::move(request));
   if (shutting_down_) {
-    loop_.after_pass([this, ticket] {
-      finish(ticket, base::fail(base::sqlstate::admin_shutdown, "pgweir is shutting down"));
-    });
+    loop_.after_pass(
+        [this, ticket] { finish(ticket, base::fail(base::sqlstate::admin_shutdown, "pgweir is shutting down")); });
     return ticket;
   }
   const bool queue_is_empty = !pool.state.anybody_waits();
@@ -121,13 +121,14 @@ void WorkerPools::start_opening(Ticket ticket) {
   identity.node = request.key.node;
   identity.endpoint = environment_.endpoint(request.key.node);
   identity.startup = request.startup;
-  auto server = std::make_unique<ServerConnection>(loop_, std::move(identity), [this](ServerConnection& one) { on_free(one); });
+  auto server =
+      std::make_unique<ServerConnection>(loop_, std::move(identity), [this](ServerConnection& one) { on_free(one); });
   ServerConnection& opened = *server;
   owner_.emplace(&opened, &pool);
   pool.servers.push_back(std::move(server));
-  opened.open(request.key.user, request.key.database, environment_.password(request.key),
-              environment_.limits().connect_timeout,
-              [this, ticket](ServerConnection& one, base::Result<bool> result) { on_opened(ticket, one, std::move(result)); });
+  opened.open(
+      request.key.user, request.key.database, environment_.password(request.key), environment_.limits().connect_timeout,
+      [this, ticket](ServerConnection& one, base::Result<bool> result) { on_opened(ticket, one, std::move(result)); });
 }
 
 void WorkerPools::on_opened(Ticket ticket, ServerConnection& server, base::Result<bool> result) {
@@ -170,12 +171,13 @@ void WorkerPools::on_queue_timeout(Ticket ticket) {
   if (!state.stop_waiting({self_, ticket})) return;  // it is on its way
   const auto limits = environment_.limits();
   const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(limits.queue_timeout).count();
-  finish(ticket, base::fail(base::sqlstate::too_many_connections,
-                            "no server connection to node \"" + environment_.node_name(request.key.node) +
-                                "\" became free within " + std::to_string(waited) + " ms",
-                            "The pool for database \"" + request.key.database + "\" and user \"" + request.key.user +
-                                "\" has its limit of " + std::to_string(limits.size) + " server connections (pool.size).",
-                            "Raise pool.size or pool.queue_timeout, or let fewer clients in."));
+  finish(ticket,
+         base::fail(base::sqlstate::too_many_connections,
+                    "no server connection to node \"" + environment_.node_name(request.key.node) +
+                        "\" became free within " + std::to_string(waited) + " ms",
+                    "The pool for database \"" + request.key.database + "\" and user \"" + request.key.user +
+                        "\" has its limit of " + std::to_string(limits.size) + " server connections (pool.size).",
+                    "Raise pool.size or pool.queue_timeout, or let fewer clients in."));
 }
 
 void WorkerPools::finish(Ticket ticket, base::Result<Lease> result) {
@@ -232,14 +234,14 @@ void WorkerPools::serve(Shard& shard, ServerConnection& server, Waiter waiter) {
   ServerIdentity identity = server.identity();
   const int fd = server.give_away();
   drop(shard, server);
-  environment_.post(waiter.worker, [key, ticket = waiter.ticket, identity = std::move(identity), fd](WorkerPools& pools) {
-    pools.receive_connection(key, ticket, identity, fd);
-  });
+  environment_.post(waiter.worker, [key, ticket = waiter.ticket, identity = std::move(identity),
+                                    fd](WorkerPools& pools) { pools.receive_connection(key, ticket, identity, fd); });
 }
 
 void WorkerPools::receive_connection(const PoolKey& key, Ticket ticket, ServerIdentity identity, int fd) {
   Shard& pool = shard(key);
-  auto owned = std::make_unique<ServerConnection>(loop_, std::move(identity), [this](ServerConnection& one) { on_free(one); });
+  auto owned =
+      std::make_unique<ServerConnection>(loop_, std::move(identity), [this](ServerConnection& one) { on_free(one); });
   ServerConnection& server = *owned;
   server.adopt(fd);
   owner_.emplace(&server, &pool);
@@ -313,8 +315,8 @@ void WorkerPools::shut_down() {
 /// Takes a connection out of the books; it is freed after this pass, because a callback of its own may be running.
 void WorkerPools::drop(Shard& shard, ServerConnection& server) {
   owner_.erase(&server);
-  const auto found = std::find_if(shard.servers.begin(), shard.servers.end(),
-                                  [&](const auto& one) { return one.get() == &server; });
+  const auto found =
+      std::find_if(shard.servers.begin(), shard.servers.end(), [&](const auto& one) { return one.get() == &server; });
   PGWEIR_ASSERT(found != shard.servers.end());
   std::shared_ptr<ServerConnection> doomed = std::move(*found);
   shard.servers.erase(found);

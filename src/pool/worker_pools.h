@@ -1,8 +1,9 @@
 // One worker's share of the pools: its idle connections, the requests that wait here, and the trade with other workers.
 //
-// Happy path: an idle connection of the right start-up class is leased on the spot. Otherwise one is opened, if the pool's
-// limit (counted over all workers) allows, or the request waits in the pool's one queue; whoever frees a connection, on
-// whichever worker, serves the first in that queue: the connection itself moves, or the permission to open one.
+// Happy path: an idle connection of the right start-up class is leased on the spot. Otherwise one is opened, if the
+// pool's limit (counted over all workers) allows, or the request waits in the pool's one queue; whoever frees a
+// connection, on whichever worker, serves the first in that queue: the connection itself moves, or the permission to
+// open one.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -29,8 +30,8 @@ class Loop;
 namespace pgweir::pool {
 
 struct PoolLimits {
-  std::uint32_t size = 20;  ///< server connections per node, database and user
-  base::Duration queue_timeout{};        ///< 0: for ever
+  std::uint32_t size = 20;         ///< server connections per node, database and user
+  base::Duration queue_timeout{};  ///< 0: for ever
   base::Duration connect_timeout{};
   base::Duration server_idle_timeout{};  ///< 0: never
   base::Duration reset_timeout{};
@@ -64,8 +65,8 @@ class WorkerPools {
 
   /// An idle connection, if there is one here and nobody waits for it.
   [[nodiscard]] Lease try_acquire(const PoolKey& key, const StartupClass& startup);
-  /// Asks for a connection; `on_lease` is called once, later, unless `cancel` comes first. Errors: what the server said at
-  /// login, 08006 (not reachable), 53300 (the limit was reached and the queue's time ran out; names node and limit).
+  /// Asks for a connection; `on_lease` is called once, later, unless `cancel` comes first. Errors: what the server said
+  /// at login, 08006 (not reachable), 53300 (the limit was reached and the queue's time ran out; names node and limit).
   [[nodiscard]] Ticket acquire(const PoolKey& key, const StartupClass& startup, OnLease on_lease);
   void cancel(Ticket ticket);
   /// True when `acquire` would have to queue: the pool is at its limit and nothing here is idle.
@@ -82,7 +83,9 @@ class WorkerPools {
     if (owner_.contains(&server) && server.cancels_in_flight > 0) --server.cancels_in_flight;
   }
 
-  struct Counts { std::size_t idle = 0, leased = 0, opening = 0, waiting = 0; };
+  struct Counts {
+    std::size_t idle = 0, leased = 0, opening = 0, waiting = 0;
+  };
   [[nodiscard]] Counts counts() const;
 
  private:

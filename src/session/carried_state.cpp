@@ -1,3 +1,4 @@
+// Settings under transactions and savepoints; see carried_state.h.
 #include "session/carried_state.h"
 
 #include <algorithm>
@@ -41,9 +42,7 @@ void CarriedState::completed(const Effect& effect, std::string_view tag) {
       break;
     case StatementKind::rollback_to_savepoint: roll_back_to(effect.name); break;
     case StatementKind::release_savepoint: release(effect.name); break;
-    case StatementKind::set:
-      change_setting({0, effect.all ? std::string(kResetAll) : effect.name, effect.text});
-      break;
+    case StatementKind::set: change_setting({0, effect.all ? std::string(kResetAll) : effect.name, effect.text}); break;
     case StatementKind::set_session_characteristics: change_setting({0, effect.text, effect.text}); break;
     case StatementKind::listen: listens_ = true; break;
     case StatementKind::unlisten:
@@ -81,8 +80,8 @@ void CarriedState::roll_back_to(std::string_view savepoint) {
 }
 
 void CarriedState::release(std::string_view savepoint) {
-  const auto found = std::find_if(levels_.rbegin(), levels_.rend(),
-                                  [&](const Level& level) { return level.savepoint == savepoint; });
+  const auto found =
+      std::find_if(levels_.rbegin(), levels_.rend(), [&](const Level& level) { return level.savepoint == savepoint; });
   if (levels_.empty() || found == levels_.rend()) return;
   const auto first = static_cast<std::size_t>(std::distance(levels_.begin(), found.base())) - 1;
   if (first == 0) return;

@@ -1,8 +1,8 @@
-// The session's own state, as far as it can be carried to another server connection: settings, in the order in which they
-// were made; and what cannot be carried, so that the session stays where it is. Pure.
+// The session's own state, as far as it can be carried to another server connection: settings, in the order in which
+// they were made; and what cannot be carried, so that the session stays where it is. Pure.
 //
-// Settings follow PostgreSQL's transaction rules (utils/misc/guc.c): a change is undone when its transaction or savepoint
-// is rolled back; SET LOCAL never outlives its transaction and is not kept at all.
+// Settings follow PostgreSQL's transaction rules (utils/misc/guc.c): a change is undone when its transaction or
+// savepoint is rolled back; SET LOCAL never outlives its transaction and is not kept at all.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -31,10 +31,14 @@ class CarriedState {
   /// Sequence of the newest committed change; 0: none.
   [[nodiscard]] std::uint64_t newest() const { return sequence_; }
 
+  /// Something may have changed the session in a way that cannot be seen from outside.
+  void mark_unknown() { unknown_ = true; }
   [[nodiscard]] bool has_temporary() const { return has_temporary_; }
   [[nodiscard]] bool has_unknown() const { return unknown_; }
   /// State that is lost with the server connection: the client must then be told by closing its connection.
-  [[nodiscard]] bool is_bound_to_server() const { return has_temporary_ || unknown_ || listens_ || holds_cursor_ || holds_lock_; }
+  [[nodiscard]] bool is_bound_to_server() const {
+    return has_temporary_ || unknown_ || listens_ || holds_cursor_ || holds_lock_;
+  }
 
  private:
   struct Level {
@@ -49,8 +53,8 @@ class CarriedState {
   void release(std::string_view savepoint);
 
   std::vector<SettingChange> settings_;
-  std::vector<Level> levels_;                   ///< empty: no transaction block
-  std::vector<SettingChange> outside_;          ///< of the exchange under way, outside a transaction block
+  std::vector<Level> levels_;           ///< empty: no transaction block
+  std::vector<SettingChange> outside_;  ///< of the exchange under way, outside a transaction block
   std::uint64_t sequence_ = 0;
   bool has_temporary_ = false;
   bool unknown_ = false;

@@ -1,3 +1,4 @@
+// From facts about a text to what its success means for the session; see effects.h.
 #include "session/effects.h"
 
 #include <algorithm>

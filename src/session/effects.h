@@ -1,5 +1,5 @@
-// What it means for the session when a statement has completed, beyond its rows. Made when the statement is sent, applied
-// in order when it has succeeded.
+// What it means for the session when a statement has completed, beyond its rows. Made when the statement is sent,
+// applied in order when it has succeeded.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -13,15 +13,15 @@ namespace pgweir::session {
 
 struct Effect {
   sql::StatementKind kind = sql::StatementKind::unknown;
-  std::string name;          ///< setting, savepoint, prepared statement
-  std::string text;          ///< of settings changes and PREPARE: how to repeat it on another connection
+  std::string name{};            ///< setting, savepoint, prepared statement
+  std::string text{};            ///< of settings changes and PREPARE: how to repeat it on another connection
   std::size_t inner_offset = 0;  ///< PREPARE: where the prepared statement begins in `text`
   bool chain = false;
-  bool all = false;          ///< DISCARD ALL, RESET ALL
+  bool all = false;  ///< DISCARD ALL, RESET ALL
   bool creates_temporary = false;
   bool with_hold = false;
   bool changes_catalog = false;
-  bool wrote = false;        ///< not provably a read
+  bool wrote = false;  ///< not provably a read
   bool unknown_state = false;
   bool takes_session_lock = false;  ///< pg_advisory_lock and its kin
 };

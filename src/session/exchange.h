@@ -1,10 +1,10 @@
-// The client's messages from the first after a Sync to the next Sync (or one Query, or one FunctionCall), while it is being
-// decided where they run, and afterwards while they may have to run again elsewhere. Owns copies of the messages.
+// The client's messages from the first after a Sync to the next Sync (or one Query, or one FunctionCall), while it is
+// being decided where they run, and afterwards while they may have to run again elsewhere. Owns copies of the messages.
 #pragma once
 #include <cstddef>
 #include <string>
-#include <utility>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/byte_queue.h"
@@ -17,16 +17,16 @@ namespace pgweir::session {
 /// One message as it stands in the exchange.
 struct GatheredMessage {
   char type = 0;
-  std::size_t offset = 0;  ///< in Exchange::bytes()
-  std::size_t size = 0;    ///< header and what there is of the body
-  StatementPtr statement;  ///< Parse, Bind, Describe 'S', Execute: which one; null if unknown to the session
-  std::string name;        ///< Parse, Bind (the statement), Describe 'S', Close 'S'; Query: what EXECUTE names
-  std::string portal;      ///< Bind, Execute, Describe 'P', Close 'P'
-  EffectsPtr effects;      ///< Query, Execute
+  std::size_t offset = 0;     ///< in Exchange::bytes()
+  std::size_t size = 0;       ///< header and what there is of the body
+  StatementPtr statement;     ///< Parse, Bind, Describe 'S', Execute: which one; null if unknown to the session
+  std::string name;           ///< Parse, Bind (the statement), Describe 'S', Close 'S'; Query: what EXECUTE names
+  std::string portal;         ///< Bind, Execute, Describe 'P', Close 'P'
+  EffectsPtr effects;         ///< Query, Execute
   sql::CachedFactsPtr query;  ///< Query, Execute: what runs; null if unknown
-  char what = 0;           ///< Describe, Close: 'S' or 'P'
-  bool local = false;      ///< answered by pgweir
-  std::string synthesised; ///< the answer, when local
+  char what = 0;              ///< Describe, Close: 'S' or 'P'
+  bool local = false;         ///< answered by pgweir
+  std::string synthesised;    ///< the answer, when local
 };
 
 class Exchange {

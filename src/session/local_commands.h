@@ -13,7 +13,7 @@ namespace pgweir::session {
 struct LocalTable {
   std::vector<std::string_view> columns;  ///< names with static storage
   std::vector<std::vector<std::string>> rows;
-  std::string tag = "SELECT";             ///< first word of CommandComplete; the number of rows follows after SELECT
+  std::string tag = "SELECT";  ///< first word of CommandComplete; the number of rows follows after SELECT
 };
 
 /// What a command may want to know about the session that asks.

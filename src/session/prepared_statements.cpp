@@ -1,3 +1,4 @@
+// The names that a client has given to statements; see prepared_statements.h.
 #include "session/prepared_statements.h"
 
 #include <utility>

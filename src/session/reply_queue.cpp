@@ -1,3 +1,4 @@
+// The rules of the protocol about which message answers which; see reply_queue.h.
 #include "session/reply_queue.h"
 
 #include <utility>
@@ -11,7 +12,9 @@ namespace {
 namespace backend = wire::backend;
 using Taken = ReplyQueue::Taken;
 
-bool ends_with_ready(Expect what) { return what == Expect::query || what == Expect::function_call || what == Expect::sync; }
+bool ends_with_ready(Expect what) {
+  return what == Expect::query || what == Expect::function_call || what == Expect::sync;
+}
 
 /// What a message of this type means for an entry that is answered without ReadyForQuery.
 Taken::Kind meaning(Expect what, char type) {
@@ -60,7 +63,8 @@ Taken ReplyQueue::take(char type, std::vector<Expected>& dropped, Expected& comp
   bool syncs_eaten = false;
   if (type == backend::kCopyIn) {
     copying_in_ = true;
-    for (; entries_.size() > 1 && entries_[1].what == Expect::sync; syncs_eaten = true) entries_.erase(entries_.begin() + 1);
+    for (; entries_.size() > 1 && entries_[1].what == Expect::sync; syncs_eaten = true)
+      entries_.erase(entries_.begin() + 1);
   }
   if (front.what == Expect::query || front.what == Expect::function_call) {
     if (type == backend::kCommandComplete) copying_in_ = false;

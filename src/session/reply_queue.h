@@ -24,9 +24,9 @@ enum class Action : std::uint8_t {
 struct Expected {
   Expect what = Expect::query;
   Action action = Action::forward;
-  StatementPtr statement;       ///< parse, close, execute: which one
-  EffectsPtr effects;           ///< query, execute: what completing it means; null: nothing to remember
-  std::string synthesised;      ///< messages in PostgreSQL's form
+  StatementPtr statement{};   ///< parse, close, execute: which one
+  EffectsPtr effects{};       ///< query, execute: what completing it means; null: nothing to remember
+  std::string synthesised{};  ///< messages in PostgreSQL's form
 };
 
 class ReplyQueue {

@@ -1,3 +1,4 @@
+// The life cycle of a session: login, welcome, end; see session.h.
 #include "session/session.h"
 
 #include <array>
@@ -49,7 +50,13 @@ void Session::apply(Event event) {
 
 std::size_t Session::on_data(net::Connection&, std::string_view bytes) {
   switch (state_) {
-    case State::starting: return take_startup(bytes);
+    case State::starting: {
+      in_client_data_ = true;
+      const std::size_t used = take_startup(bytes);
+      in_client_data_ = false;
+      const bool serves = state_ == State::serving || state_ == State::draining;
+      return serves ? used + take_messages(bytes.substr(used)) : used;
+    }
     case State::welcoming:
       client_held_ = true;
       update_client_reading();
@@ -97,7 +104,6 @@ void Session::on_authenticated() {
   user_ = message.user;
   database_ = message.database;
   startup_class_ = pool::StartupClass(message.parameters, message.replication);
-  database_state_ = &worker_.database(database_);
   startup_.reset();
   apply(Event::authenticated);
   if (worker_.draining()) return terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
@@ -134,6 +140,7 @@ void Session::on_welcome_lease(base::Result<pool::Lease> lease) {
 
 void Session::say_welcome(ParametersPtr parameters) {
   told_ = std::move(parameters);
+  database_state_ = &worker_.database(database_);
   base::ByteQueue& out = client_.output();
   for (const auto& [name, value] : *told_) wire::encode_parameter_status(out, name, value);
   unsafe_encoding_ = is_unsafe_encoding(*told_);
@@ -145,13 +152,11 @@ void Session::say_welcome(ParametersPtr parameters) {
     log::info("connected", {{"session", id_.value}, {"client", peer_}, {"user", user_}, {"database", database_}});
   client_held_ = false;
   update_client_reading();
-  if (!in_client_data_) resume_client();
+  resume_client();
   if (worker_.draining()) drain();
 }
 
-void Session::on_end(net::Connection&, std::string_view error) {
-  finish(error.empty() ? "client closed" : error);
-}
+void Session::on_end(net::Connection&, std::string_view error) { finish(error.empty() ? "client closed" : error); }
 
 void Session::on_drained(net::Connection&) {
   // The client takes bytes again: whoever was stopped for it may go on.

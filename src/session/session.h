@@ -1,14 +1,15 @@
-// One client's life: from its first byte to its last. Owns the client's connection and the leases on server connections.
-// Decides nothing about routing (routing/) and knows nothing about pools' limits (pool/); it puts their answers to work.
+// One client's life: from its first byte to its last. Owns the client's connection and the leases on server
+// connections. Decides nothing about routing (routing/) and knows nothing about pools' limits (pool/); it puts their
+// answers to work.
 //
 //             authenticated            welcomed
 //   starting ---------------> welcoming --------> serving --drain--> draining
 //       |                         |                  |                  |
 //       +-------------------------+--------end-------+------------------+--> finished
 //
-// The sources, in the order of a statement's way: session.cpp (this life cycle), flows/client_messages.cpp (what the client
-// says), flows/plan.cpp (where it runs), flows/dispatch.cpp (leases, and what is sent), flows/replies.cpp (what the server
-// answers), flows/retry.cpp (reads that must run again), flows/local.cpp (what pgweir answers itself).
+// The sources, in the order of a statement's way: session.cpp (this life cycle), flows/client_messages.cpp (what the
+// client says), flows/plan.cpp (where it runs), flows/dispatch.cpp (leases, and what is sent), flows/replies.cpp (what
+// the server answers), flows/retry.cpp (reads that must run again), flows/local.cpp (what pgweir answers itself).
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -40,11 +41,11 @@ namespace pgweir::session {
 struct Plan {
   routing::NodeClass node_class = routing::NodeClass::standby;
   routing::Reason reason = routing::Reason::local_command;
-  std::string node;             ///< for NodeClass::node
-  bool decided = false;         ///< some message had a say
-  bool wrote = false;           ///< something is not provably a read
+  std::string node;      ///< for NodeClass::node
+  bool decided = false;  ///< some message had a say
+  bool wrote = false;    ///< something is not provably a read
   bool has_server_message = false;
-  std::uint64_t reads = 0;      ///< read statements, for the counters
+  std::uint64_t reads = 0;  ///< read statements, for the counters
 };
 
 /// Lives on one worker. Destroyed by the worker after `Worker::finished`.
@@ -67,9 +68,9 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   /// Why no message is taken from the client for now.
   enum class Wait : std::uint8_t {
     none,
-    lease,        ///< for a server connection
-    quiet,        ///< for the answers to what is in flight, before going to another server
-    retryable,    ///< for a read that may still have to run again
+    lease,      ///< for a server connection
+    quiet,      ///< for the answers to what is in flight, before going to another server
+    retryable,  ///< for a read that may still have to run again
   };
   enum class Stage : std::uint8_t { none, gathering, open };  ///< of the exchange: open means sent without its Sync
   /// lazy: BEGIN was answered and is not sent yet; failed_here: it never was, because no server could be had.
@@ -114,8 +115,11 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   [[nodiscard]] const routing::Catalog* catalog() const;
   void plan_statement(const sql::Classified& query);
   void plan_primary(routing::Reason reason);
-  [[nodiscard]] bool must_stay_on_primary() const { return plan_.decided && plan_.node_class != routing::NodeClass::standby; }
+  [[nodiscard]] bool must_stay_on_primary() const {
+    return plan_.decided && plan_.node_class != routing::NodeClass::standby;
+  }
   [[nodiscard]] EffectsPtr effects_for(const sql::Classified& query, std::string_view text);
+  void explain_effects();
 
   // flows/dispatch.cpp
   void dispatch();
@@ -125,7 +129,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void send_message(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes);
   void push_expected(const GatheredMessage& message);
   void bring_up_to_date(pool::ServerConnection& server);
-  void ensure_prepared(pool::ServerConnection& server, std::string_view name, const StatementPtr& wanted, Around around);
+  void ensure_prepared(pool::ServerConnection& server, std::string_view name, const StatementPtr& wanted,
+                       Around around);
   void inject_prepare(pool::ServerConnection& server, const PreparedStatement& wanted);
   void inject_query(pool::ServerConnection& server, std::string_view text);
   void fail_exchange(const base::Error& error);
@@ -193,7 +198,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   std::string database_;
   DatabaseState* database_state_ = nullptr;
   pool::StartupClass startup_class_;
-  ParametersPtr told_;              ///< what the client was told of parameters; replaced when it changes
+  ParametersPtr told_;  ///< what the client was told of parameters; replaced when it changes
   bool unsafe_encoding_ = false;
 
   std::vector<std::pair<base::NodeId, pool::Lease>> leases_;
@@ -204,11 +209,11 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
 
   Wait wait_ = Wait::none;
   bool in_client_data_ = false;
-  bool client_held_ = false;        ///< reading is paused because the session waits and bytes were left over
-  bool server_full_ = false;        ///< reading is paused because the server does not take bytes
-  std::size_t stream_left_ = 0;     ///< bytes of the client's current message that are passed on as they come
+  bool client_held_ = false;     ///< reading is paused because the session waits and bytes were left over
+  bool server_full_ = false;     ///< reading is paused because the server does not take bytes
+  std::size_t stream_left_ = 0;  ///< bytes of the client's current message that are passed on as they come
   pool::ServerConnection* stream_to_ = nullptr;  ///< null: thrown away
-  bool skip_to_sync_ = false;       ///< after an error that pgweir itself has reported in the extended protocol
+  bool skip_to_sync_ = false;  ///< after an error that pgweir itself has reported in the extended protocol
 
   Stage stage_ = Stage::none;
   Exchange exchange_;
@@ -216,9 +221,9 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   PreparedStatements prepared_;
   std::vector<std::pair<std::string, StatementPtr>> portals_;
   ReplyQueue queue_;
-  std::size_t reply_left_ = 0;      ///< bytes of the server's current message still to come
-  bool reply_forwarded_ = false;    ///< and whether the client gets them
-  std::size_t query_index_ = 0;     ///< statements of the current Query that are complete
+  std::size_t reply_left_ = 0;    ///< bytes of the server's current message still to come
+  bool reply_forwarded_ = false;  ///< and whether the client gets them
+  std::size_t query_index_ = 0;   ///< statements of the current Query that are complete
   bool exchange_error_ = false;
   bool fatal_forwarded_ = false;
   std::vector<Expected> dropped_;
@@ -227,14 +232,16 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   base::NodeId transaction_node_;
   std::string lazy_begin_;
   sql::StatementFacts lazy_facts_;
-  bool wrote_ = false;              ///< since the last time the queue was empty
+  bool wrote_ = false;  ///< since the last time the queue was empty
   bool transaction_wrote_ = false;
   bool catalog_changed_ = false;
-  base::Time last_write_{};         ///< when the last write was acknowledged
+  /// Statements that ran while no catalog was there to tell what they may do to the session.
+  std::vector<sql::CachedFactsPtr> unexplained_;
+  base::Time last_write_{};  ///< when the last write was acknowledged
   CarriedState carried_;
 
-  bool retrying_ = false;           ///< the answers of the first try are being swallowed
-  std::string held_;                ///< beginning of an answer that the client has not seen yet
+  bool retrying_ = false;                     ///< the answers of the first try are being swallowed
+  std::string held_;                          ///< beginning of an answer that the client has not seen yet
   std::vector<std::uint16_t> local_formats_;  ///< of the result, as the last Bind of a local statement said
 };
 

@@ -1,3 +1,4 @@
+// What a worker thread keeps and does for its sessions; see worker.h.
 #include "session/worker.h"
 
 #include <algorithm>
@@ -29,7 +30,8 @@ constexpr std::chrono::seconds kCancelTimeout{10};
 
 bool is_unsafe_encoding(const Parameters& parameters) {
   // Encodings that exist on the client side only (mb/pg_wchar.h): a character's later bytes may be ASCII.
-  static constexpr std::array<std::string_view, 8> kUnsafe{"SJIS", "BIG5", "GBK", "UHC", "GB18030", "JOHAB", "SHIFT_JIS_2004", "MULE_INTERNAL"};
+  static constexpr std::array<std::string_view, 8> kUnsafe{"SJIS",  "BIG5",           "GBK",          "UHC", "GB18030",
+                                                           "JOHAB", "SHIFT_JIS_2004", "MULE_INTERNAL"};
   for (const auto& [name, value] : parameters) {
     if (name == "standard_conforming_strings" && value != "on") return true;
     if (name == "client_encoding" && std::find(kUnsafe.begin(), kUnsafe.end(), value) != kUnsafe.end()) return true;
@@ -44,7 +46,8 @@ Worker::Worker(base::WorkerId id, Process& process, std::shared_ptr<const config
       settings_(std::move(settings)),
       auth_(std::move(auth)),
       mailbox_(std::make_unique<net::Mailbox>(loop_)),
-      pools_(std::make_unique<pool::WorkerPools>(loop_, id_, process.pools, static_cast<pool::PoolEnvironment&>(*this))),
+      pools_(
+          std::make_unique<pool::WorkerPools>(loop_, id_, process.pools, static_cast<pool::PoolEnvironment&>(*this))),
       classifier_(classifier_limits(*settings_)),
       topology_(std::make_shared<routing::Topology>()),
       freshness_(settings_->nodes.size()) {}
@@ -91,14 +94,17 @@ void Worker::finished(Session& session) {
 
 void Worker::set_topology(routing::TopologyPtr topology) {
   for (const auto& node : topology->nodes) {
-    const bool was_up = node.id.value >= topology_->nodes.size() || topology_->node(node.id).status == routing::NodeStatus::up;
+    const bool was_up =
+        node.id.value >= topology_->nodes.size() || topology_->node(node.id).status == routing::NodeStatus::up;
     if (was_up && node.status == routing::NodeStatus::down) pools_->drop_idle(node.id);
   }
   topology_ = std::move(topology);
 }
 
-void Worker::set_catalog(const std::string& name, routing::CatalogPtr catalog) {
-  database(name).catalog = std::move(catalog);
+void Worker::set_catalog(const std::string& name, routing::CatalogPtr catalog, base::Time verified) {
+  DatabaseState& state = database(name);
+  state.catalog = std::move(catalog);
+  state.verified = verified;
 }
 
 void Worker::set_settings(std::shared_ptr<const config::Settings> settings, std::shared_ptr<const ClientAuth> auth) {
@@ -143,7 +149,8 @@ bool Worker::still_good_reader(base::NodeId id, base::Time not_before) const {
   if (topology_->primary == id) return true;
   const auto freshness = process_.freshness.read(id);
   const auto most = settings_->routing.max_replica_lag;
-  return node.role == routing::Role::standby && freshness.fresh_until >= not_before && (most == 0 || freshness.lag_bytes <= most);
+  return node.role == routing::Role::standby && freshness.fresh_until >= not_before &&
+         (most == 0 || freshness.lag_bytes <= most);
 }
 
 ParametersPtr Worker::welcome(const std::string& key) const {
@@ -160,8 +167,7 @@ void Worker::remember_welcome(const std::string& key, ParametersPtr parameters) 
 
 void Worker::deliver_cancel(const wire::CancelRequest& request) {
   const base::WorkerId target{static_cast<std::uint16_t>(request.process_id >> kCounterBits)};
-  if (Worker* worker = process_.worker(target))
-    worker->post([request](Worker& there) { there.cancel(request); });
+  if (Worker* worker = process_.worker(target)) worker->post([request](Worker& there) { there.cancel(request); });
 }
 
 void Worker::cancel(const wire::CancelRequest& request) {

@@ -1,5 +1,5 @@
-// One worker thread: its loop, its sessions, its share of the pools, its classifier, its view of the cluster. Everything is
-// used on the worker's thread only, unless it says otherwise.
+// One worker thread: its loop, its sessions, its share of the pools, its classifier, its view of the cluster.
+// Everything is used on the worker's thread only, unless it says otherwise.
 #pragma once
 #include <array>
 #include <atomic>
@@ -71,19 +71,20 @@ class Process {
 /// A database as this worker knows it.
 struct DatabaseState {
   std::uint32_t id = 0;
-  routing::CatalogPtr catalog;   ///< the newest that was loaded; may be stale
-  base::Time changed{};          ///< a catalog loaded before this moment does not count
+  routing::CatalogPtr catalog;  ///< the newest that was loaded; may be stale
+  base::Time verified{};        ///< when reading it, or comparing it with the server's, began
+  base::Time changed{};         ///< a catalog verified before this moment does not count
   /// Null while there is none that counts: reads that need it go to the primary.
   [[nodiscard]] const routing::Catalog* usable() const {
-    return catalog && catalog->loaded_at() >= changed ? catalog.get() : nullptr;
+    return catalog && verified >= changed ? catalog.get() : nullptr;
   }
 };
 
 /// What a client is told at login: the parameters of the first server connection of its start-up class.
 using Parameters = std::vector<std::pair<std::string, std::string>>;
 using ParametersPtr = std::shared_ptr<const Parameters>;
-/// Whether the tokenizer could misread texts under these settings: backslashes in plain strings, or a client encoding whose
-/// characters may end in a byte that looks like ASCII.
+/// Whether the tokenizer could misread texts under these settings: backslashes in plain strings, or a client encoding
+/// whose characters may end in a byte that looks like ASCII.
 [[nodiscard]] bool is_unsafe_encoding(const Parameters& parameters);
 
 class Worker final : public pool::PoolEnvironment {
@@ -104,7 +105,7 @@ class Worker final : public pool::PoolEnvironment {
   // On its thread:
   void accept(int fd);
   void set_topology(routing::TopologyPtr topology);
-  void set_catalog(const std::string& database, routing::CatalogPtr catalog);
+  void set_catalog(const std::string& database, routing::CatalogPtr catalog, base::Time verified);
   void set_settings(std::shared_ptr<const config::Settings> settings, std::shared_ptr<const ClientAuth> auth);
   void catalog_changed_elsewhere(const std::string& database, base::Time when);
   /// Ends sessions as soon as they are outside a transaction.

@@ -260,6 +260,12 @@ constexpr std::array kRows = {
     Row{PG_QUERY__NODE__NODE_CHECK_POINT_STMT, StatementKind::maintenance, nullptr},
     Row{PG_QUERY__NODE__NODE_LOCK_STMT, StatementKind::maintenance, nullptr},
     Row{PG_QUERY__NODE__NODE_NOTIFY_STMT, StatementKind::maintenance, nullptr},
+    // They change nothing that routing looks up, so what is known of the catalog stays good.
+    Row{PG_QUERY__NODE__NODE_TRUNCATE_STMT, StatementKind::write, nullptr},
+    Row{PG_QUERY__NODE__NODE_REFRESH_MAT_VIEW_STMT, StatementKind::write, nullptr},
+    Row{PG_QUERY__NODE__NODE_COMMENT_STMT, StatementKind::maintenance, nullptr},
+    Row{PG_QUERY__NODE__NODE_GRANT_STMT, StatementKind::maintenance, nullptr},
+    Row{PG_QUERY__NODE__NODE_GRANT_ROLE_STMT, StatementKind::maintenance, nullptr},
 };
 constexpr Row kOther{PG_QUERY__NODE__NODE__NOT_SET, StatementKind::ddl, fill_ddl};
 

@@ -1,3 +1,4 @@
+// Primitives by libcrypto and libidn; see crypto.h.
 #include "wire/crypto.h"
 
 #include <openssl/crypto.h>
@@ -86,7 +87,8 @@ std::string base64_decode(std::string_view text) {
 std::string saslprep(std::string_view password) {
   const std::string input(password);
   char* prepared = nullptr;
-  if (stringprep_profile(input.c_str(), &prepared, "SASLprep", static_cast<Stringprep_profile_flags>(0)) != STRINGPREP_OK)
+  if (stringprep_profile(input.c_str(), &prepared, "SASLprep", static_cast<Stringprep_profile_flags>(0)) !=
+      STRINGPREP_OK)
     return input;
   const std::unique_ptr<char, decltype(&std::free)> owner(prepared, &std::free);
   return owner && *owner != 0 ? std::string(owner.get()) : input;

@@ -1,4 +1,5 @@
-// The few cryptographic primitives that authentication needs, from OpenSSL's libcrypto. Keeps no secret longer than its caller.
+// The few cryptographic primitives that authentication needs, from OpenSSL's libcrypto. Keeps no secret longer than its
+// caller.
 #pragma once
 #include <array>
 #include <cstddef>

@@ -17,8 +17,8 @@ inline constexpr std::size_t kHeaderBytes = 5;
 
 struct Frame {
   char type = 0;
-  std::size_t body_size = 0;         ///< as announced
-  std::string_view body;             ///< what of it is here; body.size() <= body_size
+  std::size_t body_size = 0;  ///< as announced
+  std::string_view body;      ///< what of it is here; body.size() <= body_size
   [[nodiscard]] bool complete() const noexcept { return body.size() == body_size; }
   [[nodiscard]] std::size_t bytes_here() const noexcept { return kHeaderBytes + body.size(); }
   [[nodiscard]] std::size_t bytes_left() const noexcept { return body_size - body.size(); }
@@ -95,7 +95,9 @@ class BodyReader {
 };
 
 /// Header and body of a frame that `read_frame` found: what of it is here.
-inline std::string_view raw(const Frame& frame) noexcept { return {frame.body.data() - kHeaderBytes, frame.bytes_here()}; }
+inline std::string_view raw(const Frame& frame) noexcept {
+  return {frame.body.data() - kHeaderBytes, frame.bytes_here()};
+}
 
 /// Encodes one message at the end of a queue; the length is filled in by the destructor.
 class FrameWriter {

@@ -1,3 +1,4 @@
+// The messages of SCRAM-SHA-256, computed and checked; see scram.h.
 #include "wire/scram.h"
 
 #include <charconv>
@@ -34,7 +35,8 @@ std::string exclusive_or(std::string_view a, std::string_view b) {
   return result;
 }
 
-std::string auth_message(std::string_view client_first_bare, std::string_view server_first, std::string_view without_proof) {
+std::string auth_message(std::string_view client_first_bare, std::string_view server_first,
+                         std::string_view without_proof) {
   std::string message(client_first_bare);
   message.append(",").append(server_first).append(",").append(without_proof);
   return message;

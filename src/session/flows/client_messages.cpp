@@ -1,5 +1,5 @@
-// What the client says, message by message: looked at as far as routing and the reply queue need, then gathered into the
-// exchange while it is open where that runs, or passed on. Never changes a byte that the client sent.
+// What the client says, message by message: looked at as far as routing and the reply queue need, then gathered into
+// the exchange while it is open where that runs, or passed on. Never changes a byte that the client sent.
 #include <algorithm>
 #include <utility>
 
@@ -43,9 +43,7 @@ std::size_t Session::take_one(std::string_view bytes) {
   wire::Frame frame;
   switch (wire::read_frame(bytes, frame)) {
     case wire::FrameStatus::need_header: return 0;
-    case wire::FrameStatus::invalid:
-      violation("invalid message length");
-      return bytes.size();
+    case wire::FrameStatus::invalid: violation("invalid message length"); return bytes.size();
     case wire::FrameStatus::ok: break;
   }
   if (!frontend::known(frame.type)) {
@@ -177,9 +175,10 @@ std::size_t Session::take_extended(const wire::Frame& frame, std::string_view by
     return frame.bytes_here();
   }
   if (frame.type == frontend::kParse && frame.body_size > worker_.settings().limits.max_query) {
-    fail_exchange({sqlstate::program_limit_exceeded,
-                   "a statement of " + std::to_string(frame.body_size) + " bytes cannot be prepared through pgweir",
-                   "The limit is " + std::to_string(worker_.settings().limits.max_query) + " bytes (limits.max_query)."});
+    fail_exchange(
+        {sqlstate::program_limit_exceeded,
+         "a statement of " + std::to_string(frame.body_size) + " bytes cannot be prepared through pgweir",
+         "The limit is " + std::to_string(worker_.settings().limits.max_query) + " bytes (limits.max_query)."});
     return discard(frame);
   }
   // Names stand at the front of a Bind, so a long one need not be here as a whole.
@@ -236,9 +235,7 @@ bool Session::describe_message(const wire::Frame& frame, GatheredMessage& messag
 /// Keeps the session's own books: which statements and portals there are, and whether pgweir answers this one itself.
 void Session::note_message(GatheredMessage& message, const wire::Frame& frame) {
   switch (message.type) {
-    case frontend::kParse:
-      prepared_.define(message.statement);
-      break;
+    case frontend::kParse: prepared_.define(message.statement); break;
     case frontend::kBind:
       message.statement = prepared_.get(message.name);
       define_portal(message.portal, message.statement);
@@ -271,7 +268,8 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
   const char type = message.type;
   const bool states_something = type == frontend::kParse || type == frontend::kBind || type == frontend::kDescribe;
   if (message.statement && states_something && !message.local) plan_statement(message.statement->query);
-  if (!message.statement && (type == frontend::kBind || type == frontend::kDescribe)) plan_primary(routing::Reason::prepared_unknown);
+  if (!message.statement && (type == frontend::kBind || type == frontend::kDescribe))
+    plan_primary(routing::Reason::prepared_unknown);
   if (type == frontend::kExecute && message.statement && !message.local) {
     message.effects = effects_for(message.statement->query, message.statement->text);
     message.query = message.statement->query.entry;

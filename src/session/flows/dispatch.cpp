@@ -1,5 +1,6 @@
-// From a plan to bytes on a server connection: which node, by which lease, what must be sent before the client's messages
-// (settings, a BEGIN that was put off, statements not prepared there yet), and what the server will owe for it.
+// From a plan to bytes on a server connection: which node, by which lease, what must be sent before the client's
+// messages (settings, a BEGIN that was put off, statements not prepared there yet), and what the server will owe for
+// it.
 #include <algorithm>
 #include <utility>
 
@@ -26,7 +27,8 @@ bool ends_exchange(char type) {
 
 }  // namespace
 
-/// The exchange is ready to be sent, as a whole or with its beginning. May have to wait first: then `go_on` calls again.
+/// The exchange is ready to be sent, as a whole or with its beginning. May have to wait first: then `go_on` calls
+/// again.
 void Session::dispatch() {
   const bool local = !plan_.has_server_message;
   if (!queue_.empty()) {
@@ -89,7 +91,8 @@ void Session::dispatch_to(base::NodeId node, routing::Reason reason) {
 void Session::on_lease(base::NodeId node, base::Result<pool::Lease> lease) {
   if (lease) return send_exchange(adopt_lease(std::move(*lease)));
   const auto primary = worker_.topology().primary;
-  const bool elsewhere = plan_.node_class == routing::NodeClass::standby || plan_.node_class == routing::NodeClass::node;
+  const bool elsewhere =
+      plan_.node_class == routing::NodeClass::standby || plan_.node_class == routing::NodeClass::node;
   if (elsewhere && primary && !(*primary == node)) return dispatch_to(*primary, routing::Reason::standby_busy);
   fail_exchange(lease.error());
 }
@@ -131,7 +134,8 @@ void Session::send_exchange(pool::ServerConnection& server) {
   wrote_ = wrote_ || plan_.wrote;
   const auto& messages = exchange_.messages();
   const bool closed = ends_exchange(messages.back().type);
-  const bool read = plan_.decided && plan_.node_class != routing::NodeClass::primary && plan_.node_class != routing::NodeClass::current;
+  const bool read = plan_.decided && plan_.node_class != routing::NodeClass::primary &&
+                    plan_.node_class != routing::NodeClass::current;
   const bool repeatable = closed && stream_left_ == 0 && read && transaction_ == Transaction::none &&
                           !(worker_.topology().primary == server.node());
   if (read) last_read_node_ = server.node();
@@ -220,9 +224,7 @@ void Session::push_expected(const GatheredMessage& message) {
     case frontend::kBind: expected = {.what = Expect::bind}; break;
     case frontend::kDescribe: expected = {.what = Expect::describe}; break;
     case frontend::kExecute: expected = {.what = Expect::execute, .effects = message.effects}; break;
-    case frontend::kClose:
-      expected = {.what = Expect::close, .statement = message.statement};
-      break;
+    case frontend::kClose: expected = {.what = Expect::close, .statement = message.statement}; break;
     case frontend::kSync: expected = {.what = Expect::sync}; break;
     default: return;  // Flush has no answer
   }
@@ -279,7 +281,8 @@ void Session::fail_exchange(const base::Error& error) {
   const bool closed = !exchange_.empty() && ends_exchange(exchange_.messages().back().type);
   for (const auto& message : exchange_.messages()) {
     if (message.type == frontend::kParse) prepared_.withdraw(*message.statement);
-    if (message.type == frontend::kClose && message.what == 'S' && message.statement) prepared_.define(message.statement);
+    if (message.type == frontend::kClose && message.what == 'S' && message.statement)
+      prepared_.define(message.statement);
   }
   exchange_.clear();
   stage_ = Stage::none;

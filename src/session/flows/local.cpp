@@ -1,5 +1,5 @@
-// What pgweir answers itself: SHOW pool_*, EXPLAIN ROUTE, a BEGIN that is put off until the first statement tells where the
-// transaction runs, and the end of a transaction that no server has heard of.
+// What pgweir answers itself: SHOW pool_*, EXPLAIN ROUTE, a BEGIN that is put off until the first statement tells where
+// the transaction runs, and the end of a transaction that no server has heard of.
 #include <cctype>
 #include <span>
 #include <utility>
@@ -169,7 +169,9 @@ void Session::synthesise(GatheredMessage& message, const wire::Frame& frame) {
 
 void Session::reply_ready() { wire::encode_ready_for_query(client_.output(), client_status()); }
 
-void Session::reply_error(const base::Error& error) { wire::encode_error(client_.output(), wire::Severity::error, error); }
+void Session::reply_error(const base::Error& error) {
+  wire::encode_error(client_.output(), wire::Severity::error, error);
+}
 
 wire::TransactionStatus Session::client_status() const {
   switch (transaction_) {

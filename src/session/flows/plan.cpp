@@ -8,6 +8,8 @@ namespace {
 
 using sql::StatementKind;
 
+constexpr std::size_t kMostUnexplained = 64;
+
 /// Whether a statement leaves the database as it was, whatever it does to the session.
 bool changes_nothing(StatementKind kind) {
   switch (kind) {
@@ -45,17 +47,18 @@ routing::SessionFacts Session::facts() const {
   facts.lazy_read_only = lazy_facts_.read_only.value_or(false);
   facts.lazy_serializable = lazy_facts_.isolation == sql::Isolation::serializable;
   facts.has_temporary = carried_.has_temporary();
-  facts.unknown_state = carried_.has_unknown();
+  facts.unknown_state = carried_.has_unknown() || !unexplained_.empty();
   facts.unsafe_encoding = unsafe_encoding_;
   facts.replication = startup_class_.replication();
   facts.reads = worker_.settings().routing.reads == config::Reads::primary ? routing::ReadsMode::primary
-                                                                          : routing::ReadsMode::standbys;
+                                                                           : routing::ReadsMode::standbys;
   return facts;
 }
 
 const routing::Catalog* Session::catalog() const { return database_state_->usable(); }
 
 void Session::plan_statement(const sql::Classified& query) {
+  if (!unexplained_.empty()) explain_effects();
   const routing::SessionFacts session = facts();
   routing::Route route = routing::decide(query, session, prepared_, catalog());
   bool proven_read = route.node_class == routing::NodeClass::standby;
@@ -86,15 +89,29 @@ void Session::plan_statement(const sql::Classified& query) {
 void Session::plan_primary(routing::Reason reason) {
   using enum routing::Reason;
   if (reason == prepared_unknown || reason == too_large || reason == function_call) plan_.wrote = true;
-  if (plan_.decided && (plan_.node_class == routing::NodeClass::primary || plan_.node_class == routing::NodeClass::current)) return;
+  if (plan_.decided &&
+      (plan_.node_class == routing::NodeClass::primary || plan_.node_class == routing::NodeClass::current))
+    return;
   plan_.decided = true;
   plan_.node_class = transaction_ == Transaction::open ? routing::NodeClass::current : routing::NodeClass::primary;
   plan_.reason = reason;
 }
 
 EffectsPtr Session::effects_for(const sql::Classified& query, std::string_view text) {
-  const auto effects = routing::effects_of(*query.entry, catalog());
-  return effects_of_query(query.entry->facts, text, effects.unknown);
+  bool unknown = routing::effects_of(*query.entry, catalog()).unknown;
+  if (unknown && !catalog() && unexplained_.size() < kMostUnexplained) {
+    unexplained_.push_back(query.entry);
+    unknown = false;
+  }
+  return effects_of_query(query.entry->facts, text, unknown);
+}
+
+/// The catalog may be there by now: what ran without it either changed nothing, or ties the session to its server.
+void Session::explain_effects() {
+  if (!catalog()) return;
+  for (const auto& entry : unexplained_)
+    if (routing::effects_of(*entry, catalog()).unknown) carried_.mark_unknown();
+  unexplained_.clear();
 }
 
 }  // namespace pgweir::session

@@ -57,7 +57,8 @@ std::size_t Session::on_server_data(pool::ServerConnection& server, std::string_
     const auto status = wire::read_frame(rest, frame);
     if (status == wire::FrameStatus::need_header) break;
     if (status == wire::FrameStatus::invalid) {
-      terminate({sqlstate::protocol_violation, "invalid message from the server", server.identity().endpoint.text(), ""});
+      terminate(
+          {sqlstate::protocol_violation, "invalid message from the server", server.identity().endpoint.text(), ""});
       return bytes.size();
     }
     const bool passing = only_passes(frame.type) && !queue_.empty() && &server == current_;
@@ -95,7 +96,8 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
   if (&server != current_ || queue_.empty()) {
     // A server that shuts down says so unasked; the end of the connection follows and is what counts.
     if (frame.type == backend::kErrorResponse) return false;
-    terminate({sqlstate::protocol_violation, "unexpected message from the server", server.identity().endpoint.text(), ""});
+    terminate(
+        {sqlstate::protocol_violation, "unexpected message from the server", server.identity().endpoint.text(), ""});
     return false;
   }
   dropped_.clear();
@@ -104,8 +106,7 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
   const auto taken = queue_.take(frame.type, dropped_, completed);
   switch (taken.kind) {
     case ReplyQueue::Taken::Kind::violation:
-      terminate({sqlstate::protocol_violation,
-                 std::string("unexpected message '") + frame.type + "' from the server",
+      terminate({sqlstate::protocol_violation, std::string("unexpected message '") + frame.type + "' from the server",
                  server.identity().endpoint.text(), ""});
       return false;
     case ReplyQueue::Taken::Kind::error:
@@ -134,12 +135,14 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
 }
 
 bool Session::take_asynchronous(pool::ServerConnection& server, const wire::Frame& frame) {
-  const bool swallowed = retrying_ || (&server == current_ && !queue_.empty() && queue_.front().action == Action::swallow);
+  const bool swallowed =
+      retrying_ || (&server == current_ && !queue_.empty() && queue_.front().action == Action::swallow);
   if (frame.type == backend::kParameterStatus) {
     const auto status = wire::decode_parameter_status(frame.body);
     if (!status) return !swallowed;
     server.set_parameter(status->name, status->value);
-    const bool speaks_for_session = worker_.topology().primary == server.node() || (!swallowed && &server == current_ && !queue_.empty());
+    const bool speaks_for_session =
+        worker_.topology().primary == server.node() || (!swallowed && &server == current_ && !queue_.empty());
     if (speaks_for_session) tell_parameter(status->name, status->value);
     return false;
   }
@@ -230,7 +233,8 @@ void Session::on_error(pool::ServerConnection& server, const wire::Frame& frame,
     // Something that pgweir sent on the session's behalf was refused: what follows it must not be believed.
     const auto fields = wire::decode_error(frame.body);
     if (dropped_.empty() || dropped_.front().what != Expect::parse) {
-      terminate({sqlstate::connection_failure, "the session's state could not be made again on another server connection",
+      terminate({sqlstate::connection_failure,
+                 "the session's state could not be made again on another server connection",
                  fields ? std::string(fields->message) : std::string(), ""});
       return;
     }
@@ -243,7 +247,8 @@ void Session::on_error(pool::ServerConnection& server, const wire::Frame& frame,
     const auto& statement = entry.statement;
     if (entry.what == Expect::parse) {
       const auto there = server.carried.prepared.find(statement->name);
-      if (there != server.carried.prepared.end() && there->second == statement->id) server.carried.prepared.erase(there);
+      if (there != server.carried.prepared.end() && there->second == statement->id)
+        server.carried.prepared.erase(there);
       if (entry.action == Action::forward) prepared_.withdraw(*statement);
     } else if (entry.what == Expect::close && entry.action == Action::forward) {
       prepared_.define(statement);
@@ -252,7 +257,8 @@ void Session::on_error(pool::ServerConnection& server, const wire::Frame& frame,
   if (action == Action::swallow) client_.write(wire::raw(frame));
 }
 
-void Session::apply_effect(pool::ServerConnection& server, const Effects& effects, std::size_t index, std::string_view tag) {
+void Session::apply_effect(pool::ServerConnection& server, const Effects& effects, std::size_t index,
+                           std::string_view tag) {
   if (index >= effects.size()) return;
   const Effect& effect = effects[index];
   carried_.completed(effect, tag);
@@ -264,8 +270,8 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
       statement.origin = PreparedStatement::Origin::sql;
       statement.name = effect.name;
       statement.text = effect.text;
-      statement.query = worker_.classifier().classify(database_state_->id,
-                                                      std::string_view(effect.text).substr(effect.inner_offset));
+      statement.query =
+          worker_.classifier().classify(database_state_->id, std::string_view(effect.text).substr(effect.inner_offset));
       const auto made = prepared_.make(std::move(statement));
       prepared_.define(made);
       on_server[effect.name] = made->id;
@@ -316,7 +322,8 @@ void Session::on_server_end(pool::ServerConnection& server, std::string_view err
   const bool owes = &server == current_ && !queue_.empty();
   const bool in_transaction = transaction_ == Transaction::open && transaction_node_ == node;
   const bool open_exchange = &server == current_ && stage_ == Stage::open;
-  log::warning("server_connection_lost", {{"session", id_.value}, {"node", name}, {"error", error.empty() ? "closed by the server" : error}});
+  log::warning("server_connection_lost",
+               {{"session", id_.value}, {"node", name}, {"error", error.empty() ? "closed by the server" : error}});
   worker_.process().suspect(node);
   reply_left_ = 0;
   if (owes && (on_probation() || retrying_)) {

@@ -1,6 +1,6 @@
-// A read outside a transaction that a standby refuses, or that a standby takes with it when it goes, before the client has
-// seen a byte of the answer, runs again on the primary. Until its answer has begun the exchange is on probation: the first
-// messages are held back and the exchange is kept.
+// A read outside a transaction that a standby refuses, or that a standby takes with it when it goes, before the client
+// has seen a byte of the answer, runs again on the primary. Until its answer has begun the exchange is on probation:
+// the first messages are held back and the exchange is kept.
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -16,7 +16,8 @@ namespace log = base::log;
 namespace {
 
 /// Errors that a standby may have and the primary not: it may not write (25006, 0A000), recovery got in the way (40001,
-/// 40P01, 57P01..03, 58), its catalog is behind, or the object is temporary and lives on the primary (42xxx, 3F000, 26000).
+/// 40P01, 57P01..03, 58), its catalog is behind, or the object is temporary and lives on the primary (42xxx, 3F000,
+/// 26000).
 bool may_differ_on_primary(const base::Sqlstate& state) {
   static constexpr std::array<std::string_view, 8> kClasses{"0A", "25", "26", "3F", "40", "42", "58", "XX"};
   if (state.view().starts_with("57P")) return true;

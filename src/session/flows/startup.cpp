@@ -1,3 +1,4 @@
+// The stages of a client's start-up, in order; see startup.h. Everything read here is untrusted.
 #include "session/flows/startup.h"
 
 #include <array>
@@ -97,8 +98,8 @@ std::size_t StartupFlow::take_password(std::string_view bytes, base::ByteQueue& 
   if (status == wire::FrameStatus::need_header) return 0;
   if (status == wire::FrameStatus::invalid || frame.type != wire::frontend::kPassword ||
       frame.body_size > kLargestSaslMessage) {
-    fail({sqlstate::protocol_violation, "expected SASL response, got message type " +
-                                            std::to_string(static_cast<unsigned char>(bytes[0]))},
+    fail({sqlstate::protocol_violation,
+          "expected SASL response, got message type " + std::to_string(static_cast<unsigned char>(bytes[0]))},
          out);
     return bytes.size();
   }
@@ -123,7 +124,8 @@ void StartupFlow::sasl_first(std::string_view body, base::ByteQueue& out) {
 
 void StartupFlow::sasl_final(std::string_view body, base::ByteQueue& out) {
   const auto answer = scram_->final(body);
-  if (!answer) return fail(answer.error().sqlstate == sqlstate::invalid_password ? wrong_password() : answer.error(), out);
+  if (!answer)
+    return fail(answer.error().sqlstate == sqlstate::invalid_password ? wrong_password() : answer.error(), out);
   wire::encode_authentication(out, wire::AuthenticationCode::sasl_final, *answer);
   wire::encode_authentication(out, wire::AuthenticationCode::ok, {});
   scram_.reset();

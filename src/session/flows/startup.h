@@ -1,5 +1,6 @@
-// From the first byte of a client to "authenticated": SSLRequest, GSSENCRequest, CancelRequest, StartupMessage, password
-// exchange. Pure: bytes in, bytes and a verdict out. What the client learns about the server comes afterwards (session.cpp).
+// From the first byte of a client to "authenticated": SSLRequest, GSSENCRequest, CancelRequest, StartupMessage,
+// password exchange. Pure: bytes in, bytes and a verdict out. What the client learns about the server comes afterwards
+// (session.cpp).
 //
 //   packet --SSL/GSSENC--> packet        (each at most once, refused with 'N')
 //   packet --Cancel------> cancel        packet --Startup--> authenticating | authenticated

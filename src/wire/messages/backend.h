@@ -41,14 +41,32 @@ inline constexpr char kFunctionCallResponse = 'V';
 enum class TransactionStatus : char { idle = 'I', in_transaction = 'T', failed = 'E' };
 
 enum class AuthenticationCode : std::uint32_t {
-  ok = 0, kerberos_v5 = 2, cleartext_password = 3, md5_password = 5, gss = 7, gss_continue = 8, sspi = 9,
-  sasl = 10, sasl_continue = 11, sasl_final = 12,
+  ok = 0,
+  kerberos_v5 = 2,
+  cleartext_password = 3,
+  md5_password = 5,
+  gss = 7,
+  gss_continue = 8,
+  sspi = 9,
+  sasl = 10,
+  sasl_continue = 11,
+  sasl_final = 12,
 };
-struct Authentication { AuthenticationCode code = AuthenticationCode::ok; std::string_view data; };
-struct ParameterStatus { std::string_view name, value; };
-struct BackendKeyData { std::uint32_t process_id = 0; std::string_view secret; };
+struct Authentication {
+  AuthenticationCode code = AuthenticationCode::ok;
+  std::string_view data;
+};
+struct ParameterStatus {
+  std::string_view name, value;
+};
+struct BackendKeyData {
+  std::uint32_t process_id = 0;
+  std::string_view secret;
+};
 /// The fields that pgweir looks at; others are skipped.
-struct ErrorFields { std::string_view severity, sqlstate, message, detail, hint; };
+struct ErrorFields {
+  std::string_view severity, sqlstate, message, detail, hint;
+};
 
 [[nodiscard]] base::Result<Authentication> decode_authentication(std::string_view body);
 [[nodiscard]] base::Result<ParameterStatus> decode_parameter_status(std::string_view body);

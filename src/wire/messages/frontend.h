@@ -29,13 +29,27 @@ inline constexpr char kTerminate = 'X';
 [[nodiscard]] bool known(char type) noexcept;
 }  // namespace frontend
 
-struct Query { std::string_view text; };
-struct Parse { std::string_view name, text, types; };  ///< types: the raw rest, a count and the OIDs
-struct Bind { std::string_view portal, statement, rest; };
-struct Execute { std::string_view portal; std::uint32_t row_limit = 0; };
+struct Query {
+  std::string_view text;
+};
+struct Parse {
+  std::string_view name, text, types;
+};  ///< types: the raw rest, a count and the OIDs
+struct Bind {
+  std::string_view portal, statement, rest;
+};
+struct Execute {
+  std::string_view portal;
+  std::uint32_t row_limit = 0;
+};
 /// Describe and Close: `what` is 'S' (prepared statement) or 'P' (portal).
-struct Target { char what = 0; std::string_view name; };
-struct SaslInitialResponse { std::string_view mechanism, data; };
+struct Target {
+  char what = 0;
+  std::string_view name;
+};
+struct SaslInitialResponse {
+  std::string_view mechanism, data;
+};
 
 /// All fail with 08P01 and PostgreSQL's words ("invalid message format").
 [[nodiscard]] base::Result<Query> decode_query(std::string_view body);

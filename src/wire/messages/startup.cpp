@@ -63,9 +63,8 @@ base::Result<StartupPacket> decode_startup(std::string_view body) {
   }
   if (code == kCancelRequestCode) return decode_cancel(reader);
   if ((code >> 16U) != 3)
-    return fail(sqlstate::feature_not_supported,
-                "unsupported frontend protocol " + std::to_string(code >> 16U) + "." + std::to_string(code & 0xffffU) +
-                    ": server supports 3.0 to 3.0");
+    return fail(sqlstate::feature_not_supported, "unsupported frontend protocol " + std::to_string(code >> 16U) + "." +
+                                                     std::to_string(code & 0xffffU) + ": server supports 3.0 to 3.0");
   return decode_startup_message(reader, code);
 }
 

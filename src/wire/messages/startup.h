@@ -32,8 +32,8 @@ struct CancelRequest {
 struct StartupMessage {
   std::uint16_t minor_version = 0;  ///< as asked for: 0 for 3.0, 2 for 3.2
   std::string user;
-  std::string database;             ///< the user's name when the client named none
-  std::string replication;          ///< the value of "replication"; empty when absent
+  std::string database;     ///< the user's name when the client named none
+  std::string replication;  ///< the value of "replication"; empty when absent
   /// All other parameters in the order given, later ones winning in PostgreSQL: GUC names and `options`.
   std::vector<std::pair<std::string, std::string>> parameters;
   /// Names of `_pq_.` options, none of which is known: to be listed in NegotiateProtocolVersion.

@@ -1,0 +1,227 @@
+// What the control thread does, in the order of a process's life; see control.h.
+#include "control.h"
+
+#include <csignal>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "base/log.h"
+#include "config/load.h"
+#include "config/reload.h"
+#include "wire/crypto.h"
+
+namespace pgweir {
+
+namespace log = base::log;
+
+namespace {
+constexpr std::size_t kSecretBytes = 32;
+}
+
+config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(const config::Settings& settings) {
+  auto auth = std::make_shared<session::ClientAuth>();
+  auth->method = settings.auth.method;
+  auth->mock_secret = wire::random_bytes(kSecretBytes);
+  if (!settings.auth.users_file.empty()) {
+    auto users = config::load_users_file(settings.auth.users_file);
+    if (!users) return tl::unexpected(users.error());
+    auth->users = std::move(*users);
+  }
+  return auth;
+}
+
+config::Checked<config::PasswordFile> load_server_passwords(const config::Settings& settings) {
+  if (settings.auth.server_password_file.empty()) return config::PasswordFile{};
+  return config::load_password_file(settings.auth.server_password_file);
+}
+
+Control::Control(std::string config_path, config::Settings settings, std::shared_ptr<const session::ClientAuth> auth,
+                 config::PasswordFile server_passwords)
+    : session::Process(settings.nodes.size(), std::move(server_passwords)),
+      config_path_(std::move(config_path)),
+      settings_(std::make_shared<const config::Settings>(std::move(settings))),
+      auth_(std::move(auth)),
+      mailbox_(std::make_unique<net::Mailbox>(loop_)),
+      view_(*this),
+      commands_(view_) {
+  local_commands = &commands_;
+}
+
+Control::~Control() = default;
+
+int Control::run() {
+  std::signal(SIGPIPE, SIG_IGN);
+  view_.set(std::make_shared<routing::Topology>(), settings_);
+  start_workers();
+  signals_.push_back(std::make_unique<net::Signal>(loop_, SIGTERM, [this] { drain(); }));
+  signals_.push_back(std::make_unique<net::Signal>(loop_, SIGINT, [this] { stop(); }));
+  signals_.push_back(std::make_unique<net::Signal>(loop_, SIGHUP, [this] { reload(); }));
+  loader_ = std::make_unique<cluster::CatalogLoader>(
+      loop_, *settings_, passwords,
+      [this](const std::string& database, routing::CatalogPtr catalog, base::Time verified) {
+        on_catalog(database, std::move(catalog), verified);
+      });
+  monitor_ =
+      std::make_unique<cluster::Monitor>(loop_, *settings_, passwords, freshness,
+                                         [this](routing::TopologyPtr topology) { on_topology(std::move(topology)); });
+  first_probe_timer_ = std::make_unique<net::Timer>(loop_, [this] { listen(); });
+  first_probe_timer_->start(settings_->monitor.timeout);
+  monitor_->start();
+  loop_.run();
+
+  listeners_.clear();
+  signals_.clear();
+  first_probe_timer_.reset();
+  shutdown_timer_.reset();
+  monitor_.reset();
+  loader_.reset();
+  join_workers();
+  mailbox_.reset();
+  loop_.drain();
+  log::info("stopped", {{"status", status_}});
+  return status_;
+}
+
+void Control::start_workers() {
+  const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
+  const std::size_t count = settings_->workers > 0 ? settings_->workers : cores;
+  // All exist before the first one runs: they reach each other through `worker()`.
+  for (std::uint16_t i = 0; i < count; ++i)
+    workers_.push_back(std::make_unique<session::Worker>(base::WorkerId{i}, *this, settings_, auth_));
+  for (auto& one : workers_)
+    threads_.push_back(std::make_unique<net::Thread>(kThreadStackBytes, [&worker = *one] { worker.run(); }));
+}
+
+void Control::join_workers() {
+  for (auto& thread : threads_) thread->join();
+  threads_.clear();
+  workers_.clear();
+}
+
+/// The first clients should find the nodes known; a node that says nothing must not keep them waiting.
+void Control::listen_once_nodes_are_known() {
+  if (!listening_ && monitor_ && monitor_->complete()) listen();
+}
+
+void Control::listen() {
+  if (std::exchange(listening_, true) || leaving_) return;
+  first_probe_timer_->stop();
+  const auto& settings = settings_->listen;
+  std::vector<net::Endpoint> endpoints;
+  for (const auto& host : settings.hosts) endpoints.push_back({host, settings.port});
+  if (!settings.unix_socket_dir.empty()) endpoints.push_back({settings.unix_socket_dir, settings.port});
+  for (const auto& endpoint : endpoints) {
+    auto listener = net::Listener::open(loop_, endpoint, static_cast<int>(settings.backlog), settings.unix_socket_mode,
+                                        [this](int fd) { accept(fd); });
+    if (!listener) {
+      log::error("listen_failed", {{"address", endpoint.text()}, {"error", listener.error().message}});
+      status_ = 1;
+      return stop();
+    }
+    listeners_.push_back(std::move(*listener));
+    log::info("listening", {{"host", endpoint.host}, {"port", endpoint.port}, {"workers", workers_.size()}});
+  }
+}
+
+void Control::accept(int fd) {
+  auto least = std::min_element(workers_.begin(), workers_.end(),
+                                [](const auto& a, const auto& b) { return a->session_count() < b->session_count(); });
+  open_sessions_.fetch_add(1, std::memory_order_relaxed);
+  (*least)->post([fd](session::Worker& there) { there.accept(fd); });
+}
+
+void Control::on_topology(routing::TopologyPtr topology) {
+  view_.set(topology, settings_);
+  loader_->set_topology(topology);
+  for_workers([topology](session::Worker& there) { there.set_topology(topology); });
+  // Not from here: the monitor is still telling.
+  loop_.after_pass([this] { listen_once_nodes_are_known(); });
+}
+
+void Control::on_catalog(const std::string& database, routing::CatalogPtr catalog, base::Time verified) {
+  for_workers(
+      [database, catalog, verified](session::Worker& there) { there.set_catalog(database, catalog, verified); });
+}
+
+void Control::for_workers(const std::function<void(session::Worker&)>& task) {
+  for (auto& one : workers_) one->post(task);
+}
+
+void Control::suspect(base::NodeId node) {
+  mailbox_->post([this, node] {
+    if (monitor_) monitor_->suspect(node);
+  });
+}
+
+void Control::want_catalog(const std::string& database, base::Time not_before) {
+  mailbox_->post([this, database, not_before] {
+    if (not_before != base::Time{})
+      for_workers(
+          [database, not_before](session::Worker& there) { there.catalog_changed_elsewhere(database, not_before); });
+    if (loader_) loader_->want(database, not_before);
+  });
+}
+
+session::Worker* Control::worker(base::WorkerId id) {
+  return id.value < workers_.size() ? workers_[id.value].get() : nullptr;
+}
+
+void Control::session_ended() {
+  open_sessions_.fetch_sub(1, std::memory_order_acq_rel);
+  if (leaving_) mailbox_->post([this] { leave_if_empty(); });
+}
+
+void Control::reload() {
+  auto loaded = config::load_file(config_path_);
+  if (!loaded) {
+    for (const auto& problem : loaded.error()) log::error("reload_refused", {{"problem", problem.text()}});
+    return;
+  }
+  const auto changes = config::difference(*settings_, *loaded);
+  for (const auto& change : changes)
+    log::write(change.reloadable ? log::Level::info : log::Level::warning,
+               change.reloadable ? "reloaded" : "reload_needs_restart",
+               {{"key", change.key}, {"old", change.old_value}, {"new", change.new_value}});
+  settings_ = std::make_shared<const config::Settings>(config::take_reloadable(*settings_, *loaded));
+  auto auth = load_auth(*settings_);
+  if (auth)
+    auth_ = *auth;
+  else
+    for (const auto& problem : auth.error()) log::error("reload_refused", {{"problem", problem.text()}});
+  log::set_level(settings_->log.level);
+  for_workers([settings = settings_, auth = auth_](session::Worker& there) { there.set_settings(settings, auth); });
+  view_.set(view_.topology(), settings_);
+  loader_->set_refresh(settings_->routing.catalog_refresh);
+  monitor_->reconfigure(*settings_);
+  log::info("reload_done", {{"changes", changes.size()}});
+}
+
+/// SIGTERM: no new clients, open transactions may finish for a while.
+void Control::drain() {
+  if (leaving_.exchange(true)) return;
+  log::info("shutting_down", {{"mode", "graceful"}, {"sessions", open_sessions_.load()}});
+  listeners_.clear();
+  for_workers([](session::Worker& there) { there.drain(); });
+  shutdown_timer_ = std::make_unique<net::Timer>(loop_, [this] { stop(); });
+  shutdown_timer_->start(settings_->shutdown.timeout);
+  leave_if_empty();
+}
+
+/// SIGINT, or the time for a graceful end is over.
+void Control::stop() {
+  leaving_ = true;
+  log::info("shutting_down", {{"mode", "fast"}, {"sessions", open_sessions_.load()}});
+  listeners_.clear();
+  for_workers([](session::Worker& there) { there.stop(); });
+  leave_if_empty();
+}
+
+void Control::leave_if_empty() {
+  if (open_sessions_.load(std::memory_order_acquire) > 0) return;
+  for_workers([](session::Worker& there) { there.stop(); });
+  loop_.stop();
+}
+
+}  // namespace pgweir

@@ -1,0 +1,79 @@
+// The control thread: start-up, signals, accepting, health, reload, shutdown. It never touches a session.
+#pragma once
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "admin/commands.h"
+#include "cluster/catalog_loader.h"
+#include "cluster/monitor.h"
+#include "config/settings.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "net/mailbox.h"
+#include "net/thread.h"
+#include "net/timer.h"
+#include "session/worker.h"
+
+namespace pgweir {
+
+/// Stack of the control thread and of each worker: both parse SQL.
+inline constexpr std::size_t kThreadStackBytes = sql::Classifier::kParserStackBytes;
+
+class Control final : public session::Process {
+ public:
+  Control(std::string config_path, config::Settings settings, std::shared_ptr<const session::ClientAuth> auth,
+          config::PasswordFile passwords);
+  ~Control() override;
+
+  /// The thread's body; returns the exit status once everything has ended.
+  [[nodiscard]] int run();
+
+ private:
+  // session::Process
+  void suspect(base::NodeId node) override;
+  void want_catalog(const std::string& database, base::Time not_before) override;
+  void session_ended() override;
+  session::Worker* worker(base::WorkerId id) override;
+  std::size_t worker_count() const override { return workers_.size(); }
+
+  void start_workers();
+  void join_workers();
+  void listen();
+  void listen_once_nodes_are_known();
+  void accept(int fd);
+  void on_topology(routing::TopologyPtr topology);
+  void on_catalog(const std::string& database, routing::CatalogPtr catalog, base::Time verified);
+  void reload();
+  void drain();
+  void stop();
+  void leave_if_empty();
+  void for_workers(const std::function<void(session::Worker&)>& task);
+
+  const std::string config_path_;
+  std::shared_ptr<const config::Settings> settings_;
+  std::shared_ptr<const session::ClientAuth> auth_;
+  net::Loop loop_;
+  std::unique_ptr<net::Mailbox> mailbox_;
+  admin::View view_;
+  admin::Commands commands_;
+  std::vector<std::unique_ptr<session::Worker>> workers_;
+  std::vector<std::unique_ptr<net::Thread>> threads_;
+  std::unique_ptr<cluster::Monitor> monitor_;
+  std::unique_ptr<cluster::CatalogLoader> loader_;
+  std::vector<std::unique_ptr<net::Signal>> signals_;
+  std::vector<std::unique_ptr<net::Listener>> listeners_;
+  std::unique_ptr<net::Timer> first_probe_timer_;
+  std::unique_ptr<net::Timer> shutdown_timer_;
+  std::atomic<std::uint32_t> open_sessions_{0};  ///< handed to a worker and not ended
+  std::atomic<bool> leaving_{false};
+  bool listening_ = false;
+  int status_ = 0;
+};
+
+/// Reads the files that the settings name. Problems are printed to stderr by the caller.
+[[nodiscard]] config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(const config::Settings& settings);
+[[nodiscard]] config::Checked<config::PasswordFile> load_server_passwords(const config::Settings& settings);
+
+}  // namespace pgweir

@@ -1,0 +1,74 @@
+// The daemon's command line: reads the configuration, says what is wrong with it, starts the control thread.
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "base/log.h"
+#include "config/load.h"
+#include "config/render.h"
+#include "control.h"
+#include "net/thread.h"
+
+namespace {
+
+using pgweir::config::Problems;
+
+int report(const Problems& problems) {
+  for (const auto& problem : problems) std::fprintf(stderr, "%s\n", problem.text().c_str());
+  return 1;
+}
+
+/// Each client and each server connection is a descriptor: take as many as the system grants.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int serve(const std::string& path, bool check_only) {
+  auto settings = pgweir::config::load_file(path);
+  if (!settings) return report(settings.error());
+  auto auth = pgweir::load_auth(*settings);
+  if (!auth) return report(auth.error());
+  auto passwords = pgweir::load_server_passwords(*settings);
+  if (!passwords) return report(passwords.error());
+  if (check_only) {
+    std::fputs(pgweir::config::explain(*settings).c_str(), stdout);
+    return 0;
+  }
+  raise_descriptor_limit();
+  pgweir::base::log::open(settings->log.level, settings->log.file);
+  int status = 1;
+  pgweir::net::Thread control(pgweir::kThreadStackBytes, [&] {
+    status = pgweir::Control(path, std::move(*settings), std::move(*auth), std::move(*passwords)).run();
+  });
+  control.join();
+  return status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"pgweir: SQL-aware connection pooling proxy for PostgreSQL"};
+  app.set_version_flag("--version", "pgweir " PGWEIR_VERSION);
+  std::string path;
+  bool check = false, print_reference = false, print_sample = false;
+  app.add_option("-c,--config", path, "Configuration file");
+  app.add_flag("--check", check, "Check the configuration, say what it means, and exit");
+  app.add_flag("--print-config-reference", print_reference, "Print docs/config.md and exit");
+  app.add_flag("--print-config-sample", print_sample, "Print config/pgweir.yaml and exit");
+  CLI11_PARSE(app, argc, argv);
+  if (print_reference || print_sample) {
+    std::fputs((print_reference ? pgweir::config::render_markdown() : pgweir::config::render_sample()).c_str(), stdout);
+    return 0;
+  }
+  if (path.empty()) {
+    std::fputs("pgweir: no configuration file given; use -c FILE\n", stderr);
+    return 1;
+  }
+  return serve(path, check);
+}

@@ -94,7 +94,7 @@ struct Monitor {
 struct Limits {
   std::size_t max_query = 64 * kMiB;           ///< bytes of one Query or Parse message that is gathered
   std::size_t max_parse_bytes = 256 * kKiB;    ///< longer texts are not parsed: primary
-  std::uint32_t max_parse_tokens = 10'000;     ///< texts of more tokens are not parsed: primary
+  std::uint32_t max_parse_tokens = 8'000;      ///< texts of more tokens are not parsed: primary
   std::size_t buffer_high_water = 256 * kKiB;  ///< bytes per session and direction
   friend bool operator==(const Limits&, const Limits&) = default;
 };

@@ -59,6 +59,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void cancel(std::string_view secret);
   /// Ends when outside a transaction; at once if it is idle now.
   void drain();
+  /// Takes what the client has sent in the meantime, if nothing stands against it.
+  void resume_client();
   /// Ends now, with a FATAL error to the client.
   void terminate(const base::Error& error);
 
@@ -100,6 +102,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   std::size_t take_copy(const wire::Frame& frame, std::string_view bytes);
   std::size_t take_extended(const wire::Frame& frame, std::string_view bytes);
   void begin_exchange();
+  void pass_gathered_to_copy(pool::ServerConnection& server);
   std::size_t pass_whole(GatheredMessage message, const wire::Frame& frame, std::string_view bytes);
   std::size_t pass_or_gather(GatheredMessage message, const wire::Frame& frame, std::string_view bytes);
   [[nodiscard]] bool describe_message(const wire::Frame& frame, GatheredMessage& message);
@@ -109,7 +112,6 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void violation(std::string_view what);
   void wait_for(Wait wait);
   void go_on();
-  void resume_client();
   void update_client_reading();
 
   // flows/plan.cpp

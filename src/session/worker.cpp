@@ -83,6 +83,10 @@ void Worker::accept(int fd) {
   if (stopping_) sessions_.at(id)->terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
 }
 
+void Worker::resume(base::SessionId id) {
+  if (const auto found = sessions_.find(id); found != sessions_.end()) found->second->resume_client();
+}
+
 void Worker::finished(Session& session) {
   loop_.after_pass([this, id = session.id()] {
     sessions_.erase(id);

@@ -135,6 +135,8 @@ class Worker final : public pool::PoolEnvironment {
   void deliver_cancel(const wire::CancelRequest& request);
   /// Sends a cancel request to a server; the server connection counts it until it has arrived.
   void carry_cancel(pool::ServerConnection& server);
+  /// `Session::resume_client`, if that session still lives.
+  void resume(base::SessionId id);
   /// The session is over: it is freed after this pass.
   void finished(Session& session);
   [[nodiscard]] bool draining() const { return draining_; }

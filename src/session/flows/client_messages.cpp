@@ -50,12 +50,17 @@ std::size_t Session::take_one(std::string_view bytes) {
     violation("invalid frontend message type " + std::to_string(static_cast<unsigned char>(frame.type)));
     return bytes.size();
   }
+  if (frame.body_size > frontend::largest_body(frame.type)) {
+    violation("invalid message length");
+    return bytes.size();
+  }
   if (frame.type == frontend::kTerminate) {
     finish("client terminated");
     return bytes.size();
   }
   const bool skipping = skip_to_sync_ || (queue_.skipping() && stage_ != Stage::gathering);
   if (skipping && frame.type != frontend::kSync) return discard(frame);
+  if (queue_.copying_in() && current_) return take_copy(frame, bytes);
   switch (frame.type) {
     case frontend::kQuery: return take_query(frame, bytes);
     case frontend::kFunctionCall: return take_function_call(frame, bytes);
@@ -157,12 +162,13 @@ std::size_t Session::pass_whole(GatheredMessage message, const wire::Frame& fram
   return here.size();
 }
 
-/// Outside of a COPY, PostgreSQL ignores these without an answer: the client may still be sending after an error.
+/// Within a COPY the server reads everything as part of it: it ignores Sync and Flush and ends the session on the rest
+/// (commands/copyfromparse.c). Outside, it ignores these without an answer: the client may still be sending after an error.
 std::size_t Session::take_copy(const wire::Frame& frame, std::string_view bytes) {
   pool::ServerConnection* server = queue_.empty() ? nullptr : current_;
   if (server) {
     server->connection().write_through(bytes.substr(0, frame.bytes_here()));
-    if (frame.type != frontend::kCopyData) queue_.copy_in_ended();
+    if (frame.type == frontend::kCopyDone || frame.type == frontend::kCopyFail) queue_.copy_in_ended();
   }
   stream_rest(frame, server);
   if (server && server->connection().unsent() > worker_.settings().limits.buffer_high_water) {
@@ -280,7 +286,7 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
   if (type != frontend::kSync && type != frontend::kFlush && !message.local) plan_.has_server_message = true;
   if (stage_ == Stage::open) {
     wrote_ = wrote_ || plan_.wrote;
-    const bool ends = type == frontend::kSync && !queue_.copying_in();
+    const bool ends = type == frontend::kSync;
     send_message(*current_, message, here);
     stream_rest(frame, current_);
     if (ends) stage_ = Stage::none;
@@ -292,6 +298,16 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
   if (!frame.complete() || exchange_.size() > kLargestExchange) plan_primary(routing::Reason::too_large);
   if (type == frontend::kSync || must_stay_on_primary()) dispatch();
   return frame.bytes_here();
+}
+
+/// What the client sent behind a COPY, before it knew that the server waits for data, is read as part of that COPY.
+void Session::pass_gathered_to_copy(pool::ServerConnection& server) {
+  if (stage_ != Stage::gathering || wait_ != Wait::quiet) return;
+  for (const auto& message : exchange_.messages()) server.connection().write(exchange_.bytes_of(message));
+  exchange_.clear();
+  stage_ = Stage::none;
+  wait_ = Wait::none;
+  worker_.loop().after_pass([&worker = worker_, id = id_] { worker.resume(id); });
 }
 
 void Session::violation(std::string_view what) { terminate({sqlstate::protocol_violation, std::string(what)}); }

@@ -118,6 +118,7 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
       break;
     case ReplyQueue::Taken::Kind::complete: on_complete(server, completed, frame); break;
     case ReplyQueue::Taken::Kind::part:
+      if (frame.type == backend::kCopyIn) pass_gathered_to_copy(server);
       // The Sync that closed the exchange was not one: another will come behind the COPY.
       if (taken.syncs_eaten && stage_ == Stage::none) stage_ = Stage::open;
       on_part(server, frame);

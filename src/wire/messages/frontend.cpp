@@ -22,6 +22,12 @@ bool frontend::known(char type) noexcept {
   return type != '\0' && std::string_view("QPBDECHSFdcfX").find(type) != std::string_view::npos;
 }
 
+std::size_t frontend::largest_body(char type) noexcept {
+  constexpr std::size_t kLarge = 0x3fffffff - 1, kSmall = 10000, kLength = 4;
+  const bool may_be_large = std::string_view("QFPBd").find(type) != std::string_view::npos;
+  return (may_be_large ? kLarge : kSmall) - kLength;
+}
+
 base::Result<Query> decode_query(std::string_view body) {
   BodyReader reader(body);
   const Query message{reader.c_string()};

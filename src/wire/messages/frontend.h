@@ -27,6 +27,8 @@ inline constexpr char kPassword = 'p';  ///< PasswordMessage, SASLInitialRespons
 inline constexpr char kTerminate = 'X';
 /// Whether PostgreSQL knows such a message from a client that has logged in (tcop/postgres.c, SocketBackend).
 [[nodiscard]] bool known(char type) noexcept;
+/// The longest body of such a message: PostgreSQL's PQ_LARGE_MESSAGE_LIMIT or PQ_SMALL_MESSAGE_LIMIT (libpq/libpq.h).
+[[nodiscard]] std::size_t largest_body(char type) noexcept;
 }  // namespace frontend
 
 struct Query {

@@ -22,6 +22,8 @@ PER_SESSION = 25
 SERVED_WITHIN = 10.0  # seconds, for the client after the storm
 QUIET_WITHIN = 20.0   # seconds, until a connection that said everything is closed
 
+pytestmark = pytest.mark.slow
+
 LOGIN = {"user": "hostile", "database": "test"}
 
 STARTUPS = [

@@ -133,7 +133,7 @@ def assert_serves(proxy) -> None:
 @pytest.fixture
 def target(make_proxy, cluster):
     cluster.primary.sql("ALTER ROLE hostile SET statement_timeout = '2s'")
-    return make_proxy(log={"level": "error", "connections": False}, pool={"size": 60})
+    return make_proxy(log={"level": "info", "connections": False}, pool={"size": 60})
 
 
 def test_hostile_startup_packets(target):

@@ -1,4 +1,5 @@
-// What the catalog says of a statement's names; see catalog_verdict.h.
+// The catalog's word on each name a statement uses, and the two answers made of it: may it leave the primary, and may
+// it change the session. Both are kept with the shape until the catalog changes.
 #include "routing/catalog_verdict.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Which poll a replayed position proves; see freshness.h.
+// A sorted list of polls; every question is one binary search.
 #include "routing/freshness.h"
 
 #include <algorithm>

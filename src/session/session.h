@@ -99,6 +99,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   std::size_t take_function_call(const wire::Frame& frame, std::string_view bytes);
   std::size_t take_copy(const wire::Frame& frame, std::string_view bytes);
   std::size_t take_extended(const wire::Frame& frame, std::string_view bytes);
+  void begin_exchange();
+  std::size_t pass_whole(GatheredMessage message, const wire::Frame& frame, std::string_view bytes);
   std::size_t pass_or_gather(GatheredMessage message, const wire::Frame& frame, std::string_view bytes);
   [[nodiscard]] bool describe_message(const wire::Frame& frame, GatheredMessage& message);
   void note_message(GatheredMessage& message, const wire::Frame& frame);

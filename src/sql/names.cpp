@@ -1,4 +1,4 @@
-// The words for what statements are; see statement_facts.h.
+// The words for kinds of statements, as EXPLAIN ROUTE shows them.
 #include <array>
 
 #include "sql/statement_facts.h"

@@ -1,4 +1,4 @@
-// Owning and walking libpg_query's parse tree; see parse_tree.h.
+// The only calls of libpg_query. It wants zero-terminated text and gives memory that must be freed its own way.
 #include "sql/parse_tree.h"
 
 namespace pgweir::sql {

@@ -15,11 +15,13 @@
 namespace pgweir::sql {
 namespace {
 
-constexpr char kExactMark = 'E';
-constexpr char kShapeMark = 'S';
+/// Keys of exact texts and keys of shapes are hashes of other seeds.
+constexpr std::uint64_t kExactSeed = 0x5bd1e995c2b2ae35ULL;
 constexpr char kListMark = 'L';
 
 ShapeKey to_key(XXH128_hash_t hash) noexcept { return {hash.low64, hash.high64}; }
+
+enum class Fold : std::uint8_t { no, yes };
 
 /// Collects bytes; hashes them in one go when they fit the buffer, which nearly all texts do.
 class KeyWriter {
@@ -30,10 +32,30 @@ class KeyWriter {
     if (used_ == buffer_.size()) flush();
     buffer_[used_++] = c;
   }
-  void folded(std::string_view text, bool fold_case) noexcept {
+  /// A kind, a length and the characters, folded or not. The bytes written stay readable until the next call when they
+  /// fit the buffer, which names and operators do; else the result is empty.
+  std::string_view record(char kind, std::string_view text, Fold fold_case) noexcept {
     const auto length = static_cast<std::uint32_t>(text.size());
-    for (unsigned shift = 0; shift < 32; shift += 8) byte(static_cast<char>((length >> shift) & 0xff));
-    for (const char c : text) byte(fold_case ? fold(c) : c);
+    if (buffer_.size() - used_ < kHeader + text.size()) {
+      flush();
+      if (buffer_.size() < kHeader + text.size()) {
+        byte(kind);
+        for (unsigned shift = 0; shift < 32; shift += 8) byte(static_cast<char>((length >> shift) & 0xff));
+        for (const char c : text) byte(fold_case == Fold::yes ? fold(c) : c);
+        return {};
+      }
+    }
+    char* to = buffer_.data() + used_;
+    *to++ = kind;
+    std::memcpy(to, &length, sizeof length);
+    to += sizeof length;
+    if (fold_case == Fold::yes) {
+      for (std::size_t i = 0; i < text.size(); ++i) to[i] = fold(text[i]);
+    } else {
+      std::memcpy(to, text.data(), text.size());
+    }
+    used_ += kHeader + text.size();
+    return {to, text.size()};
   }
   /// Where the next byte will stand; marks of an earlier `epoch` are gone.
   [[nodiscard]] std::size_t position() const noexcept { return used_; }
@@ -50,6 +72,8 @@ class KeyWriter {
   }
 
  private:
+  static constexpr std::size_t kHeader = 1 + sizeof(std::uint32_t);
+
   void flush() noexcept {
     if (epoch_++ == 0) XXH3_128bits_reset_withSeed(&state_, seed_);
     XXH3_128bits_update(&state_, buffer_.data(), used_);
@@ -99,7 +123,7 @@ class Rows {
 
 class ShapeWriter {
  public:
-  ShapeWriter(std::string_view text, std::uint64_t seed) noexcept : tokens_(text), out_(seed) { out_.byte(kShapeMark); }
+  ShapeWriter(std::string_view text, std::uint64_t seed) noexcept : tokens_(text), out_(seed) {}
 
   /// False when the text must be keyed as it stands.
   bool run() noexcept {
@@ -120,11 +144,11 @@ class ShapeWriter {
     switch (token_.kind) {
       case TokenKind::identifier: word(); break;
       case TokenKind::quoted_identifier:
-        record(token_.text, false);
+        record(Fold::no);
         previous_ = Word::other;
         break;
       case TokenKind::operator_:
-        record(token_.text, false);
+        record(Fold::no);
         previous_ = Word::other;
         break;
       case TokenKind::punctuation: punctuation(); break;
@@ -145,10 +169,9 @@ class ShapeWriter {
     return true;
   }
 
-  void record(std::string_view text, bool fold_case) noexcept {
-    out_.byte(static_cast<char>(token_.kind));
-    out_.folded(text, fold_case);
+  std::string_view record(Fold fold_case) noexcept {
     in_float_ = false;
+    return out_.record(static_cast<char>(token_.kind), token_.text, fold_case);
   }
   void constant() noexcept {
     out_.byte(static_cast<char>(token_.kind));
@@ -156,17 +179,16 @@ class ShapeWriter {
     in_float_ = false;
   }
   void word() noexcept {
-    record(token_.text, true);
-    if (token_.is_word("in"))
+    const std::string_view folded = record(Fold::yes);
+    previous_ = Word::other;
+    if (folded == "in")
       previous_ = Word::in;
-    else if (token_.is_word("array"))
+    else if (folded == "array")
       previous_ = Word::array;
-    else if (token_.is_word("values"))
+    else if (folded == "values")
       previous_ = Word::values;
-    else if (token_.is_word("float"))
+    else if (folded == "float")
       previous_ = Word::float_;
-    else
-      previous_ = Word::other;
   }
   void punctuation() noexcept {
     const Word before = previous_;
@@ -176,7 +198,7 @@ class ShapeWriter {
       rows_ = Rows{};
       rows_.begin_row(out_, out_.position());
     }
-    record(token_.text, false);
+    record(Fold::no);
     previous_ = Word::other;
     in_float_ = opens && before == Word::float_;
     if (opens) ++depth_;
@@ -200,10 +222,10 @@ class ShapeWriter {
     const std::size_t separator = out_.position();
     const std::size_t epoch = out_.epoch();
     token_ = comma;
-    record(token_.text, false);
+    record(Fold::no);
     rows_.begin_row(out_, out_.epoch() == epoch ? separator : out_.position());
     token_ = open;
-    record(token_.text, false);
+    record(Fold::no);
     ++depth_;
   }
   /// After the opening of a list: one record for the constants that it begins with, however many.
@@ -255,11 +277,7 @@ bool has_shape(const Token& first) noexcept {
 }  // namespace
 
 ShapeKey exact_key(std::string_view text, std::uint64_t seed) {
-  XXH3_state_t state;  // NOLINT: set by the reset
-  XXH3_128bits_reset_withSeed(&state, seed);
-  XXH3_128bits_update(&state, &kExactMark, 1);
-  XXH3_128bits_update(&state, text.data(), text.size());
-  return to_key(XXH3_128bits_digest(&state));
+  return to_key(XXH3_128bits_withSeed(text.data(), text.size(), seed ^ kExactSeed));
 }
 
 Shape shape_of(std::string_view text, std::uint64_t seed) {

@@ -13,9 +13,9 @@ namespace pgweir::sql {
 enum class StatementKind : std::uint8_t {
   empty,        ///< only white space, comments or semicolons
   query,        ///< SELECT, VALUES, TABLE, and EXPLAIN of one
-  write,        ///< INSERT, UPDATE, DELETE, MERGE, SELECT INTO, row locks, data-modifying CTE, EXPLAIN of one...
-  ddl,          ///< changes the catalog: CREATE, ALTER, DROP, GRANT, COMMENT, TRUNCATE, REFRESH...
-  maintenance,  ///< VACUUM, ANALYZE, CHECKPOINT, LOCK, CLUSTER, REINDEX, NOTIFY...: primary, no session effect
+  write,        ///< INSERT, UPDATE, DELETE, MERGE, TRUNCATE, REFRESH, SELECT INTO, row locks, EXPLAIN of one...
+  ddl,          ///< changes the catalog: CREATE, ALTER, DROP...; what has no kind of its own too
+  maintenance,  ///< VACUUM, ANALYZE, LOCK, CLUSTER, REINDEX, NOTIFY, GRANT, COMMENT...: primary, no session effect
   begin,        ///< BEGIN, START TRANSACTION
   commit,       ///< COMMIT, END
   rollback,     ///< ROLLBACK, ABORT

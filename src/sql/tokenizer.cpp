@@ -102,6 +102,7 @@ Token Tokenizer::next() noexcept {
       ++position_;
       continue;
     }
+    if (text_[position_] != '-' && text_[position_] != '/') break;
     const std::size_t end = end_of_comment(text_, position_);
     if (end == position_) break;
     if (end == npos) return make(TokenKind::invalid, position_, text_.size());

@@ -96,18 +96,12 @@ void Session::stream_rest(const wire::Frame& frame, pool::ServerConnection* serv
 std::size_t Session::take_query(const wire::Frame& frame, std::string_view bytes) {
   const bool too_large = frame.body_size > worker_.settings().limits.max_query;
   if (!frame.complete() && !too_large) return 0;
-  plan_ = {};
-  exchange_.clear();
+  begin_exchange();
   GatheredMessage message;
   message.type = frontend::kQuery;
   if (too_large) {
-    plan_.has_server_message = true;
     plan_primary(routing::Reason::too_large);
-    exchange_.add(std::move(message), bytes.substr(0, frame.bytes_here()));
-    stage_ = Stage::gathering;
-    stream_left_ = frame.bytes_left();
-    dispatch();
-    return frame.bytes_here();
+    return pass_whole(std::move(message), frame, bytes);
   }
   const auto query = wire::decode_query(frame.body);
   if (!query) {
@@ -117,38 +111,50 @@ std::size_t Session::take_query(const wire::Frame& frame, std::string_view bytes
   // A simple query destroys the unnamed statement (tcop/postgres.c, exec_simple_query).
   prepared_.erase({});
   const sql::Classified classified = worker_.classifier().classify(database_state_->id, query->text);
-  if (answer_locally(classified, query->text, message.synthesised)) {
-    exchange_.add(std::move(message), bytes.substr(0, frame.bytes_here()));
-    stage_ = Stage::gathering;
-    dispatch();
-    return frame.bytes_here();
+  if (stage_ == Stage::none && answer_locally(classified, query->text, message.synthesised)) {
+    message.local = true;
+    return pass_whole(std::move(message), frame, bytes);
   }
-  plan_.has_server_message = true;
   message.effects = effects_for(classified, query->text);
   message.name = classified.entry->facts.statements.front().kind == sql::StatementKind::execute
                      ? classified.entry->facts.statements.front().name
                      : std::string();
   message.query = classified.entry;
   plan_statement(classified);
-  exchange_.add(std::move(message), bytes.substr(0, frame.bytes_here()));
-  stage_ = Stage::gathering;
-  dispatch();
-  return frame.bytes_here();
+  return pass_whole(std::move(message), frame, bytes);
 }
 
 std::size_t Session::take_function_call(const wire::Frame& frame, std::string_view bytes) {
   if (!frame.complete() && frame.body_size <= kLargestGathered) return 0;
-  plan_ = {};
-  exchange_.clear();
-  plan_.has_server_message = true;
+  begin_exchange();
   plan_primary(routing::Reason::function_call);
   GatheredMessage message;
   message.type = frontend::kFunctionCall;
-  exchange_.add(std::move(message), bytes.substr(0, frame.bytes_here()));
+  return pass_whole(std::move(message), frame, bytes);
+}
+
+void Session::begin_exchange() {
+  if (stage_ != Stage::none) return;
+  plan_ = {};
+  exchange_.clear();
+}
+
+/// A query or function call: it runs at once, and with it whatever was gathered before it.
+std::size_t Session::pass_whole(GatheredMessage message, const wire::Frame& frame, std::string_view bytes) {
+  const std::string_view here = bytes.substr(0, frame.bytes_here());
+  if (!message.local) plan_.has_server_message = true;
+  if (stage_ == Stage::open) {
+    wrote_ = wrote_ || plan_.wrote;
+    send_message(*current_, message, here);
+    stream_rest(frame, current_);
+    return here.size();
+  }
+  if (stage_ == Stage::gathering) plan_primary(routing::Reason::flush_before_sync);
+  exchange_.add(std::move(message), here);
   stage_ = Stage::gathering;
   stream_left_ = frame.bytes_left();
   dispatch();
-  return frame.bytes_here();
+  return here.size();
 }
 
 /// Outside of a COPY, PostgreSQL ignores these without an answer: the client may still be sending after an error.
@@ -258,11 +264,8 @@ void Session::note_message(GatheredMessage& message, const wire::Frame& frame) {
 
 std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& frame, std::string_view bytes) {
   const std::string_view here = bytes.substr(0, frame.bytes_here());
-  if (stage_ == Stage::none) {
-    plan_ = {};
-    exchange_.clear();
-    stage_ = Stage::gathering;
-  }
+  begin_exchange();
+  if (stage_ == Stage::none) stage_ = Stage::gathering;
   note_message(message, frame);
   if (stage_ != Stage::gathering && stage_ != Stage::open) return frame.bytes_here();  // it failed just now
   const char type = message.type;
@@ -276,6 +279,7 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
   }
   if (type != frontend::kSync && type != frontend::kFlush && !message.local) plan_.has_server_message = true;
   if (stage_ == Stage::open) {
+    wrote_ = wrote_ || plan_.wrote;
     const bool ends = type == frontend::kSync && !queue_.copying_in();
     send_message(*current_, message, here);
     stream_rest(frame, current_);

@@ -21,8 +21,13 @@ namespace {
 /// A name that no client uses: for what must be run in the middle of a client's extended-protocol messages.
 constexpr std::string_view kInjectedName = "pgweir_injected";
 
-bool ends_exchange(char type) {
-  return type == frontend::kSync || type == frontend::kQuery || type == frontend::kFunctionCall;
+/// A Sync ends it. A query or function call alone is one by itself; behind messages of the extended protocol that have no
+/// Sync yet it is part of theirs, because their error would make the server skip it.
+bool is_closed(const Exchange& exchange) {
+  if (exchange.empty()) return false;
+  const char last = exchange.messages().back().type;
+  if (last == frontend::kSync) return true;
+  return exchange.messages().size() == 1 && (last == frontend::kQuery || last == frontend::kFunctionCall);
 }
 
 }  // namespace
@@ -133,7 +138,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
   }
   wrote_ = wrote_ || plan_.wrote;
   const auto& messages = exchange_.messages();
-  const bool closed = ends_exchange(messages.back().type);
+  const bool closed = is_closed(exchange_);
   const bool read = plan_.decided && plan_.node_class != routing::NodeClass::primary &&
                     plan_.node_class != routing::NodeClass::current;
   const bool repeatable = closed && stream_left_ == 0 && read && transaction_ == Transaction::none &&
@@ -278,7 +283,7 @@ void Session::inject_prepare(pool::ServerConnection& server, const PreparedState
 /// pgweir itself cannot do what was asked; nothing of this exchange has been sent.
 void Session::fail_exchange(const base::Error& error) {
   if (stage_ == Stage::open || !queue_.empty()) return terminate(error);
-  const bool closed = !exchange_.empty() && ends_exchange(exchange_.messages().back().type);
+  const bool closed = is_closed(exchange_);
   for (const auto& message : exchange_.messages()) {
     if (message.type == frontend::kParse) prepared_.withdraw(*message.statement);
     if (message.type == frontend::kClose && message.what == 'S' && message.statement)
@@ -298,7 +303,7 @@ void Session::fail_exchange(const base::Error& error) {
 
 /// Nothing in it is for a server: SHOW pool_nodes and the like, or a Sync alone.
 void Session::finish_local_exchange() {
-  const bool closed = ends_exchange(exchange_.messages().back().type);
+  const bool closed = is_closed(exchange_);
   for (const auto& message : exchange_.messages()) client_.write(message.synthesised);
   exchange_.clear();
   if (!closed) {

@@ -68,10 +68,10 @@ TEST_CASE("statements by themselves") {
       {"nonsense", "primary unparsed"},
       {"", "primary empty"},
   };
-  for (const auto& [text, expected] : cases) {
-    CAPTURE(text);
-    CHECK(world(text) == expected);
-    CHECK(world(text) == expected);  // from the cache, too
+  for (const auto& one : cases) {
+    CAPTURE(one.first);
+    CHECK(world(one.first) == one.second);
+    CHECK(world(one.first) == one.second);  // from the cache, too
   }
   CHECK(world.route("SELECT public.writes()").subject == "writes");
 }

@@ -214,7 +214,7 @@ class Pgweir:
         """What EXPLAIN ROUTE answers, all of it in one text."""
         return "\n".join(" ".join(map(str, row)) for row in self.sql(f"EXPLAIN ROUTE {statement}", **connection))
 
-    def wait_standby_read(self, statement: str = "SELECT 1", **connection) -> None:
+    def wait_standby_read(self, statement: str = "SELECT count(*) FROM pg_class", **connection) -> None:
         """Until such a read may leave the primary: the catalog is loaded and knows the names in it."""
         wait_for(lambda: "standby" in self.route(statement, **connection).split("\n")[0],
                  f"a standby for {statement}", timeout=30)

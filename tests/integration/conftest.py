@@ -4,6 +4,7 @@ A test that stops or breaks a node takes `breakable_cluster`, which is whole aga
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,23 @@ for _name in [name for name in os.environ if name.startswith("PG") and not name.
 
 from harness.cluster import Cluster  # noqa: E402
 from harness.proxy import Pgweir  # noqa: E402
+from harness.waiting import SCALE  # noqa: E402
+
+TIME_LIMIT = 60.0  # seconds for one test; `slow` ones have ten times as much
+
+
+@pytest.fixture(autouse=True)
+def time_limit(request):
+    """A test that hangs fails, and the others run on."""
+    limit = TIME_LIMIT * SCALE * (10 if request.node.get_closest_marker("slow") else 1)
+
+    def over(*_):
+        raise TimeoutError(f"the test took longer than {limit:.0f} s")
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ PER_SESSION = 25
 SERVED_WITHIN = 10.0  # seconds, for the client after the storm
 QUIET_WITHIN = 20.0   # seconds, until a connection that said everything is closed
 
+pytestmark = pytest.mark.slow
+
 LOGIN = {"user": "hostile", "database": "test"}
 
 STARTUPS = [
@@ -131,7 +133,7 @@ def assert_serves(proxy) -> None:
 @pytest.fixture
 def target(make_proxy, cluster):
     cluster.primary.sql("ALTER ROLE hostile SET statement_timeout = '2s'")
-    return make_proxy(log={"level": "error", "connections": False}, pool={"size": 60})
+    return make_proxy(log={"level": "info", "connections": False}, pool={"size": 60})
 
 
 def test_hostile_startup_packets(target):

@@ -45,7 +45,6 @@ struct Plan {
   bool decided = false;  ///< some message had a say
   bool wrote = false;    ///< something is not provably a read
   bool has_server_message = false;
-  std::uint64_t reads = 0;  ///< read statements, for the counters
 };
 
 /// Lives on one worker. Destroyed by the worker after `Worker::finished`.
@@ -146,6 +145,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   [[nodiscard]] pool::PoolKey pool_key(base::NodeId node) const;
   [[nodiscard]] base::Error no_primary() const;
   void count_and_log(base::NodeId node);
+  void count_reads(base::NodeId node, const GatheredMessage& message);
 
   // flows/replies.cpp
   std::size_t on_server_data(pool::ServerConnection& server, std::string_view bytes) override;

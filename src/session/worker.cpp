@@ -52,15 +52,17 @@ Worker::Worker(base::WorkerId id, Process& process, std::shared_ptr<const config
       topology_(std::make_shared<routing::Topology>()),
       freshness_(settings_->nodes.size()) {}
 
-Worker::~Worker() = default;
+/// On the control thread, when the worker's own has ended: until then others may post.
+Worker::~Worker() {
+  mailbox_.reset();
+  loop_.drain();
+}
 
 void Worker::run() {
   loop_.run();
   sessions_.clear();
   cancels_.clear();
   pools_.reset();
-  mailbox_.reset();
-  loop_.drain();
 }
 
 void Worker::post(std::function<void(Worker&)> task) {

@@ -159,8 +159,6 @@ void Session::count_and_log(base::NodeId node) {
   auto& counters = worker_.mutable_counters();
   WorkerCounters::count(counters.statements[node.value]);
   WorkerCounters::count(counters.by_reason[static_cast<std::size_t>(plan_.reason)]);
-  auto& reads = counters.reads[node.value];
-  reads.store(reads.load(std::memory_order_relaxed) + plan_.reads, std::memory_order_relaxed);
   if (worker_.settings().log.routing)
     log::info("route", {{"session", id_.value},
                         {"node", worker_.topology().node(node).name},
@@ -216,8 +214,17 @@ void Session::send_message(pool::ServerConnection& server, const GatheredMessage
     }
     default: break;
   }
+  count_reads(server.node(), message);
   push_expected(message);
   server.connection().write_through(bytes);
+}
+
+/// The read statements among what a Query or Execute runs.
+void Session::count_reads(base::NodeId node, const GatheredMessage& message) {
+  if (!message.query) return;
+  for (const auto& statement : message.query->facts.statements)
+    if (statement.kind == sql::StatementKind::query)
+      WorkerCounters::count(worker_.mutable_counters().reads[node.value]);
 }
 
 void Session::push_expected(const GatheredMessage& message) {

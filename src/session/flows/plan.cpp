@@ -69,7 +69,6 @@ void Session::plan_statement(const sql::Classified& query) {
   }
   for (const auto& statement : query.entry->facts.statements) {
     if (!proven_read && !changes_nothing(statement.kind)) plan_.wrote = true;
-    if (statement.kind == sql::StatementKind::query) ++plan_.reads;
   }
   if (plan_.decided && plan_.node_class == routing::NodeClass::primary) return;
   // Standby, a named node, primary: from the most lenient to the strictest.

@@ -96,34 +96,44 @@ void Connection::resume_reading() {
 
 void Connection::on_ready(int status, int events) {
   Handle* handle = handle_;
-  // A poll error (status < 0) means that recv or send will tell what happened.
-  if ((events & UV_WRITABLE) != 0 || (status < 0 && waiting_writable_)) flush();
-  if (handle->owner && reading_ && ((events & UV_READABLE) != 0 || status < 0)) read_once();
+  if (status < 0) {
+    // libuv has stopped watching: the peer has reset the connection. What it said before is read to the end.
+    interest_ = 0;
+    waiting_writable_ = false;
+    write_broken_ = true;
+    while (handle->owner && reading_ && !ended_)
+      if (!read_once()) end("connection reset");
+    return;
+  }
+  if ((events & UV_WRITABLE) != 0) flush();
+  if (handle->owner && reading_ && (events & UV_READABLE) != 0) read_once();
 }
 
-void Connection::read_once() {
+/// False when there was nothing to read.
+bool Connection::read_once() {
   const bool gather = pending_.size() + kLeastRoom > Loop::kScratchBytes;
   PGWEIR_ASSERT(!loop_.scratch_in_use);
   const std::span<char> room =
       gather ? pending_.reserve(Loop::kScratchBytes) : loop_.scratch().subspan(pending_.size());
   const ssize_t got = ::recv(handle_->fd, room.data(), room.size(), 0);
   if (got < 0) {
-    if (errno == EAGAIN || errno == EINTR) return;
+    if (errno == EAGAIN || errno == EINTR) return false;
     end(std::strerror(errno));
-    return;
+    return true;
   }
   if (got == 0) {
     end({});
-    return;
+    return true;
   }
   if (gather) {
     pending_.commit(static_cast<std::size_t>(got));
     deliver(pending_.view(), true);
-    return;
+    return true;
   }
   const std::size_t before = pending_.size();
   if (before > 0) std::memcpy(loop_.scratch().data(), pending_.view().data(), before);
   deliver({loop_.scratch().data(), before + static_cast<std::size_t>(got)}, false);
+  return true;
 }
 
 void Connection::redeliver() {

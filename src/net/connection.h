@@ -72,7 +72,7 @@ class Connection {
  private:
   struct Handle;
   void on_ready(int status, int events);
-  void read_once();
+  bool read_once();
   void deliver(std::string_view bytes, bool from_pending);
   void update_interest();
   void after_send();

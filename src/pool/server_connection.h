@@ -85,6 +85,8 @@ class ServerConnection final : private net::Connection::Handler {
   [[nodiscard]] int give_away();
 
   void lease_to(ServerUser& user);
+  /// The lease goes on with another user.
+  void pass_to(ServerUser& user) { user_of_lease_ = &user; }
   /// Ends the lease: rolls back what is open, discards all session state, then reports through OnFree.
   void reset(base::Duration timeout);
   /// Ends the lease or anything else at once.

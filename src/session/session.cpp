@@ -217,17 +217,21 @@ void Session::finish(std::string_view why) {
   worker_.finished(*this);
 }
 
-/// What owes nothing is reset and used again; anything else is closed.
+/// What owes nothing is reset and used again. What has been asked for in full is run to its end. Half a message, or an
+/// exchange without its Sync, is what PostgreSQL too gives up with the connection.
 void Session::give_up_leases() {
   for (auto& [node, lease] : leases_) {
     pool::ServerConnection* server = lease.server();
-    const bool busy = (server == current_ && !queue_.empty()) || server == stream_to_ || reply_left_ > 0 ||
-                      (server == current_ && stage_ == Stage::open);
-    if (busy)
+    const bool is_current = server == current_;
+    const bool half_sent = server == stream_to_ || (is_current && (stage_ == Stage::open || queue_.copying_in()));
+    if (half_sent)
       lease.close();
+    else if (is_current && !queue_.empty())
+      worker_.abandon(std::move(lease), std::move(queue_), reply_left_);
     else
       lease.give_back();
   }
+  queue_.clear();
   leases_.clear();
   current_ = nullptr;
 }

@@ -44,6 +44,7 @@ struct Plan {
   std::string node;      ///< for NodeClass::node
   bool decided = false;  ///< some message had a say
   bool wrote = false;    ///< something is not provably a read
+  bool executes = false;  ///< something runs, and is not only prepared
   bool has_server_message = false;
 };
 

@@ -7,6 +7,7 @@
 
 #include "base/assertion.h"
 #include "base/log.h"
+#include "session/abandoned_exchange.h"
 #include "session/session.h"
 
 namespace pgweir::session {
@@ -61,6 +62,7 @@ Worker::~Worker() {
 void Worker::run() {
   loop_.run();
   sessions_.clear();
+  abandoned_.clear();
   cancels_.clear();
   pools_.reset();
 }
@@ -182,7 +184,7 @@ void Worker::cancel(const wire::CancelRequest& request) {
 }
 
 void Worker::carry_cancel(pool::ServerConnection& server) {
-  const std::uint64_t number = ++last_cancel_;
+  const std::uint64_t number = ++last_number_;
   const auto& identity = server.identity();
   pools_->cancel_started(server);
   cancels_[number] = std::make_unique<pool::CancelCarrier>(
@@ -193,6 +195,19 @@ void Worker::carry_cancel(pool::ServerConnection& server) {
         cancels_.erase(number);
         loop_.after_pass([done] {});
       });
+}
+
+void Worker::abandon(pool::Lease lease, ReplyQueue queue, std::size_t reply_left) {
+  const std::uint64_t number = ++last_number_;
+  abandoned_[number] =
+      std::make_unique<AbandonedExchange>(*this, number, std::move(lease), std::move(queue), reply_left);
+}
+
+void Worker::abandoned_ended(std::uint64_t number) {
+  // It is in a callback of its own.
+  std::shared_ptr<AbandonedExchange> done = std::move(abandoned_.at(number));
+  abandoned_.erase(number);
+  loop_.after_pass([done] {});
 }
 
 void Worker::drain() {
@@ -215,6 +230,7 @@ void Worker::stop() {
 
 void Worker::stop_if_empty() {
   if (!stopping_ || !sessions_.empty()) return;
+  abandoned_.clear();
   pools_->shut_down();
   loop_.after_pass([this] { loop_.stop(); });
 }

@@ -26,10 +26,12 @@
 #include "routing/topology.h"
 #include "session/flows/startup.h"
 #include "session/local_commands.h"
+#include "session/reply_queue.h"
 #include "sql/classifier.h"
 
 namespace pgweir::session {
 
+class AbandonedExchange;
 class Session;
 class Worker;
 
@@ -137,6 +139,9 @@ class Worker final : public pool::PoolEnvironment {
   void carry_cancel(pool::ServerConnection& server);
   /// `Session::resume_client`, if that session still lives.
   void resume(base::SessionId id);
+  /// Sees to it that the server finishes what a client that has gone has asked for.
+  void abandon(pool::Lease lease, ReplyQueue queue, std::size_t reply_left);
+  void abandoned_ended(std::uint64_t number);
   /// The session is over: it is freed after this pass.
   void finished(Session& session);
   [[nodiscard]] bool draining() const { return draining_; }
@@ -173,7 +178,8 @@ class Worker final : public pool::PoolEnvironment {
   std::map<std::string, ParametersPtr, std::less<>> welcomes_;
   std::unordered_map<base::SessionId, std::unique_ptr<Session>> sessions_;
   std::map<std::uint64_t, std::unique_ptr<pool::CancelCarrier>> cancels_;
-  std::uint64_t last_cancel_ = 0;
+  std::map<std::uint64_t, std::unique_ptr<AbandonedExchange>> abandoned_;
+  std::uint64_t last_number_ = 0;  ///< of cancel requests and abandoned exchanges
   std::uint32_t last_session_ = 0;
   std::atomic<std::size_t> session_count_{0};
   WorkerCounters counters_;

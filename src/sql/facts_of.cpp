@@ -73,14 +73,17 @@ QueryFacts facts_of_long(std::string_view text) {
 /// EXPLAIN ROUTE <statement>: PostgreSQL does not know it.
 std::optional<StatementFacts> explain_route(std::string_view text) {
   Tokenizer tokens(text);
+  constexpr std::string_view kRoute = "route";
   const Token first = tokens.next();
-  if (!first.is_word("explain") || !tokens.next().is_word("route")) return std::nullopt;
-  const Token inner = tokens.next();
+  if (!first.is_word("explain")) return std::nullopt;
+  const Token route = tokens.next();
+  if (!route.is_word(kRoute)) return std::nullopt;
   StatementFacts statement;
   statement.kind = StatementKind::explain_route;
   statement.offset = first.offset;
   statement.length = text.size() - first.offset;
-  statement.inner_offset = inner.offset;
+  // Comments before the statement belong to it: they may be hints.
+  statement.inner_offset = route.offset + kRoute.size();
   return statement;
 }
 

@@ -147,7 +147,7 @@ void Session::begin_exchange() {
 /// A query or function call: it runs at once, and with it whatever was gathered before it.
 std::size_t Session::pass_whole(GatheredMessage message, const wire::Frame& frame, std::string_view bytes) {
   const std::string_view here = bytes.substr(0, frame.bytes_here());
-  if (!message.local) plan_.has_server_message = true;
+  if (!message.local) plan_.has_server_message = plan_.executes = true;
   if (stage_ == Stage::open) {
     wrote_ = wrote_ || plan_.wrote;
     send_message(*current_, message, here);
@@ -279,6 +279,7 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
   if (message.statement && states_something && !message.local) plan_statement(message.statement->query);
   if (!message.statement && (type == frontend::kBind || type == frontend::kDescribe))
     plan_primary(routing::Reason::prepared_unknown);
+  if (type == frontend::kExecute) plan_.executes = true;
   if (type == frontend::kExecute && message.statement && !message.local) {
     message.effects = effects_for(message.statement->query, message.statement->text);
     message.query = message.statement->query.entry;

@@ -64,6 +64,9 @@ void Session::dispatch() {
 routing::Choice Session::choose_reader() {
   const auto& settings = worker_.settings().routing;
   const base::Time not_before = settings.consistency == config::Consistency::session ? last_write_ : base::Time{};
+  // What only prepares has no weight: it goes where the last read went.
+  if (!plan_.executes && last_read_node_ && worker_.still_good_reader(*last_read_node_, not_before))
+    return {last_read_node_, routing::Reason::read};
   if (settings.balance == config::Balance::statement) return worker_.pick_reader(not_before);
   if (session_reader_ && worker_.still_good_reader(*session_reader_, not_before))
     return {session_reader_, routing::Reason::read};

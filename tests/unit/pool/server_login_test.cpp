@@ -52,7 +52,9 @@ class Login {
 Message parameter(std::string_view name, std::string_view value) {
   return test::message([&](auto& out) { wire::encode_parameter_status(out, name, value); });
 }
-const Message kKey = test::message([](auto& out) { wire::encode_backend_key_data(out, 4711, "abcd"); });
+Message key_data() {
+  return test::message([](auto& out) { wire::encode_backend_key_data(out, 4711, "abcd"); });
+}
 const Message kReady{'Z', "I"};
 
 bool waits(const base::Result<Step>& step) { return step.has_value() && *step == Step::wait; }
@@ -68,7 +70,7 @@ void finish(Login& login) {
   CHECK(waits(login.take(parameter("TimeZone", "UTC"))));
   CHECK(waits(login.take(Message{'N', c_string("SNOTICE") + c_string("")})));
   CHECK(waits(login.take(parameter("is_superuser", "off"))));
-  CHECK(waits(login.take(kKey)));
+  CHECK(waits(login.take(key_data())));
   const auto last = login.take(kReady);
   REQUIRE(last.has_value());
   CHECK(*last == Step::done);
@@ -207,7 +209,7 @@ TEST_CASE("what does not belong into a login") {
     CHECK(waits(after.authentication(Code::ok)));
     check_violation(after.take(Message{type, ""}));
   }
-  for (const Message& early : {kReady, kKey, parameter("a", "b")}) {
+  for (const Message& early : {kReady, key_data(), parameter("a", "b")}) {
     Login login;
     check_violation(login.take(early));
   }

@@ -132,6 +132,7 @@ bool Connection::read_once() {
   }
   const std::size_t before = pending_.size();
   if (before > 0) std::memcpy(loop_.scratch().data(), pending_.view().data(), before);
+  pending_.clear();  // it is in the scratch buffer now: the handler may give the descriptor away
   deliver({loop_.scratch().data(), before + static_cast<std::size_t>(got)}, false);
   return true;
 }

@@ -26,6 +26,11 @@ base::Failure server_error(std::string_view body) {
                     std::string(fields->hint));
 }
 
+base::Failure unexpected(char type) {
+  return base::fail(sqlstate::protocol_violation,
+                    std::string("unexpected message '") + type + "' from the server during start-up");
+}
+
 }  // namespace
 
 ServerLogin::ServerLogin(std::string user, std::optional<std::string> password)
@@ -33,10 +38,22 @@ ServerLogin::ServerLogin(std::string user, std::optional<std::string> password)
 
 base::Result<Step> ServerLogin::take(const wire::Frame& frame, base::ByteQueue& out) {
   switch (frame.type) {
-    case wire::backend::kAuthentication: return authenticate(frame.body, out);
     case wire::backend::kErrorResponse: return server_error(frame.body);
     case wire::backend::kNoticeResponse: return Step::wait;
     case wire::backend::kNegotiateProtocolVersion: return Step::wait;  // 3.0 without options is always understood
+    case wire::backend::kAuthentication:
+      if (!authenticated_) return authenticate(frame.body, out);
+      break;
+    default:
+      // Believed only from a server that has ended the authentication: a password may be what proves it to us.
+      if (authenticated_) return after_authentication(frame);
+      break;
+  }
+  return unexpected(frame.type);
+}
+
+base::Result<Step> ServerLogin::after_authentication(const wire::Frame& frame) {
+  switch (frame.type) {
     case wire::backend::kParameterStatus: {
       auto status = wire::decode_parameter_status(frame.body);
       if (!status) return base::Failure(status.error());
@@ -51,9 +68,7 @@ base::Result<Step> ServerLogin::take(const wire::Frame& frame, base::ByteQueue& 
       return Step::wait;
     }
     case wire::backend::kReadyForQuery: return Step::done;
-    default:
-      return base::fail(sqlstate::protocol_violation,
-                        std::string("unexpected message '") + frame.type + "' from the server during start-up");
+    default: return unexpected(frame.type);
   }
 }
 
@@ -64,6 +79,7 @@ base::Result<Step> ServerLogin::authenticate(std::string_view body, base::ByteQu
   if (request->code == Code::ok) {
     if (!server_proved_itself_)
       return base::fail(sqlstate::invalid_password, "the server ended the SCRAM exchange without proving itself");
+    authenticated_ = true;
     return Step::wait;
   }
   const bool wants_password =

@@ -31,6 +31,7 @@ class ServerLogin {
   [[nodiscard]] const std::string& secret() const { return secret_; }
 
  private:
+  base::Result<Step> after_authentication(const wire::Frame& frame);
   base::Result<Step> authenticate(std::string_view body, base::ByteQueue& out);
   base::Result<Step> start_scram(std::string_view mechanisms, base::ByteQueue& out);
   base::Result<Step> continue_scram(std::string_view data, base::ByteQueue& out);
@@ -43,6 +44,7 @@ class ServerLogin {
   std::uint32_t process_id_ = 0;
   std::string secret_;
   bool server_proved_itself_ = true;  ///< false while a SCRAM exchange is open
+  bool authenticated_ = false;        ///< the server has said AuthenticationOk
 };
 
 }  // namespace pgweir::pool

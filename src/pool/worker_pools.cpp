@@ -200,7 +200,9 @@ void WorkerPools::close(ServerConnection& server) { server.kill(); }
 
 /// A connection is idle again, or dead.
 void WorkerPools::on_free(ServerConnection& server) {
-  Shard& pool = *owner_.at(&server);
+  const auto owner = owner_.find(&server);
+  if (owner == owner_.end()) return;  // dropped in this pass, and now it has died as well
+  Shard& pool = *owner->second;
   if (server.state() == ServerConnection::State::dead) {
     std::erase(pool.idle, &server);
     drop(pool, server);

@@ -21,11 +21,11 @@ void CarriedState::completed(const Effect& effect, std::string_view tag) {
   holds_lock_ = holds_lock_ || effect.takes_session_lock;
   switch (effect.kind) {
     case StatementKind::begin:
-      if (levels_.empty()) levels_.emplace_back();
+      // What the same query string or pipeline did before belongs to the transaction from now on (access/transam/xact.c).
+      if (levels_.empty()) levels_.push_back({{}, std::exchange(outside_, {})});
       break;
     case StatementKind::commit:
     case StatementKind::two_phase:
-      if (levels_.empty()) break;
       // The answer to COMMIT in a failed transaction is ROLLBACK.
       if (tag == "ROLLBACK")
         levels_.clear();
@@ -35,6 +35,7 @@ void CarriedState::completed(const Effect& effect, std::string_view tag) {
       break;
     case StatementKind::rollback:
       levels_.clear();
+      outside_.clear();
       if (effect.chain) levels_.emplace_back();
       break;
     case StatementKind::savepoint:
@@ -68,7 +69,9 @@ void CarriedState::change_setting(SettingChange change) {
   (levels_.empty() ? outside_ : levels_.back().changes).push_back(std::move(change));
 }
 
+/// With the implicit transaction of a query string: COMMIT without BEGIN ends that one.
 void CarriedState::commit_levels() {
+  for (auto& change : std::exchange(outside_, {})) keep(std::move(change));
   auto levels = std::exchange(levels_, {});
   for (auto& level : levels)
     for (auto& change : level.changes) keep(std::move(change));

@@ -111,8 +111,9 @@ base::Result<std::string> ScramClient::final(std::string_view server_first) {
   if (nonce->size() <= nonce_.size() || !nonce->starts_with(nonce_)) return malformed("The nonce is not ours.");
   const std::string salt = base64_decode(*salt_text);
   int iterations = 0;
-  const auto parsed = std::from_chars(count_text->data(), count_text->data() + count_text->size(), iterations);
-  if (salt.empty() || parsed.ec != std::errc() || iterations < 1 || iterations > kMostIterations)
+  const char* const count_end = count_text->data() + count_text->size();
+  const auto parsed = std::from_chars(count_text->data(), count_end, iterations);
+  if (salt.empty() || parsed.ec != std::errc() || parsed.ptr != count_end || iterations < 1 || iterations > kMostIterations)
     return malformed("Salt or iteration count cannot be right.");
 
   const Sha256Digest salted = pbkdf2_sha256(password_, salt, iterations);
@@ -128,7 +129,8 @@ base::Result<std::string> ScramClient::final(std::string_view server_first) {
 base::Result<bool> ScramClient::verify(std::string_view server_final) const {
   std::string_view rest = server_final;
   const auto signature = attribute(rest, 'v');
-  if (!signature || !equal_in_constant_time(base64_decode(*signature), server_signature_))
+  // Before `final` there is no signature, and nothing equals it.
+  if (!signature || server_signature_.empty() || !equal_in_constant_time(base64_decode(*signature), server_signature_))
     return base::fail(sqlstate::invalid_password, "the server could not prove that it knows the password");
   return true;
 }

@@ -1,0 +1,438 @@
+// Leases, limits, the queue, and the trade between two workers, against a small server on a loop that the test drives.
+#include "pool/worker_pools.h"
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "doctest/doctest.h"
+#include "net/watcher.h"
+#include "unit/pool/small_server.h"
+
+namespace {
+
+using namespace pgweir;
+using namespace pgweir::pool;
+using namespace std::chrono_literals;
+using test::run_passes;
+using test::run_until;
+namespace sqlstate = base::sqlstate;
+
+const StartupClass kPlain;
+const StartupClass kOther({{"application_name", "other"}}, "");
+
+struct User final : ServerUser {
+  std::size_t on_server_data(ServerConnection&, std::string_view bytes) override { return bytes.size(); }
+  void on_server_end(ServerConnection&, std::string_view) override { ++ends; }
+  void on_server_drained(ServerConnection&) override {}
+  int ends = 0;
+};
+
+// Several workers on one loop: what they post to one another waits until the test delivers it.
+struct Fixture final : PoolEnvironment {
+  explicit Fixture(std::size_t workers = 1) {
+    for (std::size_t i = 0; i < workers; ++i)
+      pools.push_back(std::make_unique<WorkerPools>(loop, base::WorkerId{static_cast<std::uint16_t>(i)}, directory,
+                                                    static_cast<PoolEnvironment&>(*this)));
+  }
+  ~Fixture() {
+    for (auto& one : pools) one->shut_down();
+    run_passes(loop);
+    pools.clear();
+  }
+
+  PoolLimits limits() const override { return current; }
+  net::Endpoint endpoint(base::NodeId) const override { return server.endpoint; }
+  std::string node_name(base::NodeId) const override { return "pg1"; }
+  std::optional<std::string> password(const PoolKey&) const override { return std::nullopt; }
+  std::size_t workers() const override { return pools.size(); }
+  void post(base::WorkerId worker, std::function<void(WorkerPools&)> task) override {
+    posted.emplace_back(worker.value, std::move(task));
+  }
+  void suspect(base::NodeId) override { ++suspected; }
+
+  void deliver() {
+    while (!posted.empty()) {
+      auto [worker, task] = std::move(posted.front());
+      posted.pop_front();
+      task(*pools[worker]);
+    }
+  }
+  void until(const std::function<bool()>& done) {
+    run_until(loop, [&] {
+      deliver();
+      return done();
+    });
+  }
+  void settle() {
+    int left = 10;
+    until([&] { return --left == 0; });
+  }
+
+  net::Loop loop;
+  test::SmallServer server{loop};
+  PoolDirectory directory;
+  PoolLimits current{2, 0s, 10s, 0s, 10s};
+  std::deque<std::pair<std::size_t, std::function<void(WorkerPools&)>>> posted;
+  int suspected = 0;
+  std::vector<std::unique_ptr<WorkerPools>> pools;
+  const PoolKey key{base::NodeId{0}, "db", "alice"};
+  PoolState& state = directory.find(key);
+};
+
+// A session, as far as the pool sees it.
+struct Session {
+  Session(Fixture& f, std::size_t worker = 0, const StartupClass& startup = kPlain) : fixture(f), pools(*f.pools[worker]) {
+    ticket = pools.acquire(f.key, startup, [this](base::Result<Lease> result) {
+      ++calls;
+      if (!result) {
+        error = result.error();
+        return;
+      }
+      lease = std::move(*result);
+      lease->lease_to(user);
+    });
+  }
+  Session& wait() {
+    fixture.until([&] { return calls > 0; });
+    return *this;
+  }
+  [[nodiscard]] std::uint32_t server() const { return lease->identity().process_id; }
+
+  Fixture& fixture;
+  WorkerPools& pools;
+  User user;
+  Lease lease;
+  base::Error error;
+  int calls = 0;
+  WorkerPools::Ticket ticket = 0;
+};
+
+}  // namespace
+
+TEST_CASE("a connection that was given back is reset and used again") {
+  Fixture f;
+  Session first(f);
+  CHECK(first.calls == 0);  // later, never from within
+  first.wait();
+  REQUIRE(first.lease);
+  CHECK(f.state.open() == 1);
+  CHECK(f.pools[0]->counts().leased == 1);
+  CHECK_FALSE(f.pools[0]->try_acquire(f.key, kPlain));
+  first.lease.give_back();
+  CHECK_FALSE(first.lease);
+  CHECK_FALSE(f.pools[0]->try_acquire(f.key, kPlain));  // not before it is clean
+  f.until([&] { return f.pools[0]->counts().idle == 1; });
+  CHECK(f.server.clients[0]->queries == std::vector<std::string>{"DISCARD ALL"});
+  CHECK_FALSE(f.pools[0]->try_acquire(f.key, kOther));
+  Lease again = f.pools[0]->try_acquire(f.key, kPlain);
+  REQUIRE(again);
+  CHECK(again->identity().process_id == 1);
+  CHECK(f.server.clients.size() == 1);
+  User user;
+  again->lease_to(user);
+}
+
+TEST_CASE("a lease that is not given back closes its connection") {
+  Fixture f;
+  {
+    Session session(f);
+    session.wait();
+    REQUIRE(session.lease);
+  }
+  CHECK(f.state.open() == 0);
+  f.until([&] { return f.server.open() == 0; });
+  CHECK(f.server.clients[0]->queries.empty());
+  CHECK(f.pools[0]->counts().leased == 0);
+}
+
+TEST_CASE("a lease can be moved, and its old place is empty") {
+  Fixture f;
+  Session one(f), two(f);
+  one.wait();
+  two.wait();
+  const auto second = two.server();
+  one.lease = std::move(two.lease);  // closes the first
+  CHECK_FALSE(two.lease);
+  CHECK(one.server() == second);
+  CHECK(f.state.open() == 1);
+}
+
+TEST_CASE("at the limit, requests wait and are served first come, first served") {
+  Fixture f;
+  Session one(f), two(f);
+  one.wait();
+  two.wait();
+  CHECK(f.pools[0]->must_wait(f.key));
+  Session third(f), fourth(f), fifth(f);
+  f.settle();
+  CHECK(f.pools[0]->counts().waiting == 3);
+  CHECK(f.server.clients.size() == 2);
+  one.lease.give_back();
+  third.wait();
+  CHECK(third.server() == 1);  // reset, and handed on
+  CHECK(fourth.calls == 0);
+  SUBCASE("a connection that is closed makes room for a new one") {
+    two.lease.close();
+    fourth.wait();
+    CHECK(fourth.server() == 3);
+    CHECK(f.state.open() == 2);
+  }
+  SUBCASE("who has left the queue is passed over") {
+    f.pools[0]->cancel(fourth.ticket);
+    two.lease.give_back();
+    fifth.wait();
+    CHECK(fifth.server() == 2);
+    CHECK(fourth.calls == 0);
+  }
+  SUBCASE("who leaves when something is on its way does not take it along") {
+    two.lease.close();  // a permit for the fourth is under way
+    f.pools[0]->cancel(fourth.ticket);
+    fifth.wait();
+    CHECK(fourth.calls == 0);
+    CHECK(f.state.open() == 2);
+  }
+}
+
+TEST_CASE("nobody overtakes the queue") {
+  Fixture f;
+  f.current.size = 1;
+  Session one(f);
+  one.wait();
+  Session second(f);
+  f.settle();
+  one.lease.give_back();
+  CHECK_FALSE(f.pools[0]->try_acquire(f.key, kPlain));
+  Session third(f);
+  second.wait();
+  CHECK(third.calls == 0);
+  second.lease.give_back();
+  third.wait();
+  CHECK(third.server() == 1);
+}
+
+TEST_CASE("the queue's time runs out with an error that names node and limit") {
+  Fixture f;
+  f.current.size = 1;
+  f.current.queue_timeout = 15ms;
+  Session one(f);
+  one.wait();
+  Session second(f);
+  second.wait();
+  CHECK(second.error.sqlstate == sqlstate::too_many_connections);
+  CHECK(second.error.message.find("\"pg1\"") != std::string::npos);
+  CHECK(second.error.detail.find("limit of 1") != std::string::npos);
+  CHECK_FALSE(f.state.anybody_waits());
+  one.lease.give_back();
+  f.until([&] { return f.pools[0]->counts().idle == 1; });
+}
+
+TEST_CASE("a request that is cancelled while its connection opens leaves the connection to others") {
+  Fixture f;
+  f.current.size = 1;
+  Session first(f);
+  f.pools[0]->cancel(first.ticket);
+  Session second(f);
+  second.wait();
+  CHECK(first.calls == 0);
+  CHECK(second.server() == 1);
+  f.pools[0]->cancel(second.ticket);  // too late, without harm
+  CHECK(second.lease);
+}
+
+TEST_CASE("a login that fails is told, and its place is free again") {
+  Fixture f;
+  f.current.size = 1;
+  f.server.login_error = {sqlstate::invalid_catalog_name, "no such database"};
+  Session first(f), second(f);
+  first.wait();
+  second.wait();
+  CHECK(first.error.sqlstate == sqlstate::invalid_catalog_name);
+  CHECK(second.error.sqlstate == sqlstate::invalid_catalog_name);
+  CHECK(f.suspected == 2);
+  CHECK(f.state.open() == 0);
+  f.server.login_error = {};
+  Session third(f);
+  third.wait();
+  CHECK(third.lease);
+}
+
+TEST_CASE("at the limit, an idle connection of another start-up class makes room") {
+  Fixture f;
+  f.current.size = 1;
+  Session first(f);
+  first.wait();
+  first.lease.give_back();
+  f.until([&] { return f.pools[0]->counts().idle == 1; });
+  Session second(f, 0, kOther);
+  second.wait();
+  CHECK(f.server.clients.back()->startup.parameters.front().second == "other");
+  CHECK(f.state.open() == 1);
+  f.until([&] { return f.server.open() == 1; });
+  SUBCASE("also when somebody waits for it") {
+    Session third(f);
+    f.settle();
+    CHECK(third.calls == 0);
+    second.lease.give_back();
+    third.wait();
+    CHECK(third.server() == 3);
+    CHECK(f.state.open() == 1);
+  }
+}
+
+TEST_CASE("a connection that makes room and dies in the same pass is counted once") {
+  Fixture f;
+  f.current.size = 1;
+  Session first(f);
+  first.wait();
+  first.lease.give_back();
+  f.until([&] { return f.pools[0]->counts().idle == 1; });
+  // Both descriptors are ready at the same poll, this one first.
+  test::SocketPair trigger;
+  std::unique_ptr<Session> second;
+  {
+    net::Watcher watcher(f.loop, trigger.inner, [&] {
+      char byte = 0;
+      REQUIRE(::recv(trigger.inner, &byte, 1, 0) == 1);
+      second = std::make_unique<Session>(f, 0, kOther);
+    });
+    watcher.watch(net::Interest::readable);
+    run_passes(f.loop);
+    trigger.send("x");
+    base::ByteQueue out;
+    wire::encode_error(out, wire::Severity::fatal, {sqlstate::admin_shutdown, "bye"});
+    f.server.clients[0]->send(out.view());
+    f.server.clients[0]->connection.flush();
+    f.until([&] { return second != nullptr && second->calls > 0; });
+  }
+  CHECK(second->lease);
+  CHECK(f.state.open() == 1);
+  ::close(trigger.inner);
+}
+
+TEST_CASE("a connection moves to the worker that waits for it") {
+  Fixture f(2);
+  f.current.size = 1;
+  Session first(f, 0);
+  first.wait();
+  Session second(f, 1);
+  f.settle();
+  CHECK(second.calls == 0);
+  SUBCASE("when it is given back") {
+    first.lease.give_back();
+    second.wait();
+    CHECK(second.server() == 1);
+    CHECK(f.pools[0]->counts().idle == 0);
+    CHECK(f.pools[1]->counts().leased == 1);
+    CHECK(second.lease->identity().parameters.front().first == "TimeZone");
+    second.lease.give_back();  // and works there
+    f.until([&] { return f.pools[1]->counts().idle == 1; });
+    CHECK(f.server.clients[0]->queries.size() == 2);
+    Session third(f, 0);  // an idle one is asked for, too
+    third.wait();
+    CHECK(third.server() == 1);
+  }
+  SUBCASE("when the answer to the reset comes in two pieces") {
+    f.server.answers_queries = false;
+    ServerConnection* server = first.lease.server();
+    first.lease.give_back();
+    auto& client = *f.server.clients[0];
+    f.until([&] { return !client.queries.empty(); });
+    const std::string answer = test::encoded([](auto& out) {
+      wire::encode_command_complete(out, "DISCARD ALL");
+      wire::encode_ready_for_query(out, wire::TransactionStatus::idle);
+    });
+    client.send(std::string_view(answer).substr(0, answer.size() - 2));
+    f.until([&] { return server->connection().unread() > 0; });
+    client.send(std::string_view(answer).substr(answer.size() - 2));
+    second.wait();
+    CHECK(second.server() == 1);
+  }
+  SUBCASE("and back into the pool when nobody there waits any more") {
+    first.lease.give_back();
+    f.until([&] { return f.pools[0]->counts().opening == 0 || !f.posted.empty(); });
+    f.pools[1]->cancel(second.ticket);
+    f.until([&] { return f.pools[0]->counts().idle + f.pools[1]->counts().idle == 1; });
+    CHECK(second.calls == 0);
+    CHECK(f.state.open() == 1);
+  }
+  SUBCASE("a permit moves when the connection is closed") {
+    first.lease.close();
+    second.wait();
+    CHECK(second.server() == 2);
+    CHECK(f.state.open() == 1);
+  }
+}
+
+TEST_CASE("a cancel request under way keeps a connection from being used again") {
+  Fixture f;
+  Session first(f);
+  first.wait();
+  ServerConnection& server = *first.lease.server();
+  f.pools[0]->cancel_started(server);
+  first.lease.give_back();
+  f.until([&] { return f.server.open() == 0; });
+  f.pools[0]->cancel_ended(server);  // it is gone by now
+  CHECK(f.state.open() == 0);
+  Session second(f);
+  second.wait();
+  f.pools[0]->cancel_started(*second.lease.server());
+  f.pools[0]->cancel_ended(*second.lease.server());
+  second.lease.give_back();
+  f.until([&] { return f.pools[0]->counts().idle == 1; });
+}
+
+TEST_CASE("a connection to a WAL sender is not used twice") {
+  Fixture f;
+  Session first(f, 0, StartupClass({}, "database"));
+  first.wait();
+  first.lease.give_back();
+  f.until([&] { return f.server.open() == 0; });
+  CHECK(f.state.open() == 0);
+}
+
+TEST_CASE("idle connections go when their node is down, when they are stale, and when the server ends them") {
+  Fixture f;
+  Session one(f);
+  one.wait();
+  one.lease.give_back();
+  f.until([&] { return f.pools[0]->counts().idle == 1; });
+  SUBCASE("another node") {
+    f.pools[0]->drop_idle(base::NodeId{1});
+    CHECK(f.pools[0]->counts().idle == 1);
+  }
+  SUBCASE("their node") {
+    f.pools[0]->drop_idle(base::NodeId{0});
+    CHECK(f.pools[0]->counts().idle == 0);
+    CHECK(f.state.open() == 0);
+  }
+  SUBCASE("stale") {
+    f.current.server_idle_timeout = 1ms;
+    f.until([&] { return f.state.open() == 0; });
+  }
+  SUBCASE("the server") {
+    f.server.clients[0]->connection.close();
+    f.until([&] { return f.state.open() == 0; });
+    CHECK(f.pools[0]->counts().idle == 0);
+  }
+}
+
+TEST_CASE("shutting down ends what waits and lets nothing new begin") {
+  Fixture f;
+  f.current.size = 1;
+  Session one(f), second(f);
+  one.wait();
+  f.settle();
+  f.pools[0]->shut_down();
+  CHECK(second.calls == 1);
+  CHECK(second.error.sqlstate == sqlstate::admin_shutdown);
+  CHECK(one.lease);  // what is leased goes on
+  Session third(f);
+  third.wait();
+  CHECK(third.error.sqlstate == sqlstate::admin_shutdown);
+  CHECK_FALSE(f.pools[0]->try_acquire(f.key, kPlain));
+  one.lease.give_back();
+  f.settle();
+  CHECK(f.state.open() == 0);
+}

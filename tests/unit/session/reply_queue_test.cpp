@@ -1,0 +1,354 @@
+// The protocol's rules about which message answers which: each rule of "Message Flow" as one small conversation.
+#include "session/reply_queue.h"
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "doctest/doctest.h"
+#include "wire/messages/backend.h"
+
+namespace {
+
+using namespace pgweir::session;
+using Kind = ReplyQueue::Taken::Kind;
+
+constexpr std::string_view kUnasked = "12376CDEGHIKSTVWZcdnst";
+
+// A queue under test with what it has reported.
+struct Server {
+  ReplyQueue queue;
+  std::vector<Expected> dropped;
+  Expected completed;
+
+  void push(Expect what, Action action = Action::forward) { queue.push({what, action}); }
+  void push_all(std::initializer_list<Expect> all) {
+    for (const Expect what : all) push(what);
+  }
+  ReplyQueue::Taken take(char type) {
+    dropped.clear();
+    completed = {};
+    return queue.take(type, dropped, completed);
+  }
+  Kind kind(char type) { return take(type).kind; }
+};
+
+// Takes all of `types`, all but the last being parts of the front entry; true when the last one completes it.
+bool completes(Server& server, std::string_view types) {
+  for (const char type : types.substr(0, types.size() - 1))
+    if (server.kind(type) != Kind::part) return false;
+  return server.kind(types.back()) == Kind::complete;
+}
+
+}  // namespace
+
+TEST_CASE("a query is answered by everything up to ReadyForQuery") {
+  for (const std::string_view answer : {"TDDCZ", "CZ", "IZ", "TDCTDCCZ", "GCZ", "HddcCZ", "EZ", "TDDEZ", "CCEZ", "WZ"}) {
+    CAPTURE(answer);
+    Server server;
+    server.push(Expect::query);
+    for (const char type : answer.substr(0, answer.size() - 1))
+      CHECK(server.kind(type) == (type == 'E' ? Kind::error : Kind::part));
+    CHECK(server.queue.size() == 1);
+    const auto last = server.take('Z');
+    CHECK(last.kind == Kind::complete);
+    CHECK(last.what == Expect::query);
+    CHECK(server.completed.what == Expect::query);
+    CHECK(server.queue.empty());
+    CHECK_FALSE(server.queue.skipping());
+  }
+}
+
+TEST_CASE("an error in a simple query drops nothing and skips nothing") {
+  Server server;
+  server.push_all({Expect::query, Expect::query});
+  const auto error = server.take('E');
+  CHECK(error.kind == Kind::error);
+  CHECK(error.what == Expect::query);
+  CHECK(server.dropped.empty());
+  CHECK_FALSE(server.queue.skipping());
+  CHECK(server.kind('Z') == Kind::complete);
+  CHECK(server.queue.size() == 1);
+  CHECK(completes(server, "TDCZ"));
+}
+
+TEST_CASE("a function call is answered by everything up to ReadyForQuery") {
+  Server server;
+  server.push(Expect::function_call);
+  CHECK(completes(server, "VZ"));
+  server.push(Expect::function_call);
+  CHECK(server.kind('E') == Kind::error);
+  CHECK(server.kind('Z') == Kind::complete);
+  CHECK(server.queue.empty());
+}
+
+TEST_CASE("each message of the extended protocol has its own end") {
+  struct Row {
+    Expect what;
+    std::string_view answer;
+  };
+  for (const Row& row : {Row{Expect::parse, "1"}, Row{Expect::bind, "2"}, Row{Expect::close, "3"},
+                         Row{Expect::describe, "T"}, Row{Expect::describe, "n"}, Row{Expect::describe, "tT"},
+                         Row{Expect::describe, "tn"}, Row{Expect::execute, "C"}, Row{Expect::execute, "DDDC"},
+                         Row{Expect::execute, "DDs"}, Row{Expect::execute, "s"}, Row{Expect::execute, "I"},
+                         Row{Expect::execute, "GC"}, Row{Expect::execute, "HddcC"}, Row{Expect::execute, "WddcC"},
+                         Row{Expect::sync, "Z"}}) {
+    CAPTURE(row.answer);
+    Server server;
+    server.push(row.what);
+    CHECK(completes(server, row.answer));
+    CHECK(server.completed.what == row.what);
+    CHECK(server.queue.empty());
+  }
+}
+
+TEST_CASE("a pipeline of several exchanges is answered in order") {
+  Server server;
+  server.push_all({Expect::parse, Expect::bind, Expect::describe, Expect::execute, Expect::sync, Expect::bind,
+                   Expect::execute, Expect::sync, Expect::query});
+  for (const std::string_view answer : {"1", "2", "T", "DDC", "Z", "2", "DC", "Z", "TDCZ"})
+    CHECK(completes(server, answer));
+  CHECK(server.queue.empty());
+}
+
+TEST_CASE("what nobody asked for is a violation") {
+  struct Row {
+    Expect what;
+    std::string_view allowed;  // with E, which is always allowed
+  };
+  for (const Row& row :
+       {Row{Expect::parse, "1"}, Row{Expect::bind, "2"}, Row{Expect::close, "3"}, Row{Expect::describe, "tTn"},
+        Row{Expect::execute, "CIsDGHWdc"}, Row{Expect::sync, "Z"}}) {
+    for (const char type : kUnasked) {
+      if (type == 'E' || row.allowed.find(type) != std::string_view::npos) continue;
+      CAPTURE(static_cast<int>(row.what));
+      CAPTURE(type);
+      Server server;
+      server.push(row.what);
+      CHECK(server.kind(type) == Kind::violation);
+      CHECK(server.queue.size() == 1);
+    }
+  }
+  Server idle;
+  for (const char type : kUnasked) CHECK(idle.kind(type) == Kind::violation);
+}
+
+TEST_CASE("an error in the extended protocol drops what follows, up to Sync") {
+  Server server;
+  server.push_all({Expect::parse, Expect::bind, Expect::execute, Expect::sync, Expect::bind, Expect::sync});
+  CHECK(server.kind('1') == Kind::complete);
+  const auto error = server.take('E');
+  CHECK(error.kind == Kind::error);
+  CHECK(error.what == Expect::bind);
+  REQUIRE(server.dropped.size() == 2);
+  CHECK(server.dropped[0].what == Expect::bind);  // the failed one comes first
+  CHECK(server.dropped[1].what == Expect::execute);
+  CHECK_FALSE(server.queue.skipping());  // the Sync had been sent
+  for (const std::string_view answer : {"Z", "2", "Z"}) CHECK(completes(server, answer));
+  CHECK(server.queue.empty());
+}
+
+TEST_CASE("an error before the Sync was sent: everything up to it is ignored by the server") {
+  Server server;
+  server.push_all({Expect::parse, Expect::bind});
+  CHECK(server.kind('E') == Kind::error);
+  CHECK(server.dropped.size() == 2);
+  CHECK(server.queue.empty());
+  CHECK(server.queue.skipping());
+  for (const Expect what :
+       {Expect::parse, Expect::bind, Expect::describe, Expect::execute, Expect::close, Expect::query,
+        Expect::function_call}) {
+    server.push(what);
+    CHECK(server.queue.empty());
+  }
+  server.push(Expect::sync);
+  CHECK_FALSE(server.queue.skipping());
+  server.push(Expect::bind);
+  CHECK(server.queue.size() == 2);
+  CHECK(completes(server, "Z"));
+  CHECK(completes(server, "2"));
+}
+
+TEST_CASE("an error in the place of ReadyForQuery leaves the Sync owed") {
+  // A deferred constraint fails when Sync commits the implicit transaction.
+  Server server;
+  server.push_all({Expect::execute, Expect::sync});
+  CHECK(completes(server, "C"));
+  const auto error = server.take('E');
+  CHECK(error.kind == Kind::error);
+  CHECK(error.what == Expect::sync);
+  CHECK(server.dropped.empty());
+  CHECK(server.queue.size() == 1);
+  CHECK_FALSE(server.queue.skipping());
+  CHECK(completes(server, "Z"));
+}
+
+TEST_CASE("dropped entries keep what they are about") {
+  Server server;
+  const auto statement = std::make_shared<PreparedStatement>();
+  server.queue.push({Expect::parse, Action::swallow, statement});
+  server.queue.push({Expect::close, Action::forward, statement});
+  const auto error = server.take('E');
+  CHECK(error.action == Action::swallow);
+  REQUIRE(server.dropped.size() == 2);
+  CHECK(server.dropped[0].statement == statement);
+  CHECK(server.dropped[1].what == Expect::close);
+  CHECK(server.dropped[1].action == Action::forward);
+}
+
+TEST_CASE("the action of an entry comes with each of its messages") {
+  Server server;
+  server.push(Expect::query, Action::swallow);
+  server.push(Expect::execute, Action::forward);
+  CHECK(server.take('T').action == Action::swallow);
+  CHECK(server.take('E').action == Action::swallow);
+  CHECK(server.take('Z').action == Action::swallow);
+  CHECK(server.completed.action == Action::swallow);
+  CHECK(server.take('D').action == Action::forward);
+  CHECK(server.take('C').action == Action::forward);
+}
+
+TEST_CASE("synthesised entries keep their place in the order") {
+  Server server;
+  const auto synthesise = [&](std::string text) {
+    server.queue.push({Expect::execute, Action::synthesise, {}, {}, std::move(text)});
+  };
+  std::string text;
+  synthesise("first");
+  server.push(Expect::bind);
+  synthesise("second");
+  synthesise("third");
+  server.push(Expect::sync);
+
+  // Before it is taken, no server message can belong to it.
+  for (const char type : kUnasked) CHECK(server.kind(type) == Kind::violation);
+  CHECK(server.queue.take_synthesised(text));
+  CHECK(text == "first");
+  CHECK_FALSE(server.queue.take_synthesised(text));  // a server's answer comes first
+  CHECK(completes(server, "2"));
+  CHECK(server.queue.take_synthesised(text));
+  CHECK(text == "second");
+  CHECK(server.queue.take_synthesised(text));
+  CHECK(text == "third");
+  CHECK_FALSE(server.queue.take_synthesised(text));
+  CHECK(completes(server, "Z"));
+  CHECK_FALSE(server.queue.take_synthesised(text));
+}
+
+TEST_CASE("an error drops synthesised answers too, up to Sync") {
+  Server server;
+  server.push(Expect::bind);
+  server.queue.push({Expect::execute, Action::synthesise, {}, {}, "never"});
+  server.push(Expect::sync);
+  CHECK(server.kind('E') == Kind::error);
+  REQUIRE(server.dropped.size() == 2);
+  CHECK(server.dropped[1].action == Action::synthesise);
+  std::string text;
+  CHECK_FALSE(server.queue.take_synthesised(text));
+  CHECK(completes(server, "Z"));
+}
+
+TEST_CASE("COPY IN by a simple query") {
+  Server server;
+  server.push(Expect::query);
+  CHECK_FALSE(server.queue.copying_in());
+  CHECK_FALSE(server.take('G').syncs_eaten);
+  CHECK(server.queue.copying_in());
+  SUBCASE("ends with the client") {
+    server.queue.copy_in_ended();
+    CHECK_FALSE(server.queue.copying_in());
+    CHECK(completes(server, "CZ"));
+  }
+  SUBCASE("ends with an error") {
+    CHECK(server.kind('E') == Kind::error);
+    CHECK_FALSE(server.queue.copying_in());
+    CHECK(completes(server, "Z"));
+    CHECK_FALSE(server.queue.skipping());
+  }
+  SUBCASE("twice in one query string") {
+    CHECK(server.kind('C') == Kind::part);
+    CHECK_FALSE(server.queue.copying_in());
+    CHECK(server.kind('G') == Kind::part);
+    CHECK(server.queue.copying_in());
+    CHECK(completes(server, "CZ"));
+  }
+}
+
+TEST_CASE("COPY IN in the extended protocol eats the Syncs right behind it") {
+  Server server;
+  server.push_all({Expect::bind, Expect::execute, Expect::sync, Expect::sync});
+  CHECK(completes(server, "2"));
+  const auto copy = server.take('G');
+  CHECK(copy.kind == Kind::part);
+  CHECK(copy.syncs_eaten);
+  CHECK(server.queue.size() == 1);
+  server.push(Expect::sync);  // the server reads it as part of the COPY
+  CHECK(server.queue.size() == 1);
+  server.queue.copy_in_ended();
+  server.push(Expect::sync);
+  CHECK(completes(server, "C"));
+  CHECK(completes(server, "Z"));
+  CHECK(server.queue.empty());
+}
+
+TEST_CASE("a message other than Sync behind COPY IN is answered by an error") {
+  Server server;
+  server.push_all({Expect::execute, Expect::parse, Expect::sync});
+  CHECK_FALSE(server.take('G').syncs_eaten);
+  const auto error = server.take('E');
+  CHECK(error.kind == Kind::error);
+  CHECK(error.what == Expect::execute);
+  CHECK(server.dropped.size() == 2);
+  CHECK_FALSE(server.queue.copying_in());
+  CHECK(completes(server, "Z"));
+}
+
+TEST_CASE("an error within COPY IN whose Sync was eaten waits for the next Sync") {
+  Server server;
+  server.push_all({Expect::execute, Expect::sync});
+  CHECK(server.take('G').syncs_eaten);
+  CHECK(server.kind('E') == Kind::error);
+  CHECK(server.queue.skipping());
+  server.push(Expect::sync);
+  CHECK(completes(server, "Z"));
+  CHECK(server.queue.empty());
+}
+
+// COPY fails after CopyInResponse and before the server has read the Sync behind Execute (a statement trigger that
+// raises, COPY FREEZE): that Sync then ends the skipping and is answered. Known to fail: the queue takes for granted
+// that it was eaten.
+TEST_CASE("an error between CopyInResponse and the first byte read leaves the Sync behind alive" *
+          doctest::should_fail()) {
+  Server server;
+  server.push_all({Expect::execute, Expect::sync});
+  CHECK(server.kind('G') == Kind::part);
+  CHECK(server.kind('E') == Kind::error);
+  CHECK(server.kind('Z') == Kind::complete);
+}
+
+TEST_CASE("COPY OUT and COPY BOTH eat nothing") {
+  for (const char type : {'H', 'W'}) {
+    Server server;
+    server.push_all({Expect::execute, Expect::sync});
+    CHECK_FALSE(server.take(type).syncs_eaten);
+    CHECK_FALSE(server.queue.copying_in());
+    CHECK(server.queue.size() == 2);
+  }
+}
+
+TEST_CASE("clear forgets everything, modes too") {
+  Server server;
+  server.push_all({Expect::execute, Expect::bind});
+  CHECK(server.kind('G') == Kind::part);
+  server.queue.clear();
+  CHECK(server.queue.empty());
+  CHECK_FALSE(server.queue.copying_in());
+  server.push(Expect::bind);
+  CHECK(server.kind('E') == Kind::error);
+  CHECK(server.queue.skipping());
+  server.queue.clear();
+  CHECK_FALSE(server.queue.skipping());
+  server.push(Expect::query);
+  CHECK(server.queue.size() == 1);
+}

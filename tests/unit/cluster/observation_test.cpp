@@ -39,8 +39,8 @@ Observation down() { return {{}, "no answer"}; }
 std::vector<config::NodeSettings> nodes(std::size_t count) {
   std::vector<config::NodeSettings> all;
   for (std::size_t i = 0; i < count; ++i)
-    all.push_back({"pg" + std::to_string(i + 1), "10.0.0." + std::to_string(i + 1), 5432,
-                   static_cast<std::uint32_t>(i)});
+    all.push_back(
+        {"pg" + std::to_string(i + 1), "10.0.0." + std::to_string(i + 1), 5432, static_cast<std::uint32_t>(i)});
   return all;
 }
 

@@ -83,7 +83,8 @@ struct Fixture final : PoolEnvironment {
 
 // A session, as far as the pool sees it.
 struct Session {
-  Session(Fixture& f, std::size_t worker = 0, const StartupClass& startup = kPlain) : fixture(f), pools(*f.pools[worker]) {
+  Session(Fixture& f, std::size_t worker = 0, const StartupClass& startup = kPlain)
+      : fixture(f), pools(*f.pools[worker]) {
     ticket = pools.acquire(f.key, startup, [this](base::Result<Lease> result) {
       ++calls;
       if (!result) {

@@ -48,6 +48,7 @@ const std::map<std::string, std::string, std::less<>> kNoUnitTest{
     {"routing/catalog_verdict.cpp", "in route_test.cpp"},
     {"routing/explain.cpp", "in route_test.cpp"},
     {"routing/reasons.cpp", "in route_test.cpp"},
+    {"session/abandoned_exchange.cpp", "in tests/integration/test_pooling.py: it needs a server that works on"},
     {"session/flows/client_messages.cpp", "needs a worker with servers: test_protocol.py, test_hostile.py"},
     {"session/flows/dispatch.cpp", "needs a worker with servers: test_pooling.py, test_routing.py"},
     {"session/flows/local.cpp", "needs a worker with servers: test_show.py"},

@@ -95,6 +95,9 @@ struct Session {
       lease->lease_to(user);
     });
   }
+  ~Session() { pools.cancel(ticket); }
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
   Session& wait() {
     fixture.until([&] { return calls > 0; });
     return *this;

@@ -68,8 +68,7 @@ TEST_CASE("opening says who, where and how, and learns who the server is") {
   CHECK(f.connection->state() == State::idle);
   CHECK(f.peer().startup.user == "alice");
   CHECK(f.peer().startup.database == "db");
-  CHECK(f.peer().startup.parameters ==
-        std::vector<std::pair<std::string, std::string>>{{"application_name", "test"}});
+  CHECK(f.peer().startup.parameters == std::vector<std::pair<std::string, std::string>>{{"application_name", "test"}});
   CHECK(f.connection->identity().process_id == 1);
   CHECK(f.connection->identity().secret == "abcd");
   CHECK(f.connection->identity().parameters.front().first == "TimeZone");

@@ -44,7 +44,8 @@ bool completes(Server& server, std::string_view types) {
 }  // namespace
 
 TEST_CASE("a query is answered by everything up to ReadyForQuery") {
-  for (const std::string_view answer : {"TDDCZ", "CZ", "IZ", "TDCTDCCZ", "GCZ", "HddcCZ", "EZ", "TDDEZ", "CCEZ", "WZ"}) {
+  for (const std::string_view answer :
+       {"TDDCZ", "CZ", "IZ", "TDCTDCCZ", "GCZ", "HddcCZ", "EZ", "TDDEZ", "CCEZ", "WZ"}) {
     CAPTURE(answer);
     Server server;
     server.push(Expect::query);
@@ -88,12 +89,12 @@ TEST_CASE("each message of the extended protocol has its own end") {
     Expect what;
     std::string_view answer;
   };
-  for (const Row& row : {Row{Expect::parse, "1"}, Row{Expect::bind, "2"}, Row{Expect::close, "3"},
-                         Row{Expect::describe, "T"}, Row{Expect::describe, "n"}, Row{Expect::describe, "tT"},
-                         Row{Expect::describe, "tn"}, Row{Expect::execute, "C"}, Row{Expect::execute, "DDDC"},
-                         Row{Expect::execute, "DDs"}, Row{Expect::execute, "s"}, Row{Expect::execute, "I"},
-                         Row{Expect::execute, "GC"}, Row{Expect::execute, "HddcC"}, Row{Expect::execute, "WddcC"},
-                         Row{Expect::sync, "Z"}}) {
+  for (const Row& row :
+       {Row{Expect::parse, "1"}, Row{Expect::bind, "2"}, Row{Expect::close, "3"}, Row{Expect::describe, "T"},
+        Row{Expect::describe, "n"}, Row{Expect::describe, "tT"}, Row{Expect::describe, "tn"}, Row{Expect::execute, "C"},
+        Row{Expect::execute, "DDDC"}, Row{Expect::execute, "DDs"}, Row{Expect::execute, "s"}, Row{Expect::execute, "I"},
+        Row{Expect::execute, "GC"}, Row{Expect::execute, "HddcC"}, Row{Expect::execute, "WddcC"},
+        Row{Expect::sync, "Z"}}) {
     CAPTURE(row.answer);
     Server server;
     server.push(row.what);
@@ -117,9 +118,8 @@ TEST_CASE("what nobody asked for is a violation") {
     Expect what;
     std::string_view allowed;  // with E, which is always allowed
   };
-  for (const Row& row :
-       {Row{Expect::parse, "1"}, Row{Expect::bind, "2"}, Row{Expect::close, "3"}, Row{Expect::describe, "tTn"},
-        Row{Expect::execute, "CIsDGHWdc"}, Row{Expect::sync, "Z"}}) {
+  for (const Row& row : {Row{Expect::parse, "1"}, Row{Expect::bind, "2"}, Row{Expect::close, "3"},
+                         Row{Expect::describe, "tTn"}, Row{Expect::execute, "CIsDGHWdc"}, Row{Expect::sync, "Z"}}) {
     for (const char type : kUnasked) {
       if (type == 'E' || row.allowed.find(type) != std::string_view::npos) continue;
       CAPTURE(static_cast<int>(row.what));
@@ -156,9 +156,8 @@ TEST_CASE("an error before the Sync was sent: everything up to it is ignored by 
   CHECK(server.dropped.size() == 2);
   CHECK(server.queue.empty());
   CHECK(server.queue.skipping());
-  for (const Expect what :
-       {Expect::parse, Expect::bind, Expect::describe, Expect::execute, Expect::close, Expect::query,
-        Expect::function_call}) {
+  for (const Expect what : {Expect::parse, Expect::bind, Expect::describe, Expect::execute, Expect::close,
+                            Expect::query, Expect::function_call}) {
     server.push(what);
     CHECK(server.queue.empty());
   }

@@ -179,17 +179,18 @@ void Control::reload() {
     for (const auto& problem : loaded.error()) log::error("reload_refused", {{"problem", problem.text()}});
     return;
   }
+  auto auth = load_auth(*loaded);
+  if (!auth) {
+    for (const auto& problem : auth.error()) log::error("reload_refused", {{"problem", problem.text()}});
+    return;
+  }
+  auth_ = *auth;
   const auto changes = config::difference(*settings_, *loaded);
   for (const auto& change : changes)
     log::write(change.reloadable ? log::Level::info : log::Level::warning,
                change.reloadable ? "reloaded" : "reload_needs_restart",
                {{"key", change.key}, {"old", change.old_value}, {"new", change.new_value}});
   settings_ = std::make_shared<const config::Settings>(config::take_reloadable(*settings_, *loaded));
-  auto auth = load_auth(*settings_);
-  if (auth)
-    auth_ = *auth;
-  else
-    for (const auto& problem : auth.error()) log::error("reload_refused", {{"problem", problem.text()}});
   log::set_level(settings_->log.level);
   for_workers([settings = settings_, auth = auth_](session::Worker& there) { there.set_settings(settings, auth); });
   view_.set(view_.topology(), settings_);

@@ -148,7 +148,6 @@ void Monitor::on_position(std::size_t node, base::Time started, const PositionFa
 void Monitor::update_freshness(std::size_t node) {
   const base::NodeId id{static_cast<std::uint16_t>(node)};
   routing::NodeFreshness value = history_.freshness(replayed_[node]);
-  value.fresh_until = std::max(value.fresh_until, freshness_.read(id).fresh_until);
   value.lag_bytes = primary_position_ > replayed_[node] ? primary_position_ - replayed_[node] : 0;
   freshness_.write(id, value);
 }

@@ -82,7 +82,7 @@ const std::vector<Option<Settings>>& table() {
        "this "
        "configuration file. Needed for scram-sha-256.",
        "users.txt"},
-      {"auth.server_password_file", text(at(&S::auth, &Auth::server_password_file), rules::kPath), Reload::yes,
+      {"auth.server_password_file", text(at(&S::auth, &Auth::server_password_file), rules::kPath), Reload::restart,
        "The passwords with which pgweir logs in to the servers, one `host:port:database:user:password` a line, as in "
        "PostgreSQL's .pgpass; `*` matches anything. Only the owner and its group may have access to it. A relative "
        "path "
@@ -95,7 +95,7 @@ const std::vector<Option<Settings>>& table() {
        "When a server connection goes back to the pool. `session`: when the client leaves."},
       {"pool.size", number(at(&S::pool, &Pool::size), 1, 100'000), Reload::yes,
        "The most server connections per node, database and user. A server's max_connections has to have room for them, "
-       "and for the monitor's three per node."},
+       "and for pgweir's own: one per node, and one while a catalog is read."},
       {"pool.max_clients", number(at(&S::pool, &Pool::max_clients), 1, 1'000'000), Reload::yes,
        "The most clients connected at one time. One more is refused with SQLSTATE 53300."},
       {"pool.queue_timeout", duration(at(&S::pool, &Pool::queue_timeout), 0s, kDay), Reload::yes,
@@ -114,7 +114,7 @@ const std::vector<Option<Settings>>& table() {
       {"routing.balance", choice(at(&S::routing, &Routing::balance)), Reload::yes,
        "How often a node for reads is chosen. `statement`: for each read. `session`: once per client."},
       {"routing.consistency", choice(at(&S::routing, &Routing::consistency)), Reload::yes,
-       "What a read on a standby must see. `session`: all that the same client has written or read before. `eventual`: "
+       "What a read on a standby must see. `session`: all that the same client has written before. `eventual`: "
        "whatever has arrived there, within max_replica_lag."},
       {"routing.max_replica_lag", size(at(&S::routing, &Routing::max_replica_lag), 0, 1024 * kGiB), Reload::yes,
        "A standby that is further behind the primary than this many bytes of write-ahead log gets no reads. 0: no "

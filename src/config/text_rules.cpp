@@ -101,7 +101,7 @@ std::string format_mode(std::uint32_t mode) { return fmt::format("{:04o}", mode)
 
 Parsed<std::uint16_t> parse_workers(std::string_view text) {
   if (text == "auto") return 0;
-  return within<std::uint64_t>(parse_whole(text), 1, 256).map([](std::uint64_t workers) {
+  return within<std::uint64_t>(parse_whole(text), 1, 128).map([](std::uint64_t workers) {
     return static_cast<std::uint16_t>(workers);
   });
 }

@@ -24,7 +24,7 @@ inline constexpr std::string_view kModeAllowed = "an octal number from 0 to 0777
 [[nodiscard]] Parsed<std::uint32_t> parse_mode(std::string_view text);
 [[nodiscard]] std::string format_mode(std::uint32_t mode);
 
-inline constexpr std::string_view kWorkersAllowed = "auto, or a whole number from 1 to 256";
+inline constexpr std::string_view kWorkersAllowed = "auto, or a whole number from 1 to 128";
 [[nodiscard]] Parsed<std::uint16_t> parse_workers(std::string_view text);
 [[nodiscard]] std::string format_workers(std::uint16_t workers);
 

@@ -12,7 +12,7 @@
 namespace pgweir::routing {
 
 struct ReadRequirements {
-  /// A standby must be fresh up to here: the session's last acknowledged write, or what it has read before.
+  /// A standby must be fresh up to here: the session's last acknowledged write.
   base::Time not_before{};
   std::uint64_t max_lag_bytes = std::numeric_limits<std::uint64_t>::max();
   /// The primary's own share of the reads (routing.primary_weight); its Node::weight does not count.

@@ -10,7 +10,7 @@ namespace {
 
 bool uses_nothing(const sql::StatementFacts& statement) {
   return statement.functions.empty() && statement.relations.empty() && statement.types.empty() &&
-         statement.operators.empty();
+         statement.operators.empty() && statement.attributes.empty();
 }
 
 CatalogVerdict judge(const sql::StatementFacts& statement, const Catalog* catalog) {

@@ -22,7 +22,7 @@ enum class NodeClass : std::uint8_t {
   current,  ///< the node on which the open transaction runs
 };
 
-/// Why. One row each in `kReasons` (route.cpp): name as shown by EXPLAIN ROUTE, log and counters; one line of text.
+/// Why. One row each in `kReasons` (reasons.cpp): name as shown by EXPLAIN ROUTE, log and counters; one line of text.
 enum class Reason : std::uint8_t {
   read,
   write,

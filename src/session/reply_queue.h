@@ -71,8 +71,8 @@ class ReplyQueue {
   Taken complete(Expected& completed);
 
   std::deque<Expected> entries_;
-  /// Syncs sent behind the COPY IN that runs or has failed. One that fails before it has read anything leaves the first of
-  /// them to the main loop, which answers it.
+  /// Syncs sent behind the COPY IN that runs or has failed. One that fails before it has read anything leaves the first
+  /// of them to the main loop, which answers it.
   std::size_t eaten_syncs_ = 0;
   bool skipping_ = false;
   bool copying_in_ = false;

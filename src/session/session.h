@@ -246,6 +246,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   std::vector<sql::CachedFactsPtr> unexplained_;
   base::Time last_write_{};  ///< when the last write was acknowledged
   CarriedState carried_;
+  base::NodeId bound_node_;  ///< where the state is that `carried_` cannot carry
 
   bool retrying_ = false;                     ///< the answers of the first try are being swallowed
   std::string held_;                          ///< beginning of an answer that the client has not seen yet

@@ -124,10 +124,9 @@ pool::ServerConnection* Session::leased(base::NodeId node) const {
 void Session::release_leases() {
   PGWEIR_ASSERT(queue_.empty() && transaction_ != Transaction::open);
   current_ = nullptr;
-  const auto primary = worker_.topology().primary;
   std::erase_if(leases_, [&](auto& one) {
     // State that only this connection has keeps it.
-    if (carried_.is_bound_to_server() && primary == one.first) return false;
+    if (carried_.is_bound_to_server() && bound_node_ == one.first) return false;
     one.second.give_back();
     return true;
   });

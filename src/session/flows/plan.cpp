@@ -108,8 +108,11 @@ EffectsPtr Session::effects_for(const sql::Classified& query, std::string_view t
 /// The catalog may be there by now: what ran without it either changed nothing, or ties the session to its server.
 void Session::explain_effects() {
   if (!catalog()) return;
-  for (const auto& entry : unexplained_)
-    if (routing::effects_of(*entry, catalog()).unknown) carried_.mark_unknown();
+  for (const auto& entry : unexplained_) {
+    if (!routing::effects_of(*entry, catalog()).unknown) continue;
+    if (!carried_.is_bound_to_server()) bound_node_ = worker_.topology().primary.value_or(bound_node_);
+    carried_.mark_unknown();
+  }
   unexplained_.clear();
 }
 

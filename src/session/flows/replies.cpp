@@ -262,7 +262,9 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
                            std::string_view tag) {
   if (index >= effects.size()) return;
   const Effect& effect = effects[index];
+  const bool was_bound = carried_.is_bound_to_server();
   carried_.completed(effect, tag);
+  if (!was_bound) bound_node_ = server.node();
   catalog_changed_ = catalog_changed_ || effect.changes_catalog;
   auto& on_server = server.carried.prepared;
   switch (effect.kind) {
@@ -334,7 +336,7 @@ void Session::on_server_end(pool::ServerConnection& server, std::string_view err
     return start_retry(nullptr);
   }
   if (fatal_forwarded_) return finish("server ended the session");
-  const bool bound = carried_.is_bound_to_server() && worker_.topology().primary == node;
+  const bool bound = carried_.is_bound_to_server() && bound_node_ == node;
   if (!owes && !in_transaction && !open_exchange && !bound) {
     lose_server(server);
     return;

@@ -120,7 +120,7 @@ TEST_CASE("unknown keys are errors that suggest") {
 }
 
 TEST_CASE("a value of the wrong kind names what was found and what is allowed") {
-  check_extra("workers: [1]", 1, "workers", {"found a list", "allowed is auto, or a whole number from 1 to 256"});
+  check_extra("workers: [1]", 1, "workers", {"found a list", "allowed is auto, or a whole number from 1 to 128"});
   check_extra("pool: 3", 1, "pool", {"found a single value", "a map of the keys mode, size"});
   check_extra("pool:", 1, "pool", {"found no value"});
   check_extra("pool: {size: }", 1, "pool.size", {"found no value", "a whole number from 1 to 100000"});
@@ -216,7 +216,7 @@ TEST_CASE("all problems are reported, in the order of the lines") {
   CHECK(keys == std::vector<std::string>{"auth.users_file", "workers", "listen.port", "listen.hots", "nodes[0].prot",
                                          "nodes[0].host", "log.level"});
   CHECK(loaded.error()[1].text() ==
-        "f:1: workers: found \"x\": it is not a whole number; allowed is auto, or a whole number from 1 to 256");
+        "f:1: workers: found \"x\": it is not a whole number; allowed is auto, or a whole number from 1 to 128");
   CHECK(std::is_sorted(loaded.error().begin(), loaded.error().end(),
                        [](const Problem& a, const Problem& b) { return a.line < b.line; }));
 }

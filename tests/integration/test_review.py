@@ -1,6 +1,7 @@
 """What a review found: each test says in its first comment what goes wrong. Each fails until that is mended."""
 
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -60,6 +61,15 @@ def kinds(found) -> str:
     return "".join(got.kind for got in found)
 
 
+def until_standby(client: Wire, proxy: Pgweir) -> None:
+    """Until this session's reads leave the primary again, after a write."""
+    def left() -> bool:
+        before = proxy.reads()["pg1"]
+        client.rows(READ)
+        return proxy.reads()["pg1"] == before
+    wait_for(left, "a read on a standby")
+
+
 def text_of(client: Wire, statement: str) -> bytes:
     return client.rows(statement)[0][0]
 
@@ -70,7 +80,7 @@ def text_of(client: Wire, statement: str) -> bytes:
 def test_notification_in_the_middle_of_a_row(shared):
     # Session::reply_left_ is one for all server connections: while a long row of the standby is passed on in pieces,
     # what the (idle) primary says is taken for the rest of that row.
-    size = 300_000_000
+    size = 100_000_000
     with session(shared) as client, shared.connect() as other:
         client.ask(query("LISTEN review"))
         client.rows(READ)
@@ -121,6 +131,7 @@ def test_setting_behind_a_pipelined_error(shared):
         client.send(query("INSERT INTO review.items VALUES (1/0)"), query("SET datestyle = 'German'"))
         client.read_until("Z")
         client.read_until("Z")
+        until_standby(client, shared)
         found = {text_of(client, "SELECT born FROM review.items WHERE id = 1") for _ in range(4)}
         assert found == {b"29.02.2024"}
 
@@ -149,8 +160,10 @@ def test_serializable_by_default_in_a_read_only_transaction(shared):
 def test_setting_in_a_statement_too_long_to_be_read(make):
     # What a statement beyond limits.max_query does to the session is not known, but the session is not tied to the
     # primary: later reads run on a standby without its settings.
-    with session(make(limits={"max_query": "1kB"})) as client:
+    proxy = make(limits={"max_query": "1kB"})
+    with session(proxy) as client:
         client.ask(query("SET datestyle = 'German' /* " + "x" * 2000 + " */"))
+        until_standby(client, proxy)
         assert {text_of(client, "SELECT born FROM review.items WHERE id = 1") for _ in range(4)} == {b"29.02.2024"}
 
 
@@ -182,12 +195,10 @@ def test_execute_behind_another_statement_in_a_read_only_transaction(shared):
         assert kinds(found) == "TDCTDCZ", found
 
 
-def test_statement_of_a_rerun_is_prepared_twice(shared):
+def test_statement_of_a_rerun_is_prepared_twice(make, cluster):
     # forget_parses() forgets that the standby has the statement: the next use there prepares it again, 42P05.
-    with session(shared) as client:
+    with session(make(in_front_of=cluster.nodes[:2])) as client:
         text = "SELECT count(($1::text)::regclass) FROM review.items"
-        client.ask(parse(text, "s"), SYNC)
-        client.ask(close("S", "s"), SYNC)
         first = client.ask(parse(text, "s"), bind("", "s", [b"missing"]), execute(), SYNC)
         assert first[-2].sqlstate == "42P01"
         client.ask(query("BEGIN READ ONLY"))
@@ -209,9 +220,10 @@ def test_injected_close_that_was_skipped(shared):
     # A Close that pgweir injected is skipped by the server after an error, but its books say that it was done.
     with session(shared) as client:
         client.ask(parse(READ + " WHERE id > 0", "s"), bind("", "s"), execute(), SYNC)
-        client.ask(query("BEGIN"), )
+        client.ask(query("BEGIN"))
         client.ask(bind("", "s"), execute(), SYNC)  # the primary has it now
         client.ask(query("COMMIT"))
+        until_standby(client, shared)
         client.ask(close("S", "s"), parse(READ, "s"), bind("", "s"), execute(), SYNC)  # a standby has another one
         client.ask(query("BEGIN"))
         client.ask(parse("SELECT 1/0"), bind(), execute(), bind("", "s"), execute(), SYNC)
@@ -289,19 +301,19 @@ def test_place_of_a_connection_that_was_lost_in_a_transaction(cluster):
         assert time.monotonic() - begin < 3
 
 
-def test_place_of_a_connection_that_was_lost_in_a_statement(cluster):
+def test_place_of_a_connection_that_was_lost_in_a_statement(breakable_cluster):
+    cluster = breakable_cluster
     # The same with an answer outstanding: it is waited for on a connection that is gone, for six seconds.
     with proxy_of_one(cluster) as proxy, session(proxy) as client:
         pid = int(text_of(client, "SELECT pg_backend_pid()"))
         client.send(query("SELECT pg_sleep(60)"))
         wait_for(lambda: cluster.primary.sql("SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'",
                                              pid), "the statement to run")
-        import os
-        os.kill(pid, signal.SIGSTOP)
-        cluster.primary.sql("SELECT 1")
-        os.kill(pid, signal.SIGCONT)
-        cluster.primary.sql("SELECT pg_terminate_backend(%s)", pid)
+        # Killed and not terminated: a FATAL would be an answer. The others are told to go as well.
+        os.kill(pid, signal.SIGKILL)
         client.read_to_end()
+        cluster.primary.wait_ready()
+        proxy.wait_nodes({"pg1": "up"})
         begin = time.monotonic()
         with session(proxy) as other:
             other.rows("SELECT count(*) FROM pg_stat_activity")
@@ -370,3 +382,71 @@ def test_standby_that_came_back_older(make_proxy, breakable_cluster, schema):
     finally:
         standby.configure("recovery_min_apply_delay = 0\n")
         standby.restart("immediate")
+
+
+# --- a server out of step --------------------------------------------------------------------------------------------
+
+
+class Meddler:
+    """Stands before a server and adds a ReadyForQuery to the answer of each query that says so."""
+
+    def __init__(self, node):
+        self.name, self.host = node.name, "127.0.0.1"
+        self._node = node
+        self._listener = socket.create_server((self.host, 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection((self._node.host, self._node.port))
+                add = threading.Event()
+                for source, target, forth in ((client, server, True), (server, client, False)):
+                    threading.Thread(target=self._pass, args=(source, target, forth, add), daemon=True).start()
+
+    @staticmethod
+    def _pass(source, target, forth, add):
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65536):
+                if forth and b"ONE MORE" in piece:
+                    add.set()
+                elif not forth and add.is_set() and piece.endswith(b"Z\0\0\0\5I"):
+                    add.clear()
+                    piece += b"Z\0\0\0\5I"
+                target.sendall(piece)
+        for one in (source, target):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self._listener.close()
+
+
+def test_connection_that_is_out_of_step_is_used_again(cluster):
+    # terminate() after a protocol violation of the server gives the lease back: reset and handed to the next session.
+    meddler = Meddler(cluster.primary)
+    try:
+        with Pgweir([meddler], topology="single", workers=1) as proxy:
+            with session(proxy) as client:
+                pid = text_of(client, "SELECT pg_backend_pid()")
+                client.send(query("SELECT 1 /* ONE MORE */"))
+                client.read_to_end()
+            pids = set()
+            with session(proxy) as other:
+                pids.add(text_of(other, "SELECT pg_backend_pid()"))
+            assert pid not in pids
+    finally:
+        meddler.close()
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+def test_half_closed_client_gets_its_answer(shared):
+    # PostgreSQL answers what it has received before it sees the end of the client's stream.
+    with session(shared) as client:
+        client.send(query("SELECT pg_sleep(0.2)"))
+        client.socket.shutdown(socket.SHUT_WR)
+        assert kinds(client.read_to_end()) == "TDCZ"

@@ -41,9 +41,9 @@ void quarantine(Node& node, std::string reason) {
   node.reason = std::move(reason);
 }
 
-/// The cluster is the one of the previous primary; before there was one, that of most nodes.
+/// The cluster is the one of the first primary that was seen; before there was one, that of most nodes.
 std::uint64_t believed_system(const std::vector<Node>& nodes, const Topology& previous) {
-  if (previous.primary) return previous.node(*previous.primary).system_identifier;
+  if (previous.system_identifier != 0) return previous.system_identifier;
   std::map<std::uint64_t, int> votes;
   for (const Node& node : nodes)
     if (node.status == NodeStatus::up) ++votes[node.system_identifier];
@@ -71,6 +71,11 @@ void choose_primary(Topology& topology, const Topology& previous) {
   for (Node& node : topology.nodes)
     if (node.status == NodeStatus::up && node.role == Role::primary && !(node.id == best->id))
       quarantine(node, "a second primary: node \"" + best->name + "\" is believed");
+  // Who has not followed a promotion replays another history: its position proves nothing about this primary's.
+  for (Node& node : topology.nodes)
+    if (node.status == NodeStatus::up && node.role == Role::standby && node.timeline < best->timeline)
+      quarantine(node, "it is on timeline " + std::to_string(node.timeline) + ", the primary on " +
+                           std::to_string(best->timeline));
 }
 
 const ReplicationPeer* peer_of(const Node& node, const NodeFacts& facts, const NodeFacts& primary,
@@ -131,6 +136,7 @@ Topology assess(const std::vector<config::NodeSettings>& nodes, config::Topology
         quarantine(node, "it belongs to another database cluster (system identifier " +
                              std::to_string(node.system_identifier) + ", expected " + std::to_string(system) + ")");
     choose_primary(topology, previous);
+    topology.system_identifier = topology.primary ? system : previous.system_identifier;
   }
   add_replication(topology, observations);
   carry_over(topology, previous, now);

@@ -23,7 +23,8 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, application_name, state, sync_state F
 
 const std::string_view kPositionProbe = R"(
 SELECT pg_is_in_recovery(),
-       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn)";
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+            ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn)";
 
 namespace {
 

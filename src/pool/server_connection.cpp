@@ -11,15 +11,6 @@
 
 namespace pgweir::pool {
 
-namespace {
-
-base::Failure login_failure(const ServerIdentity& identity, base::Error error) {
-  error.detail += (error.detail.empty() ? "" : " ") + std::string("Server: ") + identity.endpoint.text() + ".";
-  return base::Failure(std::move(error));
-}
-
-}  // namespace
-
 ServerConnection::ServerConnection(net::Loop& loop, ServerIdentity identity, OnFree on_free)
     : loop_(loop), identity_(std::move(identity)), on_free_(std::move(on_free)) {}
 
@@ -32,8 +23,8 @@ void ServerConnection::open(std::string user, std::string database, std::optiona
   database_ = std::move(database);
   login_.emplace(user_, std::move(password));
   timer_ = std::make_unique<net::Timer>(loop_, [this] {
-    finish_opening(login_failure(
-        identity_, {base::sqlstate::connection_failure, "the server did not complete the login in time"}));
+    finish_opening(base::Failure(
+        base::Error{base::sqlstate::connection_failure, "the server did not complete the login in time"}));
   });
   timer_->start(timeout);
   connector_ = std::make_unique<net::Connector>(loop_, identity_.endpoint, timeout,
@@ -108,8 +99,8 @@ std::size_t ServerConnection::on_data(net::Connection&, std::string_view bytes) 
     if (status == wire::FrameStatus::invalid || frame.body_size > 1024 * 1024) {
       if (status != wire::FrameStatus::need_header) {
         if (state_ == State::opening)
-          finish_opening(login_failure(
-              identity_, {base::sqlstate::protocol_violation, "the server does not speak PostgreSQL's protocol"}));
+          finish_opening(base::Failure(
+              base::Error{base::sqlstate::protocol_violation, "the server does not speak PostgreSQL's protocol"}));
         else
           die();
         return bytes.size();
@@ -130,7 +121,7 @@ std::size_t ServerConnection::on_data(net::Connection&, std::string_view bytes) 
 bool ServerConnection::take_login_frame(const wire::Frame& frame) {
   auto step = login_->take(frame, connection_->output());
   if (!step) {
-    finish_opening(login_failure(identity_, step.error()));
+    finish_opening(base::Failure(step.error()));
     return false;
   }
   if (*step == ServerLogin::Step::wait) return true;
@@ -190,9 +181,9 @@ void ServerConnection::finish_opening(base::Result<bool> result) {
 
 void ServerConnection::on_end(net::Connection&, std::string_view error) {
   if (state_ == State::opening) {
-    finish_opening(login_failure(
-        identity_, {base::sqlstate::connection_failure, "the server closed the connection during the login" +
-                                                            (error.empty() ? "" : ": " + std::string(error))}));
+    finish_opening(base::Failure(base::Error{
+        base::sqlstate::connection_failure,
+        "the server closed the connection during the login" + (error.empty() ? "" : ": " + std::string(error))}));
     return;
   }
   if (state_ == State::leased && user_of_lease_) {

@@ -134,15 +134,20 @@ void WorkerPools::start_opening(Ticket ticket) {
 void WorkerPools::on_opened(Ticket ticket, ServerConnection& server, base::Result<bool> result) {
   Shard& pool = *owner_.at(&server);
   if (!result) {
-    environment_.suspect(server.node());
-    log::warning("server_connect_failed", {{"node", environment_.node_name(server.node())},
+    const base::NodeId node = server.node();
+    environment_.suspect(node);
+    log::warning("server_connect_failed", {{"node", environment_.node_name(node)},
                                            {"database", pool.state.key().database},
                                            {"user", pool.state.key().user},
                                            {"sqlstate", result.error().sqlstate.view()},
                                            {"error", result.error().message}});
     drop(pool, server);
     pass_permit_on(pool.state);
-    finish(ticket, base::Failure(result.error()));
+    base::Error error = result.error();
+    if (!error.detail.empty()) error.detail += ' ';
+    error.detail +=
+        "Server: node \"" + environment_.node_name(node) + "\" (" + environment_.endpoint(node).text() + ").";
+    finish(ticket, base::Failure(std::move(error)));
     return;
   }
   if (!requests_.contains(ticket)) {

@@ -21,7 +21,7 @@ void CarriedState::completed(const Effect& effect, std::string_view tag) {
   holds_lock_ = holds_lock_ || effect.takes_session_lock;
   switch (effect.kind) {
     case StatementKind::begin:
-      // What the same query string or pipeline did before belongs to the transaction from now on (access/transam/xact.c).
+      // What the same query string or pipeline did before now belongs to the transaction (access/transam/xact.c).
       if (levels_.empty()) levels_.push_back({{}, std::exchange(outside_, {})});
       break;
     case StatementKind::commit:

@@ -55,32 +55,38 @@ void ReplyQueue::push(Expected expected) {
 }
 
 Taken ReplyQueue::take(char type, std::vector<Expected>& dropped, Expected& completed) {
+  if (entries_.empty() && eaten_syncs_ > 0 && skipping_ && type == backend::kReadyForQuery) {
+    eaten_syncs_ = 0;
+    skipping_ = false;
+    completed = {.what = Expect::sync};
+    return {Taken::Kind::complete, Action::forward, Expect::sync, false};
+  }
   if (entries_.empty()) return {};
   const Expected& front = entries_.front();
   if (front.action == Action::synthesise) return {};
   if (type == backend::kErrorResponse) return take_error(dropped);
   if (type == backend::kReadyForQuery) return ends_with_ready(front.what) ? complete(completed) : Taken{};
-  bool syncs_eaten = false;
   if (type == backend::kCopyIn) {
     copying_in_ = true;
-    for (; entries_.size() > 1 && entries_[1].what == Expect::sync; syncs_eaten = true)
+    for (; entries_.size() > 1 && entries_[1].what == Expect::sync; ++eaten_syncs_)
       entries_.erase(entries_.begin() + 1);
   }
   if (front.what == Expect::query || front.what == Expect::function_call) {
     if (type == backend::kCommandComplete) copying_in_ = false;
-    return {Taken::Kind::part, front.action, front.what, syncs_eaten};
+    return {Taken::Kind::part, front.action, front.what, type == backend::kCopyIn && eaten_syncs_ > 0};
   }
   const auto kind = meaning(front.what, type);
   if (kind == Taken::Kind::complete) {
     copying_in_ = false;
     return complete(completed);
   }
-  return {kind, front.action, front.what, syncs_eaten};
+  return {kind, front.action, front.what, type == backend::kCopyIn && eaten_syncs_ > 0};
 }
 
 Taken ReplyQueue::complete(Expected& completed) {
   completed = std::move(entries_.front());
   entries_.pop_front();
+  if (!copying_in_ && !skipping_) eaten_syncs_ = 0;
   return {Taken::Kind::complete, completed.action, completed.what, false};
 }
 
@@ -106,6 +112,7 @@ bool ReplyQueue::take_synthesised(std::string& messages) {
 void ReplyQueue::clear() {
   entries_.clear();
   skipping_ = copying_in_ = false;
+  eaten_syncs_ = 0;
 }
 
 }  // namespace pgweir::session

@@ -52,6 +52,8 @@ class ReplyQueue {
   [[nodiscard]] Taken take(char type, std::vector<Expected>& dropped, Expected& completed);
 
   [[nodiscard]] bool empty() const { return entries_.empty(); }
+  /// Whether anything may come: also the answer to a Sync that a failed COPY may or may not have eaten.
+  [[nodiscard]] bool expects_nothing() const { return entries_.empty() && eaten_syncs_ == 0; }
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
   [[nodiscard]] const Expected& front() const { return entries_.front(); }
   /// Removes the front entry if it is to be synthesised and returns its messages; false otherwise.
@@ -69,6 +71,9 @@ class ReplyQueue {
   Taken complete(Expected& completed);
 
   std::deque<Expected> entries_;
+  /// Syncs sent behind the COPY IN that runs or has failed. One that fails before it has read anything leaves the first of
+  /// them to the main loop, which answers it.
+  std::size_t eaten_syncs_ = 0;
   bool skipping_ = false;
   bool copying_in_ = false;
 };

@@ -57,6 +57,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   [[nodiscard]] base::SessionId id() const { return id_; }
   /// The client cancels what this session runs, if `secret` is the session's.
   void cancel(std::string_view secret);
+  /// The monitor has found this node down: what may run elsewhere does, and idle leases on it are given up.
+  void leave_node(base::NodeId node);
   /// Ends when outside a transaction; at once if it is idle now.
   void drain();
   /// Takes what the client has sent in the meantime, if nothing stands against it.

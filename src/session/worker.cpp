@@ -101,12 +101,25 @@ void Worker::finished(Session& session) {
 }
 
 void Worker::set_topology(routing::TopologyPtr topology) {
+  std::vector<base::NodeId> lost;
   for (const auto& node : topology->nodes) {
     const bool was_up =
         node.id.value >= topology_->nodes.size() || topology_->node(node.id).status == routing::NodeStatus::up;
-    if (was_up && node.status == routing::NodeStatus::down) pools_->drop_idle(node.id);
+    if (was_up && node.status == routing::NodeStatus::down) lost.push_back(node.id);
   }
   topology_ = std::move(topology);
+  for (const base::NodeId node : lost) {
+    pools_->drop_idle(node);
+    for (const base::SessionId id : session_ids())
+      if (const auto found = sessions_.find(id); found != sessions_.end()) found->second->leave_node(node);
+  }
+}
+
+/// A copy: what is done to one session may end others.
+std::vector<base::SessionId> Worker::session_ids() const {
+  std::vector<base::SessionId> ids;
+  for (const auto& [id, session] : sessions_) ids.push_back(id);
+  return ids;
 }
 
 void Worker::set_catalog(const std::string& name, routing::CatalogPtr catalog, base::Time verified) {
@@ -212,17 +225,13 @@ void Worker::abandoned_ended(std::uint64_t number) {
 
 void Worker::drain() {
   draining_ = true;
-  std::vector<base::SessionId> ids;
-  for (const auto& [id, session] : sessions_) ids.push_back(id);
-  for (const auto id : ids)
+  for (const auto id : session_ids())
     if (const auto found = sessions_.find(id); found != sessions_.end()) found->second->drain();
 }
 
 void Worker::stop() {
   stopping_ = draining_ = true;
-  std::vector<base::SessionId> ids;
-  for (const auto& [id, session] : sessions_) ids.push_back(id);
-  for (const auto id : ids)
+  for (const auto id : session_ids())
     if (const auto found = sessions_.find(id); found != sessions_.end())
       found->second->terminate({sqlstate::admin_shutdown, "terminating connection due to administrator command"});
   stop_if_empty();

@@ -161,6 +161,7 @@ class Worker final : public pool::PoolEnvironment {
   void suspect(base::NodeId node) override;
 
   void stop_if_empty();
+  [[nodiscard]] std::vector<base::SessionId> session_ids() const;
   [[nodiscard]] base::SessionId next_session_id();
 
   const base::WorkerId id_;

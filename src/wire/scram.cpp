@@ -113,7 +113,8 @@ base::Result<std::string> ScramClient::final(std::string_view server_first) {
   int iterations = 0;
   const char* const count_end = count_text->data() + count_text->size();
   const auto parsed = std::from_chars(count_text->data(), count_end, iterations);
-  if (salt.empty() || parsed.ec != std::errc() || parsed.ptr != count_end || iterations < 1 || iterations > kMostIterations)
+  const bool is_number = parsed.ec == std::errc() && parsed.ptr == count_end;
+  if (salt.empty() || !is_number || iterations < 1 || iterations > kMostIterations)
     return malformed("Salt or iteration count cannot be right.");
 
   const Sha256Digest salted = pbkdf2_sha256(password_, salt, iterations);
@@ -130,7 +131,8 @@ base::Result<bool> ScramClient::verify(std::string_view server_final) const {
   std::string_view rest = server_final;
   const auto signature = attribute(rest, 'v');
   // Before `final` there is no signature, and nothing equals it.
-  if (!signature || server_signature_.empty() || !equal_in_constant_time(base64_decode(*signature), server_signature_))
+  if (!signature || server_signature_.empty() ||
+      !equal_in_constant_time(base64_decode(*signature), server_signature_))
     return base::fail(sqlstate::invalid_password, "the server could not prove that it knows the password");
   return true;
 }

@@ -51,6 +51,7 @@ def breakable_cluster(cluster):
 def proxy(cluster):
     """A proxy with the defaults of the harness, shared by the tests of a file."""
     with Pgweir(cluster.nodes) as running:
+        running.wait_standby_read()
         yield running
 
 

@@ -163,7 +163,8 @@ std::size_t Session::pass_whole(GatheredMessage message, const wire::Frame& fram
 }
 
 /// Within a COPY the server reads everything as part of it: it ignores Sync and Flush and ends the session on the rest
-/// (commands/copyfromparse.c). Outside, it ignores these without an answer: the client may still be sending after an error.
+/// (commands/copyfromparse.c). Outside, it ignores these without an answer: the client may still be sending after an
+/// error.
 std::size_t Session::take_copy(const wire::Frame& frame, std::string_view bytes) {
   pool::ServerConnection* server = queue_.empty() ? nullptr : current_;
   if (server) {

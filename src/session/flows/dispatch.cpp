@@ -21,8 +21,8 @@ namespace {
 /// A name that no client uses: for what must be run in the middle of a client's extended-protocol messages.
 constexpr std::string_view kInjectedName = "pgweir_injected";
 
-/// A Sync ends it. A query or function call alone is one by itself; behind messages of the extended protocol that have no
-/// Sync yet it is part of theirs, because their error would make the server skip it.
+/// A Sync ends it. A query or function call alone is one by itself; behind messages of the extended protocol that have
+/// no Sync yet it is part of theirs, because their error would make the server skip it.
 bool is_closed(const Exchange& exchange) {
   if (exchange.empty()) return false;
   const char last = exchange.messages().back().type;

@@ -93,7 +93,7 @@ std::size_t Session::on_server_data(pool::ServerConnection& server, std::string_
 bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& frame) {
   if (is_asynchronous(frame.type)) return take_asynchronous(server, frame);
   emit_synthesised();
-  if (&server != current_ || queue_.empty()) {
+  if (&server != current_ || queue_.expects_nothing()) {
     // A server that shuts down says so unasked; the end of the connection follows and is what counts.
     if (frame.type == backend::kErrorResponse) return false;
     terminate(
@@ -102,7 +102,7 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
   }
   dropped_.clear();
   Expected completed;
-  const Action action = queue_.front().action;
+  const Action action = queue_.empty() ? Action::forward : queue_.front().action;
   const auto taken = queue_.take(frame.type, dropped_, completed);
   switch (taken.kind) {
     case ReplyQueue::Taken::Kind::violation:

@@ -63,6 +63,23 @@ void Session::start_retry(pool::ServerConnection* server) {
   finish_retry();
 }
 
+void Session::leave_node(base::NodeId node) {
+  pool::ServerConnection* server = leased(node);
+  if (!server) return;
+  const bool in_use = server == current_ && (!queue_.empty() || stage_ == Stage::open);
+  const bool in_transaction = transaction_ == Transaction::open && transaction_node_ == node;
+  if (in_use && (on_probation() || retrying_)) {
+    lose_server(*server);
+    queue_.clear();
+    reply_left_ = 0;
+    if (retrying_) return finish_retry();
+    return start_retry(nullptr);
+  }
+  // A primary that comes back keeps its sessions; whatever is lost shows when the connection ends.
+  if (in_use || in_transaction || carried_.is_bound_to_server()) return;
+  lose_server(*server);
+}
+
 /// What the first try has left on that server is as unknown as its answer.
 void Session::forget_parses(pool::ServerConnection& server) {
   for (const auto& message : exchange_.messages())

@@ -76,8 +76,7 @@ void exchange_a_byte(int from, int to) {
 
 TEST_CASE("accept and connect") {
   Directory directory;
-  for (const net::Endpoint& endpoint :
-       {net::Endpoint{"127.0.0.1", free_port()}, net::Endpoint{directory.path, 5432}}) {
+  for (const net::Endpoint& endpoint : {net::Endpoint{"127.0.0.1", free_port()}, net::Endpoint{directory.path, 5432}}) {
     CAPTURE(endpoint.text());
     net::Loop loop;
     int accepted = -1;

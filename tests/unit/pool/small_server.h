@@ -1,6 +1,7 @@
 // A server of PostgreSQL's protocol that the tests of the pool talk to: it lets everybody in, answers every query with
 // CommandComplete and ReadyForQuery, and remembers what it was asked. It runs on the loop of the test.
 #pragma once
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -21,13 +22,15 @@ class SmallServer {
  public:
   /// One client of it.
   struct Client final : net::Connection::Handler {
-    Client(SmallServer& of, net::Loop& loop, int fd) : server(of), connection(loop, fd, *this) {}
+    Client(SmallServer& of, net::Loop& loop, int fd)
+        : server(of), number(static_cast<std::uint32_t>(of.clients.size() + 1)), connection(loop, fd, *this) {}
     std::size_t on_data(net::Connection&, std::string_view bytes) override { return server.take(*this, bytes); }
     void on_end(net::Connection&, std::string_view) override { ended = true; }
     void on_drained(net::Connection&) override {}
     void send(std::string_view bytes) { connection.write(bytes); }
 
     SmallServer& server;
+    const std::uint32_t number;  ///< from 1; its process id
     net::Connection connection;
     bool started = false;
     bool ended = false;
@@ -40,9 +43,8 @@ class SmallServer {
     std::string pattern = "/tmp/pgweir-pool-XXXXXX";
     REQUIRE(::mkdtemp(pattern.data()) != nullptr);
     endpoint = {pattern, 5432};
-    auto opened = net::Listener::open(loop, endpoint, 64, 0600, [this](int fd) {
-      clients.push_back(std::make_unique<Client>(*this, loop_, fd));
-    });
+    auto opened = net::Listener::open(
+        loop, endpoint, 64, 0600, [this](int fd) { clients.push_back(std::make_unique<Client>(*this, loop_, fd)); });
     REQUIRE(opened.has_value());
     listener = std::move(*opened);
   }
@@ -107,7 +109,7 @@ class SmallServer {
     }
     wire::encode_authentication(out, wire::AuthenticationCode::ok, {});
     wire::encode_parameter_status(out, "TimeZone", "UTC");
-    wire::encode_backend_key_data(out, static_cast<std::uint32_t>(clients.size()), "abcd");
+    wire::encode_backend_key_data(out, client.number, "abcd");
     wire::encode_ready_for_query(out, wire::TransactionStatus::idle);
   }
 

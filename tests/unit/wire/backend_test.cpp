@@ -36,7 +36,8 @@ TEST_CASE("Authentication") {
   REQUIRE(decoded.has_value());
   CHECK(decoded->code == AuthenticationCode::md5_password);
   CHECK(decoded->data == "salt");
-  check_truncations(encoded.body, [](std::string_view body) { return decode_authentication(body).has_value(); }, 4);
+  check_truncations(
+      encoded.body, [](std::string_view body) { return decode_authentication(body).has_value(); }, 4);
 }
 
 TEST_CASE("the list of SASL mechanisms") {
@@ -87,11 +88,13 @@ TEST_CASE("ErrorResponse and NoticeResponse") {
   CHECK(fields->message == "no");
   CHECK(fields->detail == "because");
   CHECK(fields->hint == "wait");
-  check_truncations(encoded.body, [](std::string_view body) { return decode_error(body).has_value(); },
-                    encoded.body.size());
+  check_truncations(
+      encoded.body, [](std::string_view body) { return decode_error(body).has_value(); }, encoded.body.size());
 
   CHECK(message([&](auto& out) { encode_error(out, Severity::warning, error); }).type == 'N');
-  const auto plain = message([](auto& out) { encode_error(out, Severity::error, {base::sqlstate::syntax_error, "m"}); });
+  const auto plain = message([](auto& out) {
+    encode_error(out, Severity::error, {base::sqlstate::syntax_error, "m"});
+  });
   CHECK(plain.body == c_string("SERROR") + c_string("VERROR") + c_string("C42601") + c_string("Mm") + c_string(""));
 }
 
@@ -111,8 +114,8 @@ TEST_CASE("NegotiateProtocolVersion") {
 TEST_CASE("the messages of a result made by pgweir") {
   const std::vector<std::string_view> names{"a", "bc"};
   const auto column = [](std::string_view name, char format) {
-    return c_string(name) + big_endian(0) + std::string(2, '\0') + big_endian(25) + "\xff\xff" + big_endian(0xffffffffU) +
-           std::string{'\0', format};
+    return c_string(name) + big_endian(0) + std::string(2, '\0') + big_endian(25) + "\xff\xff" +
+           big_endian(0xffffffffU) + std::string{'\0', format};
   };
   const std::string two("\0\2", 2);
   CHECK(message([&](auto& out) { encode_text_row_description(out, names); }) ==

@@ -64,8 +64,9 @@ TEST_CASE("Bind looks at the names only") {
   CHECK(decoded->portal == "portal");
   CHECK(decoded->statement == "statement");
   CHECK(decoded->rest == std::string(6, '\0'));
-  check_truncations(encoded.body, [](std::string_view body) { return decode_bind(body).has_value(); },
-                    std::string_view("portal statement ").size());
+  check_truncations(
+      encoded.body, [](std::string_view body) { return decode_bind(body).has_value(); },
+      std::string_view("portal statement ").size());
 }
 
 TEST_CASE("Execute") {

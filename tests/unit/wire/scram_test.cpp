@@ -118,7 +118,8 @@ TEST_CASE("a final message that was tampered with") {
   const auto final = client.final(*server.first(client.first()));
   REQUIRE(final.has_value());
   CHECK_FALSE(server.final("").has_value());
-  for (std::size_t size = 0; size < final->size(); ++size) CHECK_FALSE(server.final(final->substr(0, size)).has_value());
+  for (std::size_t size = 0; size < final->size(); ++size)
+    CHECK_FALSE(server.final(final->substr(0, size)).has_value());
   for (std::size_t i = 0; i < final->size(); ++i) {
     std::string changed = *final;
     changed[i] = changed[i] == 'A' ? 'B' : 'A';

@@ -45,7 +45,9 @@ std::shared_ptr<const ClientAuth> auth(config::AuthMethod method = config::AuthM
 
 std::shared_ptr<const ClientAuth> trust() { return auth(config::AuthMethod::trust); }
 
-std::string packet(std::string_view body) { return big_endian(static_cast<std::uint32_t>(body.size() + 4)) + std::string(body); }
+std::string packet(std::string_view body) {
+  return big_endian(static_cast<std::uint32_t>(body.size() + 4)) + std::string(body);
+}
 
 std::string startup(std::string_view user, std::uint32_t version = wire::kProtocol30, std::string_view more = {}) {
   return packet(big_endian(version) + c_string("user") + c_string(user) + c_string("database") + c_string("db") +
@@ -227,11 +229,11 @@ TEST_CASE("hostile lengths end it at once") {
 TEST_CASE("malformed start-up messages") {
   const std::string version = big_endian(wire::kProtocol30);
   for (const std::string& body : {
-           version,                                                       // nothing
-           version + c_string("user") + c_string("alice"),                // no end
-           version + c_string("user") + std::string(1, '\0'),             // no value, or no end
-           version + c_string("user") + "alice",                          // no zero byte
-           version + "user",                                              // likewise
+           version,                                                          // nothing
+           version + c_string("user") + c_string("alice"),                   // no end
+           version + c_string("user") + std::string(1, '\0'),                // no value, or no end
+           version + c_string("user") + "alice",                             // no zero byte
+           version + "user",                                                 // likewise
            version + c_string("user") + c_string("a") + c_string("") + "x",  // more after the end
        }) {
     CAPTURE(body.size());
@@ -396,7 +398,8 @@ TEST_CASE("every truncation of the SASL messages waits or fails, and none logs i
     Client client(auth());
     wire::ScramClient scram("secret", "abcdefgh");
     client.send(startup("alice"));
-    client.send(encoded([&](auto& out) { wire::encode_sasl_initial_response(out, wire::kScramSha256, scram.first()); }));
+    client.send(
+        encoded([&](auto& out) { wire::encode_sasl_initial_response(out, wire::kScramSha256, scram.first()); }));
     const auto all = client.messages();
     REQUIRE(all.size() == 2);
     const auto proof = scram.final(authentication(all[1]).data);

@@ -101,8 +101,8 @@ void Connection::on_ready(int status, int events) {
     interest_ = 0;
     waiting_writable_ = false;
     write_broken_ = true;
-    while (handle->owner && reading_ && !ended_)
-      if (!read_once()) end("connection reset");
+    while (handle->owner && !ended_)
+      if (!reading_ || !read_once()) end("connection reset");
     return;
   }
   if ((events & UV_WRITABLE) != 0) flush();
@@ -216,7 +216,10 @@ void Connection::flush() {
       out_.clear();
     }
   }
+  Handle* handle = handle_;
+  const bool unnoticed = write_broken_ && !reading_ && !ended_;
   after_send();
+  if (unnoticed && handle->owner) end("connection reset");
 }
 
 void Connection::after_send() {

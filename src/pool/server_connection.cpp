@@ -53,6 +53,7 @@ void ServerConnection::lease_to(ServerUser& user) {
   PGWEIR_ASSERT(state_ == State::idle);
   state_ = State::leased;
   user_of_lease_ = &user;
+  reply_left = 0;
 }
 
 void ServerConnection::reset(base::Duration timeout) {

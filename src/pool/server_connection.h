@@ -105,6 +105,11 @@ class ServerConnection final : private net::Connection::Handler {
   /// Cancel requests that are on their way to this server: it may not be used by anybody else until they have arrived.
   int cancels_in_flight = 0;
   base::Time idle_since{};
+  /// Bytes of the server's current message that are still to come, and whether its user passes them on.
+  std::size_t reply_left = 0;
+  bool reply_forwarded = false;
+  /// It has said what cannot be: never to be used again.
+  bool out_of_step = false;
 
  private:
   std::size_t on_data(net::Connection& connection, std::string_view bytes) override;

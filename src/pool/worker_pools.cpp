@@ -214,7 +214,15 @@ void WorkerPools::on_free(ServerConnection& server) {
     pass_permit_on(pool.state);
     return;
   }
-  put_idle_or_serve(pool, server);
+  // It is in a callback of its own, with bytes perhaps behind those that it looks at: passed on when that is over.
+  loop_.after_pass([this, &server] {
+    const auto still = owner_.find(&server);
+    if (still == owner_.end() || server.state() != ServerConnection::State::idle) return;
+    if (server.connection().unread() > 0 || server.connection().ended())
+      server.kill();
+    else
+      put_idle_or_serve(*still->second, server);
+  });
 }
 
 void WorkerPools::put_idle_or_serve(Shard& shard, ServerConnection& server) {

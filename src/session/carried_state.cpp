@@ -10,8 +10,12 @@ namespace {
 using sql::StatementKind;
 
 constexpr std::string_view kResetAll = "reset all";
+constexpr std::string_view kDiscardAll = "discard all";
 
-bool survives_reset_all(std::string_view key) { return key == "role" || key == "session_authorization"; }
+/// DISCARD ALL resets the role too, which RESET ALL does not.
+bool survives_reset_all(std::string_view key) {
+  return key == "role" || key == "session_authorization" || key == kDiscardAll;
+}
 }  // namespace
 
 void CarriedState::completed(const Effect& effect, std::string_view tag) {
@@ -109,7 +113,7 @@ void CarriedState::discard_all() {
   outside_.clear();
   levels_.clear();
   has_temporary_ = unknown_ = listens_ = holds_cursor_ = holds_lock_ = false;
-  settings_.push_back({++sequence_, std::string(kResetAll), "DISCARD ALL"});
+  settings_.push_back({++sequence_, std::string(kDiscardAll), "DISCARD ALL"});
 }
 
 }  // namespace pgweir::session

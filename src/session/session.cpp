@@ -16,7 +16,8 @@ namespace sqlstate = base::sqlstate;
 
 namespace {
 constexpr std::size_t kSecretBytes = 4;
-}
+constexpr std::chrono::seconds kPatienceWithHalfClosed{5};
+}  // namespace
 
 Session::Session(Worker& worker, base::SessionId id, int fd)
     : worker_(worker),
@@ -156,12 +157,24 @@ void Session::say_welcome(ParametersPtr parameters) {
   if (worker_.draining()) drain();
 }
 
-void Session::on_end(net::Connection&, std::string_view error) { finish(error.empty() ? "client closed" : error); }
+/// A client that has closed its side in good order may still read: it gets what it has asked for, if that is soon
+/// there.
+void Session::on_end(net::Connection&, std::string_view error) {
+  const bool under_way = wait_ != Wait::none || (!queue_.empty() && stage_ == Stage::none);
+  const bool answer_is_due =
+      error.empty() && state_ == State::serving && under_way && stream_left_ == 0 && !queue_.copying_in();
+  if (!answer_is_due) return finish(error.empty() ? "client closed" : error);
+  gone_timer_ = std::make_unique<net::Timer>(worker_.loop(), [this] { finish("client closed"); });
+  gone_timer_->start(kPatienceWithHalfClosed);
+}
 
 void Session::on_drained(net::Connection&) {
   // The client takes bytes again: whoever was stopped for it may go on.
+  client_full_ = false;
   for (auto& [node, lease] : leases_)
     if (!lease->connection().reading()) lease->connection().resume_reading();
+  release_held_servers();
+  resume_client();
 }
 
 void Session::cancel(std::string_view secret) {
@@ -184,7 +197,7 @@ void Session::drain() {
     terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
     return;
   }
-  drain_if_idle();
+  end_if_idle();
 }
 
 bool Session::idle() const {
@@ -192,7 +205,9 @@ bool Session::idle() const {
          stream_left_ == 0;
 }
 
-void Session::drain_if_idle() {
+/// After each exchange: is somebody waiting for this session to have nothing under way?
+void Session::end_if_idle() {
+  if (gone_timer_ && idle()) return finish("client closed");
   if (state_ == State::draining && idle())
     terminate({sqlstate::admin_shutdown, "terminating connection because pgweir is shutting down"});
 }
@@ -208,6 +223,7 @@ void Session::finish(std::string_view why) {
   const bool had_session = state_ == State::serving || state_ == State::draining;
   apply(Event::end);
   login_timer_.reset();
+  gone_timer_.reset();
   if (ticket_) worker_.pools().cancel(*std::exchange(ticket_, std::nullopt));
   give_up_leases();
   if (had_session && worker_.settings().log.connections)
@@ -224,10 +240,10 @@ void Session::give_up_leases() {
     pool::ServerConnection* server = lease.server();
     const bool is_current = server == current_;
     const bool half_sent = server == stream_to_ || (is_current && (stage_ == Stage::open || queue_.copying_in()));
-    if (half_sent)
+    if (half_sent || server->out_of_step || server->connection().ended())
       lease.close();
     else if (is_current && !queue_.empty())
-      worker_.abandon(std::move(lease), std::move(queue_), reply_left_);
+      worker_.abandon(std::move(lease), std::move(queue_), server->reply_left);
     else
       lease.give_back();
   }

@@ -41,9 +41,9 @@ namespace pgweir::session {
 struct Plan {
   routing::NodeClass node_class = routing::NodeClass::standby;
   routing::Reason reason = routing::Reason::local_command;
-  std::string node;      ///< for NodeClass::node
-  bool decided = false;  ///< some message had a say
-  bool wrote = false;    ///< something is not provably a read
+  std::string node;       ///< for NodeClass::node
+  bool decided = false;   ///< some message had a say
+  bool wrote = false;     ///< something is not provably a read
   bool executes = false;  ///< something runs, and is not only prepared
   bool has_server_message = false;
 };
@@ -63,6 +63,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void drain();
   /// Takes what the client has sent in the meantime, if nothing stands against it.
   void resume_client();
+  /// Servers whose words had to wait for the end of another's message may speak.
+  void redeliver_servers();
   /// Ends now, with a FATAL error to the client.
   void terminate(const base::Error& error);
 
@@ -92,7 +94,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void say_welcome(ParametersPtr parameters);
   void finish(std::string_view why);
   void give_up_leases();
-  void drain_if_idle();
+  void end_if_idle();
   [[nodiscard]] bool idle() const;
 
   // flows/client_messages.cpp
@@ -103,6 +105,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   std::size_t take_function_call(const wire::Frame& frame, std::string_view bytes);
   std::size_t take_copy(const wire::Frame& frame, std::string_view bytes);
   std::size_t take_extended(const wire::Frame& frame, std::string_view bytes);
+  [[nodiscard]] bool may_take_message() const;
+  void check_server_takes(pool::ServerConnection& server);
   void begin_exchange();
   void pass_gathered_to_copy(pool::ServerConnection& server);
   std::size_t pass_whole(GatheredMessage message, const wire::Frame& frame, std::string_view bytes);
@@ -126,6 +130,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   }
   [[nodiscard]] EffectsPtr effects_for(const sql::Classified& query, std::string_view text);
   void explain_effects();
+  void mark_unknown();
 
   // flows/dispatch.cpp
   void dispatch();
@@ -137,6 +142,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void bring_up_to_date(pool::ServerConnection& server);
   void ensure_prepared(pool::ServerConnection& server, std::string_view name, const StatementPtr& wanted,
                        Around around);
+  void ensure_named_in(pool::ServerConnection& server, const sql::QueryFacts& facts, Around around);
   void inject_prepare(pool::ServerConnection& server, const PreparedStatement& wanted);
   void inject_query(pool::ServerConnection& server, std::string_view text);
   void fail_exchange(const base::Error& error);
@@ -166,6 +172,11 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void emit_synthesised();
   void write_client(std::string_view bytes);
   void lose_server(pool::ServerConnection& server);
+  [[nodiscard]] bool client_is_mid_message_for_other(const pool::ServerConnection& server) const;
+  void release_held_servers();
+  void out_of_step(pool::ServerConnection& server, std::string_view what);
+  void undo_on_server(pool::ServerConnection& server);
+  void check_client_takes();
 
   // flows/retry.cpp
   [[nodiscard]] bool on_probation() const { return wait_ == Wait::retryable && !retrying_; }
@@ -173,7 +184,6 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void end_probation();
   [[nodiscard]] bool should_retry(const wire::Frame& error);
   void start_retry(pool::ServerConnection* server);
-  void forget_parses(pool::ServerConnection& server);
   void finish_retry();
 
   // flows/local.cpp
@@ -216,8 +226,12 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
 
   Wait wait_ = Wait::none;
   bool in_client_data_ = false;
-  bool client_held_ = false;     ///< reading is paused because the session waits and bytes were left over
-  bool server_full_ = false;     ///< reading is paused because the server does not take bytes
+  bool client_held_ = false;                ///< reading is paused because the session waits and bytes were left over
+  bool server_full_ = false;                ///< reading is paused because the server does not take bytes
+  bool client_full_ = false;                ///< no message is taken: the client does not take its answers
+  bool queue_full_ = false;                 ///< no message is taken: too much is owed
+  std::unique_ptr<net::Timer> gone_timer_;  ///< runs when the client has said its last word but may still listen
+  static constexpr std::size_t kMostOwed = 8192;  ///< answers in flight per session
   std::size_t stream_left_ = 0;  ///< bytes of the client's current message that are passed on as they come
   pool::ServerConnection* stream_to_ = nullptr;  ///< null: thrown away
   bool skip_to_sync_ = false;  ///< after an error that pgweir itself has reported in the extended protocol
@@ -228,9 +242,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   PreparedStatements prepared_;
   std::vector<std::pair<std::string, StatementPtr>> portals_;
   ReplyQueue queue_;
-  std::size_t reply_left_ = 0;    ///< bytes of the server's current message still to come
-  bool reply_forwarded_ = false;  ///< and whether the client gets them
-  std::size_t query_index_ = 0;   ///< statements of the current Query that are complete
+  bool servers_held_ = false;    ///< others than the current server wait for the end of its message
+  std::size_t query_index_ = 0;  ///< statements of the current Query that are complete
   bool exchange_error_ = false;
   bool fatal_forwarded_ = false;
   std::vector<Expected> dropped_;
@@ -248,6 +261,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   CarriedState carried_;
   base::NodeId bound_node_;  ///< where the state is that `carried_` cannot carry
 
+  bool retry_begins_ = false;                 ///< the exchange on probation is the first of a transaction
   bool retrying_ = false;                     ///< the answers of the first try are being swallowed
   std::string held_;                          ///< beginning of an answer that the client has not seen yet
   std::vector<std::uint16_t> local_formats_;  ///< of the result, as the last Bind of a local statement said

@@ -91,6 +91,10 @@ void Worker::resume(base::SessionId id) {
   if (const auto found = sessions_.find(id); found != sessions_.end()) found->second->resume_client();
 }
 
+void Worker::redeliver_servers(base::SessionId id) {
+  if (const auto found = sessions_.find(id); found != sessions_.end()) found->second->redeliver_servers();
+}
+
 void Worker::finished(Session& session) {
   loop_.after_pass([this, id = session.id()] {
     sessions_.erase(id);

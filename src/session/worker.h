@@ -139,6 +139,7 @@ class Worker final : public pool::PoolEnvironment {
   void carry_cancel(pool::ServerConnection& server);
   /// `Session::resume_client`, if that session still lives.
   void resume(base::SessionId id);
+  void redeliver_servers(base::SessionId id);
   /// Sees to it that the server finishes what a client that has gone has asked for.
   void abandon(pool::Lease lease, ReplyQueue queue, std::size_t reply_left);
   void abandoned_ended(std::uint64_t number);

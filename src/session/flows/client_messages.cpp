@@ -22,19 +22,23 @@ constexpr std::size_t kLargestExchange = 64 * 1024;
 std::size_t Session::take_messages(std::string_view bytes) {
   in_client_data_ = true;
   std::size_t used = 0;
-  while (state_ != State::finished && wait_ == Wait::none && !server_full_) {
+  while (may_take_message()) {
     const std::size_t step = take_one(bytes.substr(used));
     if (step == 0) break;
     used += step;
   }
   in_client_data_ = false;
   if (state_ == State::finished) return bytes.size();
-  const bool held = used < bytes.size() && (wait_ != Wait::none || server_full_);
+  const bool held = used < bytes.size() && !may_take_message();
   if (held != client_held_) {
     client_held_ = held;
     update_client_reading();
   }
   return used;
+}
+
+bool Session::may_take_message() const {
+  return state_ != State::finished && wait_ == Wait::none && !server_full_ && !client_full_ && !queue_full_;
 }
 
 std::size_t Session::take_one(std::string_view bytes) {
@@ -77,13 +81,9 @@ std::size_t Session::take_stream(std::string_view bytes) {
   if (!stream_to_) return step;
   auto& server = stream_to_->connection();
   server.write_through(bytes.substr(0, step));
+  pool::ServerConnection& to = *stream_to_;
   if (stream_left_ == 0) stream_to_ = nullptr;
-  const std::size_t mark = worker_.settings().limits.buffer_high_water;
-  if (server.unsent() > mark) {
-    server_full_ = true;
-    server.notify_when_drained(mark);
-    update_client_reading();
-  }
+  check_server_takes(to);
   return step;
 }
 
@@ -106,6 +106,8 @@ std::size_t Session::take_query(const wire::Frame& frame, std::string_view bytes
   message.type = frontend::kQuery;
   if (too_large) {
     plan_primary(routing::Reason::too_large);
+    prepared_.erase({});
+    mark_unknown();
     return pass_whole(std::move(message), frame, bytes);
   }
   const auto query = wire::decode_query(frame.body);
@@ -121,9 +123,6 @@ std::size_t Session::take_query(const wire::Frame& frame, std::string_view bytes
     return pass_whole(std::move(message), frame, bytes);
   }
   message.effects = effects_for(classified, query->text);
-  message.name = classified.entry->facts.statements.front().kind == sql::StatementKind::execute
-                     ? classified.entry->facts.statements.front().name
-                     : std::string();
   message.query = classified.entry;
   plan_statement(classified);
   return pass_whole(std::move(message), frame, bytes);
@@ -133,6 +132,7 @@ std::size_t Session::take_function_call(const wire::Frame& frame, std::string_vi
   if (!frame.complete() && frame.body_size <= kLargestGathered) return 0;
   begin_exchange();
   plan_primary(routing::Reason::function_call);
+  mark_unknown();
   GatheredMessage message;
   message.type = frontend::kFunctionCall;
   return pass_whole(std::move(message), frame, bytes);
@@ -152,6 +152,7 @@ std::size_t Session::pass_whole(GatheredMessage message, const wire::Frame& fram
     wrote_ = wrote_ || plan_.wrote;
     send_message(*current_, message, here);
     stream_rest(frame, current_);
+    check_server_takes(*current_);
     return here.size();
   }
   if (stage_ == Stage::gathering) plan_primary(routing::Reason::flush_before_sync);
@@ -172,12 +173,18 @@ std::size_t Session::take_copy(const wire::Frame& frame, std::string_view bytes)
     if (frame.type == frontend::kCopyDone || frame.type == frontend::kCopyFail) queue_.copy_in_ended();
   }
   stream_rest(frame, server);
-  if (server && server->connection().unsent() > worker_.settings().limits.buffer_high_water) {
-    server_full_ = true;
-    server->connection().notify_when_drained(worker_.settings().limits.buffer_high_water);
-    update_client_reading();
-  }
+  if (server) check_server_takes(*server);
   return frame.bytes_here();
+}
+
+/// A server that does not take bytes, or owes too many answers, stops the reading of the client.
+void Session::check_server_takes(pool::ServerConnection& server) {
+  const std::size_t mark = worker_.settings().limits.buffer_high_water;
+  if (queue_.size() >= kMostOwed) queue_full_ = true;
+  if (server.connection().unsent() <= mark) return;
+  server_full_ = true;
+  server.connection().notify_when_drained(mark);
+  update_client_reading();
 }
 
 std::size_t Session::take_extended(const wire::Frame& frame, std::string_view bytes) {
@@ -185,6 +192,7 @@ std::size_t Session::take_extended(const wire::Frame& frame, std::string_view by
     skip_to_sync_ = false;
     stage_ = Stage::none;
     reply_ready();
+    end_if_idle();
     return frame.bytes_here();
   }
   if (frame.type == frontend::kParse && frame.body_size > worker_.settings().limits.max_query) {
@@ -292,6 +300,7 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
     send_message(*current_, message, here);
     stream_rest(frame, current_);
     if (ends) stage_ = Stage::none;
+    check_server_takes(*current_);
     return frame.bytes_here();
   }
   exchange_.add(std::move(message), here);
@@ -324,7 +333,7 @@ void Session::go_on() {
 }
 
 void Session::resume_client() {
-  if (state_ == State::finished || wait_ != Wait::none || server_full_ || in_client_data_) return;
+  if (!may_take_message() || in_client_data_) return;
   client_held_ = false;
   update_client_reading();
   client_.redeliver();

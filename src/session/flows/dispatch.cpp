@@ -143,7 +143,9 @@ void Session::send_exchange(pool::ServerConnection& server) {
   const bool closed = is_closed(exchange_);
   const bool read = plan_.decided && plan_.node_class != routing::NodeClass::primary &&
                     plan_.node_class != routing::NodeClass::current;
-  const bool repeatable = closed && stream_left_ == 0 && read && transaction_ == Transaction::none &&
+  retry_begins_ = transaction_ == Transaction::lazy;
+  const bool all_sent = std::none_of(messages.begin(), messages.end(), [](const auto& one) { return one.local; });
+  const bool repeatable = closed && stream_left_ == 0 && read && all_sent && transaction_ != Transaction::open &&
                           !(worker_.topology().primary == server.node());
   if (read) last_read_node_ = server.node();
   count_and_log(server.node());
@@ -155,6 +157,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
     begin_probation();
   else
     exchange_.clear();
+  check_server_takes(server);
 }
 
 void Session::count_and_log(base::NodeId node) {
@@ -200,11 +203,15 @@ void Session::send_message(pool::ServerConnection& server, const GatheredMessage
   switch (message.type) {
     case frontend::kQuery:
       prepared.erase(std::string());
-      if (!message.name.empty()) ensure_prepared(server, message.name, prepared_.get(message.name), Around::simple);
+      if (message.query) ensure_named_in(server, message.query->facts, Around::simple);
       break;
-    case frontend::kBind: ensure_prepared(server, message.name, message.statement, Around::extended); break;
+    case frontend::kBind:
+      ensure_prepared(server, message.name, message.statement, Around::extended);
+      if (message.statement) ensure_named_in(server, message.statement->query.entry->facts, Around::extended);
+      break;
     case frontend::kDescribe:
       if (message.what == 'S') ensure_prepared(server, message.name, message.statement, Around::extended);
+      if (message.statement) ensure_named_in(server, message.statement->query.entry->facts, Around::extended);
       break;
     case frontend::kParse: {
       // A name that is taken must be refused by the server, and one that is free must be free there too.
@@ -245,6 +252,18 @@ void Session::push_expected(const GatheredMessage& message) {
   queue_.push(std::move(expected));
 }
 
+/// What EXECUTE and DEALLOCATE name must be on the server that runs them.
+void Session::ensure_named_in(pool::ServerConnection& server, const sql::QueryFacts& facts, Around around) {
+  for (const auto& statement : facts.statements) {
+    const bool names_one = statement.kind == sql::StatementKind::execute ||
+                           (statement.kind == sql::StatementKind::deallocate && !statement.name.empty());
+    if (!names_one) continue;
+    // One that is made and used in the same text is the server's own business.
+    if (const StatementPtr wanted = prepared_.get(statement.name))
+      ensure_prepared(server, statement.name, wanted, around);
+  }
+}
+
 /// Makes `name` mean `wanted` on this server (null: nothing), with messages whose answers the client does not see.
 void Session::ensure_prepared(pool::ServerConnection& server, std::string_view name, const StatementPtr& wanted,
                               Around around) {
@@ -255,7 +274,13 @@ void Session::ensure_prepared(pool::ServerConnection& server, std::string_view n
   auto& out = server.connection().output();
   if (there != prepared.end()) {
     wire::encode_close(out, 'S', name);
-    queue_.push({.what = Expect::close, .action = Action::swallow});
+    // Carries what is closed, to be put back if the server skips it.
+    PreparedStatement closed;
+    closed.id = there->second;
+    closed.name = name;
+    queue_.push({.what = Expect::close,
+                 .action = Action::swallow,
+                 .statement = std::make_shared<const PreparedStatement>(std::move(closed))});
     prepared.erase(there);
   }
   const bool simple_prepare = wanted && wanted->origin == PreparedStatement::Origin::sql && around == Around::simple;
@@ -307,13 +332,14 @@ void Session::fail_exchange(const base::Error& error) {
     reply_ready();
   else
     skip_to_sync_ = true;
-  drain_if_idle();
+  end_if_idle();
 }
 
 /// Nothing in it is for a server: SHOW pool_nodes and the like, or a Sync alone.
 void Session::finish_local_exchange() {
   const bool closed = is_closed(exchange_);
   for (const auto& message : exchange_.messages()) client_.write(message.synthesised);
+  check_client_takes();
   exchange_.clear();
   if (!closed) {
     plan_ = {};  // a Flush: the exchange goes on
@@ -321,7 +347,7 @@ void Session::finish_local_exchange() {
   }
   stage_ = Stage::none;
   reply_ready();
-  drain_if_idle();
+  end_if_idle();
 }
 
 pool::PoolKey Session::pool_key(base::NodeId node) const { return {node, database_, user_}; }

@@ -62,7 +62,7 @@ void Session::plan_statement(const sql::Classified& query) {
   const routing::SessionFacts session = facts();
   routing::Route route = routing::decide(query, session, prepared_, catalog());
   bool proven_read = route.node_class == routing::NodeClass::standby;
-  if (route.node_class == routing::NodeClass::current) {
+  if (transaction_ != Transaction::none && !proven_read) {
     routing::SessionFacts outside = session;
     outside.transaction = routing::SessionFacts::Transaction::none;
     proven_read = routing::decide(query, outside, prepared_, catalog()).node_class == routing::NodeClass::standby;
@@ -105,14 +105,17 @@ EffectsPtr Session::effects_for(const sql::Classified& query, std::string_view t
   return effects_of_query(query.entry->facts, text, unknown);
 }
 
+/// What runs on the primary may change the session in ways that cannot be seen.
+void Session::mark_unknown() {
+  if (!carried_.is_bound_to_server()) bound_node_ = worker_.topology().primary.value_or(bound_node_);
+  carried_.mark_unknown();
+}
+
 /// The catalog may be there by now: what ran without it either changed nothing, or ties the session to its server.
 void Session::explain_effects() {
   if (!catalog()) return;
-  for (const auto& entry : unexplained_) {
-    if (!routing::effects_of(*entry, catalog()).unknown) continue;
-    if (!carried_.is_bound_to_server()) bound_node_ = worker_.topology().primary.value_or(bound_node_);
-    carried_.mark_unknown();
-  }
+  for (const auto& entry : unexplained_)
+    if (routing::effects_of(*entry, catalog()).unknown) mark_unknown();
   unexplained_.clear();
 }
 

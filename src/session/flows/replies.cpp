@@ -45,11 +45,17 @@ std::size_t Session::on_server_data(pool::ServerConnection& server, std::string_
     if (run.end > run.begin) write_client(bytes.substr(run.begin, run.end - run.begin));
     run.begin = run.end;
   };
-  if (reply_left_ > 0) {
-    const std::size_t step = std::min(reply_left_, bytes.size());
-    reply_left_ -= step;
+  if (client_is_mid_message_for_other(server)) {
+    // The client is in the middle of a message from the current server: what others say waits until it is complete.
+    server.connection().pause_reading();
+    servers_held_ = true;
+    return 0;
+  }
+  if (server.reply_left > 0) {
+    const std::size_t step = std::min(server.reply_left, bytes.size());
+    server.reply_left -= step;
     run.end = step;
-    if (!reply_forwarded_) run.begin = step;
+    if (!server.reply_forwarded) run.begin = step;
   }
   wire::Frame frame;
   while (state_ != State::finished) {
@@ -57,8 +63,7 @@ std::size_t Session::on_server_data(pool::ServerConnection& server, std::string_
     const auto status = wire::read_frame(rest, frame);
     if (status == wire::FrameStatus::need_header) break;
     if (status == wire::FrameStatus::invalid) {
-      terminate(
-          {sqlstate::protocol_violation, "invalid message from the server", server.identity().endpoint.text(), ""});
+      out_of_step(server, "invalid message from the server");
       return bytes.size();
     }
     const bool passing = only_passes(frame.type) && !queue_.empty() && &server == current_;
@@ -68,8 +73,8 @@ std::size_t Session::on_server_data(pool::ServerConnection& server, std::string_
     const std::size_t before = run.end;
     if (passing && !on_probation() && !retrying_ && queue_.front().action == Action::forward) {
       run.end += frame.bytes_here();
-      reply_left_ = frame.bytes_left();
-      reply_forwarded_ = true;
+      server.reply_left = frame.bytes_left();
+      server.reply_forwarded = true;
       continue;
     }
     flush();  // what comes before this one must be out before it is handled
@@ -77,8 +82,12 @@ std::size_t Session::on_server_data(pool::ServerConnection& server, std::string_
     if (state_ == State::finished || !leased(server.node())) return bytes.size();
     run.end = before + frame.bytes_here();
     if (!forward) run.begin = run.end;
-    reply_left_ = frame.bytes_left();
-    reply_forwarded_ = forward;
+    server.reply_left = frame.bytes_left();
+    server.reply_forwarded = forward;
+    if (queue_.answers_here()) {
+      flush();
+      emit_synthesised();
+    }
     if (frame.type == backend::kReadyForQuery) {
       flush();
       after_ready();
@@ -86,7 +95,37 @@ std::size_t Session::on_server_data(pool::ServerConnection& server, std::string_
     }
   }
   flush();
+  if (server.reply_left == 0 && std::exchange(servers_held_, false)) release_held_servers();
+  if (queue_full_ && queue_.size() < kMostOwed / 2) {
+    queue_full_ = false;
+    worker_.loop().after_pass([&worker = worker_, id = id_] { worker.resume(id); });
+  }
   return run.end;
+}
+
+bool Session::client_is_mid_message_for_other(const pool::ServerConnection& server) const {
+  return current_ && current_ != &server && current_->reply_left > 0 && current_->reply_forwarded;
+}
+
+void Session::release_held_servers() {
+  worker_.loop().after_pass([&worker = worker_, id = id_] { worker.redeliver_servers(id); });
+}
+
+void Session::redeliver_servers() {
+  std::vector<base::NodeId> nodes;
+  for (const auto& [node, lease] : leases_) nodes.push_back(node);
+  for (const base::NodeId node : nodes) {
+    pool::ServerConnection* server = leased(node);
+    if (!server || server == current_ || state_ == State::finished) continue;
+    server->connection().resume_reading();
+    server->connection().redeliver();
+  }
+}
+
+/// The server says what cannot be: neither this session nor another may use that connection any more.
+void Session::out_of_step(pool::ServerConnection& server, std::string_view what) {
+  server.out_of_step = true;
+  terminate({sqlstate::protocol_violation, std::string(what), server.identity().endpoint.text(), ""});
 }
 
 /// Handles one message; true when the client gets it.
@@ -96,8 +135,7 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
   if (&server != current_ || queue_.expects_nothing()) {
     // A server that shuts down says so unasked; the end of the connection follows and is what counts.
     if (frame.type == backend::kErrorResponse) return false;
-    terminate(
-        {sqlstate::protocol_violation, "unexpected message from the server", server.identity().endpoint.text(), ""});
+    out_of_step(server, "unexpected message from the server");
     return false;
   }
   dropped_.clear();
@@ -106,11 +144,11 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
   const auto taken = queue_.take(frame.type, dropped_, completed);
   switch (taken.kind) {
     case ReplyQueue::Taken::Kind::violation:
-      terminate({sqlstate::protocol_violation, std::string("unexpected message '") + frame.type + "' from the server",
-                 server.identity().endpoint.text(), ""});
+      out_of_step(server, std::string("unexpected message '") + frame.type + "' from the server");
       return false;
     case ReplyQueue::Taken::Kind::error:
       if (on_probation() && should_retry(frame)) {
+        undo_on_server(server);
         start_retry(&server);
         return false;
       }
@@ -196,12 +234,11 @@ void Session::on_complete(pool::ServerConnection& server, const Expected& entry,
       break;
     default: break;
   }
-  emit_synthesised();
 }
 
 void Session::on_ready(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame) {
   const auto status = wire::decode_ready_for_query(frame.body);
-  if (!status) return terminate(status.error());
+  if (!status) return out_of_step(server, status.error().message);
   server.transaction = *status;
   if (entry.action != Action::forward || retrying_) return;
   if (on_probation()) end_probation();
@@ -209,7 +246,7 @@ void Session::on_ready(pool::ServerConnection& server, const Expected& entry, co
   transaction_ = idle ? Transaction::none : Transaction::open;
   transaction_node_ = server.node();
   const bool up_to_date = server.carried.settings == carried_.newest();
-  carried_.ready(*status, exchange_error_);
+  carried_.ready(*status, std::exchange(exchange_error_, false));
   if (up_to_date) server.carried.settings = carried_.newest();
   transaction_wrote_ = transaction_wrote_ || wrote_;
   if (!idle) return;
@@ -223,10 +260,9 @@ void Session::on_ready(pool::ServerConnection& server, const Expected& entry, co
 /// The client has its ReadyForQuery; whoever waited for quiet goes on.
 void Session::after_ready() {
   if (!queue_.empty()) return;
-  exchange_error_ = false;
   if (retrying_) return finish_retry();
   if (wait_ == Wait::quiet || wait_ == Wait::retryable) go_on();
-  drain_if_idle();
+  end_if_idle();
 }
 
 void Session::on_error(pool::ServerConnection& server, const wire::Frame& frame, Action action) {
@@ -234,6 +270,7 @@ void Session::on_error(pool::ServerConnection& server, const wire::Frame& frame,
     // Something that pgweir sent on the session's behalf was refused: what follows it must not be believed.
     const auto fields = wire::decode_error(frame.body);
     if (dropped_.empty() || dropped_.front().what != Expect::parse) {
+      server.out_of_step = true;
       terminate({sqlstate::connection_failure,
                  "the session's state could not be made again on another server connection",
                  fields ? std::string(fields->message) : std::string(), ""});
@@ -243,19 +280,25 @@ void Session::on_error(pool::ServerConnection& server, const wire::Frame& frame,
   exchange_error_ = true;
   const auto fields = wire::decode_error(frame.body);
   fatal_forwarded_ = fields && (fields->severity == "FATAL" || fields->severity == "PANIC");
-  for (const Expected& entry : dropped_) {
-    if (!entry.statement) continue;
-    const auto& statement = entry.statement;
-    if (entry.what == Expect::parse) {
-      const auto there = server.carried.prepared.find(statement->name);
-      if (there != server.carried.prepared.end() && there->second == statement->id)
-        server.carried.prepared.erase(there);
-      if (entry.action == Action::forward) prepared_.withdraw(*statement);
-    } else if (entry.what == Expect::close && entry.action == Action::forward) {
-      prepared_.define(statement);
-    }
+  undo_on_server(server);
+  for (auto entry = dropped_.rbegin(); entry != dropped_.rend(); ++entry) {
+    if (!entry->statement || entry->action != Action::forward) continue;
+    if (entry->what == Expect::parse) prepared_.withdraw(*entry->statement);
+    if (entry->what == Expect::close) prepared_.define(entry->statement);
   }
   if (action == Action::swallow) client_.write(wire::raw(frame));
+}
+
+/// The books of a server connection were kept when messages were sent; those it has skipped are undone, last first.
+void Session::undo_on_server(pool::ServerConnection& server) {
+  auto& prepared = server.carried.prepared;
+  for (auto entry = dropped_.rbegin(); entry != dropped_.rend(); ++entry) {
+    if (!entry->statement) continue;
+    const auto& statement = *entry->statement;
+    const auto there = prepared.find(statement.name);
+    if (entry->what == Expect::parse && there != prepared.end() && there->second == statement.id) prepared.erase(there);
+    if (entry->what == Expect::close && entry->action == Action::swallow) prepared[statement.name] = statement.id;
+  }
 }
 
 void Session::apply_effect(pool::ServerConnection& server, const Effects& effects, std::size_t index,
@@ -302,12 +345,19 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
 void Session::emit_synthesised() {
   std::string messages;
   while (queue_.take_synthesised(messages)) client_.write(messages);
+  check_client_takes();
 }
 
 void Session::write_client(std::string_view bytes) {
   client_.write_through(bytes);
+  check_client_takes();
+}
+
+/// A client that does not take its answers is not asked for more, nor are the servers.
+void Session::check_client_takes() {
   const std::size_t mark = worker_.settings().limits.buffer_high_water;
   if (client_.unsent() <= mark) return;
+  client_full_ = true;
   client_.notify_when_drained(mark);
   for (auto& [node, lease] : leases_)
     if (lease->connection().reading()) lease->connection().pause_reading();
@@ -328,25 +378,23 @@ void Session::on_server_end(pool::ServerConnection& server, std::string_view err
   log::warning("server_connection_lost",
                {{"session", id_.value}, {"node", name}, {"error", error.empty() ? "closed by the server" : error}});
   worker_.process().suspect(node);
-  reply_left_ = 0;
   if (owes && (on_probation() || retrying_)) {
     lose_server(server);
     queue_.clear();
     if (retrying_) return finish_retry();
     return start_retry(nullptr);
   }
-  if (fatal_forwarded_) return finish("server ended the session");
   const bool bound = carried_.is_bound_to_server() && bound_node_ == node;
-  if (!owes && !in_transaction && !open_exchange && !bound) {
-    lose_server(server);
-    return;
-  }
+  lose_server(server);
+  if (fatal_forwarded_) return finish("server ended the session");
+  if (!owes && !in_transaction && !open_exchange && !bound) return;
   terminate({sqlstate::connection_failure, "the connection to server \"" + name + "\" was lost",
              owes || in_transaction ? "A statement or transaction was under way."
                                     : "The session had state that only this connection had.",
              "Connect again."});
 }
 
+/// Gives up the lease of a connection that is dead, so that its place in the pool is free at once.
 void Session::lose_server(pool::ServerConnection& server) {
   if (current_ == &server) current_ = nullptr;
   if (stream_to_ == &server) stream_to_ = nullptr;

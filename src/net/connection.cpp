@@ -44,9 +44,12 @@ Connection::~Connection() { close(); }
 
 void Connection::close() {
   if (!handle_) return;
+  // Nobody is told anything any more; `flush` does not take this connection out of the loop's list.
+  drain_mark_ = 0;
+  ended_ = true;
+  const bool registered = flush_registered_;
   if (!out_.empty()) flush();
-  if (flush_registered_) loop_.forget(*this);
-  flush_registered_ = false;
+  if (registered) loop_.forget(*this);
   Handle* handle = std::exchange(handle_, nullptr);
   handle->owner = nullptr;
   uv_close(reinterpret_cast<uv_handle_t*>(&handle->poll), [](uv_handle_t* closed) {
@@ -54,7 +57,6 @@ void Connection::close() {
     if (done->fd >= 0) ::close(done->fd);
     delete done;
   });
-  ended_ = true;
   loop_.give_buffer(std::move(out_));
   pending_.release();
 }

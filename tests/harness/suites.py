@@ -35,13 +35,19 @@ def _environment(build: Path, sanitize: str) -> dict[str, str]:
         "PGWEIR_BINARY": str(build / "src/pgweir"), "PGWEIR_SANITIZE": sanitize, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
+_FUZZ = re.compile(r"(\d+) files, (\d+) mutations, seed \d+")
+
+
 def _count_program(test: dict) -> Count:
     """One unit test program: its doctest summary, or one failure when it ended in any other way."""
     count = Count(f"unit {test['name']}")
-    found = _DOCTEST.search(re.sub(r"\x1b\[[0-9;]*m", "", test.get("stdout", "")))
+    output = re.sub(r"\x1b\[[0-9;]*m", "", test.get("stdout", ""))
+    ended_well = test["result"] == "OK"
+    found = _DOCTEST.search(output)
     if found:
         _, count.passed, count.failed, count.skipped = map(int, found.groups())
-    ended_well = test["result"] == "OK"
+    elif found := _FUZZ.search(output):  # tests/fuzz/driver.cpp: all its inputs are one test
+        count.passed = int(ended_well and int(found[2]) > 0)
     if (not ended_well and count.failed == 0) or (ended_well and not found):
         count.failed += 1
     if not ended_well:

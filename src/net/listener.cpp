@@ -12,6 +12,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/log.h"
 #include "net/loop.h"
 
 namespace pgweir::net {
@@ -19,6 +20,8 @@ namespace pgweir::net {
 namespace {
 
 constexpr int kAcceptsPerPass = 64;
+/// Without descriptors or memory the socket stays readable: it is looked at again after this time.
+constexpr std::uint64_t kPauseMilliseconds = 100;
 
 base::Failure failure(const Endpoint& endpoint, std::string_view what) {
   return base::fail(base::sqlstate::config_file_error,
@@ -80,14 +83,29 @@ base::Result<int> listen_unix(const Endpoint& endpoint, int backlog, unsigned mo
 
 struct Listener::Handle {
   uv_poll_t poll{};
+  uv_timer_t pause{};
+  int open_handles = 2;
   int fd = -1;
   OnAccept on_accept;
+
+  void watch() {
+    uv_poll_start(&poll, UV_READABLE,
+                  [](uv_poll_t* ready, int, int) { static_cast<Handle*>(ready->data)->accept_some(); });
+  }
+
+  /// EAGAIN and the error of one client (ECONNABORTED) end the pass; what lasts must not keep the loop spinning.
+  void on_failure(int error) {
+    if (error != EMFILE && error != ENFILE && error != ENOBUFS && error != ENOMEM) return;
+    base::log::error("accept_failed", {{"error", std::strerror(error)}});
+    uv_poll_stop(&poll);
+    uv_timer_start(
+        &pause, [](uv_timer_t* timer) { static_cast<Handle*>(timer->data)->watch(); }, kPauseMilliseconds, 0);
+  }
 
   void accept_some() {
     for (int i = 0; i < kAcceptsPerPass && on_accept; ++i) {
       const int client = ::accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      if (client < 0)
-        return;  // EAGAIN, or an error of that one client (ECONNABORTED), or no descriptors: try next pass
+      if (client < 0) return on_failure(errno);
       tune_stream(client);
       on_accept(client);
     }
@@ -104,20 +122,24 @@ base::Result<std::unique_ptr<Listener>> Listener::open(Loop& loop, const Endpoin
   listener->handle_->on_accept = std::move(on_accept);
   listener->handle_->poll.data = listener->handle_;
   if (endpoint.is_unix()) listener->unlink_path_ = endpoint.unix_path();
+  listener->handle_->pause.data = listener->handle_;
   uv_poll_init(loop.uv(), &listener->handle_->poll, *fd);
-  uv_poll_start(&listener->handle_->poll, UV_READABLE,
-                [](uv_poll_t* poll, int, int) { static_cast<Handle*>(poll->data)->accept_some(); });
+  uv_timer_init(loop.uv(), &listener->handle_->pause);
+  listener->handle_->watch();
   return listener;
 }
 
 Listener::~Listener() {
   if (!handle_) return;
   handle_->on_accept = nullptr;
-  uv_close(reinterpret_cast<uv_handle_t*>(&handle_->poll), [](uv_handle_t* closed) {
+  const auto on_closed = [](uv_handle_t* closed) {
     auto* done = static_cast<Handle*>(closed->data);
+    if (--done->open_handles > 0) return;
     ::close(done->fd);
     delete done;
-  });
+  };
+  uv_close(reinterpret_cast<uv_handle_t*>(&handle_->poll), on_closed);
+  uv_close(reinterpret_cast<uv_handle_t*>(&handle_->pause), on_closed);
   if (!unlink_path_.empty()) ::unlink(unlink_path_.c_str());
 }
 

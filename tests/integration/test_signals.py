@@ -215,3 +215,11 @@ def test_a_stale_socket_file_is_no_obstacle(make_proxy):
     proxy.start()
     with psycopg.connect(host=str(proxy.directory), port=proxy.port, user="postgres", dbname="test") as session:
         assert session.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_sigterm_while_a_client_is_leaving(make_proxy):
+    """A session must be counted out once, though it ends for two reasons in the same moment. Only many tries show it."""
+    for _ in range(80):
+        proxy = make_proxy()  # has just logged out of it
+        proxy.signal(signal.SIGTERM)
+        assert proxy.wait_exit() == 0

@@ -16,6 +16,8 @@ namespace log = base::log;
 namespace {
 /// A migration changes the catalog many times a second: it is read again at most this often.
 constexpr std::chrono::milliseconds kPauseBetweenLoads{100};
+constexpr std::chrono::milliseconds kPauseAfterFailure{100};
+constexpr int kMostDoublings = 9;  ///< 51 s
 constexpr std::chrono::seconds kQueryTimeout{30};
 }  // namespace
 
@@ -31,7 +33,7 @@ struct CatalogLoader::Database {
   std::vector<routing::TextRows> results;
   routing::CatalogPtr catalog;
   net::Timer pause;
-  bool reported = false;  ///< that it cannot be loaded has been logged
+  int failures = 0;  ///< in a row; the first is logged
 };
 
 CatalogLoader::CatalogLoader(net::Loop& loop, const config::Settings& settings, const config::PasswordFile& passwords,
@@ -140,12 +142,17 @@ void CatalogLoader::finish(Database& database, base::Result<bool> result) {
   std::shared_ptr<PqSession> doomed = std::move(database.session);
   loop_.after_pass([doomed] {});
   database.results.clear();
-  if (!result && !std::exchange(database.reported, true))
+  if (!result && database.failures == 0)
     log::warning("catalog_not_loaded", {{"database", database.name},
                                         {"error", result.error().message},
                                         {"effect", "reads of this database go to the primary"}});
-  if (result) database.reported = false;
-  if (database.wanted > database.started && result) database.pause.start(kPauseBetweenLoads);
+  // An object that was dropped while it was read about is a reason to try again soon; a lasting one, less and less
+  // often.
+  database.failures = result ? 0 : std::min(database.failures + 1, kMostDoublings);
+  if (!result)
+    database.pause.start(kPauseAfterFailure * (1 << database.failures));
+  else if (database.wanted > database.started)
+    database.pause.start(kPauseBetweenLoads);
 }
 
 }  // namespace pgweir::cluster

@@ -40,8 +40,8 @@ void Session::apply(Event event) {
   using enum State;
   // Rows: starting, welcoming, serving, draining, finished. Columns: authenticated, welcomed, drain, end.
   static constexpr std::array<std::array<State, kEvents>, kStates> kNext{{
-      {welcoming, starting, finished, finished},
-      {welcoming, serving, finished, finished},
+      {welcoming, starting, starting, finished},
+      {welcoming, serving, welcoming, finished},
       {serving, serving, draining, finished},
       {draining, draining, draining, finished},
       {finished, finished, finished, finished},
@@ -190,13 +190,9 @@ void Session::cancel(std::string_view secret) {
 }
 
 void Session::drain() {
+  if (state_ == State::starting || state_ == State::welcoming)
+    return terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
   apply(Event::drain);
-  if (state_ == State::finished) {
-    // It had not logged in completely.
-    state_ = State::starting;
-    terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
-    return;
-  }
   end_if_idle();
 }
 

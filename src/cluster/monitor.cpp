@@ -122,6 +122,7 @@ void Monitor::follow_primary(const routing::Node& primary) {
   if (last_primary_ == now) return;
   last_primary_ = now;
   history_.clear();
+  flushed_history_.clear();
   primary_position_ = 0;
   for (const auto& node : nodes_) freshness_.write(base::NodeId{static_cast<std::uint16_t>(&node - nodes_.data())}, {});
 }
@@ -139,6 +140,8 @@ void Monitor::on_position(std::size_t node, base::Time started, const PositionFa
   if (is_primary) {
     primary_position_ = facts.position;
     history_.add(started, facts.position);
+    // What was acknowledged that long ago is on disk by now, whatever else the insert position stands for.
+    flushed_history_.add(started - facts.flush_delay, facts.flushed);
   } else if (facts.in_recovery) {
     replayed_[node] = facts.position;
     update_freshness(node);
@@ -148,6 +151,7 @@ void Monitor::on_position(std::size_t node, base::Time started, const PositionFa
 void Monitor::update_freshness(std::size_t node) {
   const base::NodeId id{static_cast<std::uint16_t>(node)};
   routing::NodeFreshness value = history_.freshness(replayed_[node]);
+  value.fresh_until = std::max(value.fresh_until, flushed_history_.freshness(replayed_[node]).fresh_until);
   value.lag_bytes = primary_position_ > replayed_[node] ? primary_position_ - replayed_[node] : 0;
   freshness_.write(id, value);
 }

@@ -51,7 +51,8 @@ class Monitor final : private NodeProbe::Listener {
   config::TopologyKind kind_;
   std::vector<Observation> observations_;
   std::vector<std::unique_ptr<NodeProbe>> probes_;
-  routing::PrimaryHistory history_;
+  routing::PrimaryHistory history_;          ///< by insert position
+  routing::PrimaryHistory flushed_history_;  ///< by flush position, dated back
   std::vector<routing::Lsn> replayed_;
   routing::Lsn primary_position_ = 0;
   std::optional<std::pair<base::NodeId, std::uint32_t>> last_primary_;  ///< and its timeline

@@ -24,7 +24,10 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, application_name, state, sync_state F
 const std::string_view kPositionProbe = R"(
 SELECT pg_is_in_recovery(),
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
-            ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn)";
+            ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn,
+       CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() - '0/0'::pg_lsn END,
+       CASE WHEN NOT pg_is_in_recovery()
+            THEN (extract(epoch FROM current_setting('wal_writer_delay')::interval) * 1000)::int END)";
 
 namespace {
 
@@ -65,10 +68,14 @@ base::Result<NodeFacts> facts_from(const Rows& rows) {
 }
 
 base::Result<PositionFacts> position_from(const Rows& rows) {
-  if (rows.size() != 1 || rows[0].size() != 2 || !rows[0][0]) return unexpected();
+  if (rows.size() != 1 || rows[0].size() != 4 || !rows[0][0]) return unexpected();
   PositionFacts facts;
   facts.in_recovery = *rows[0][0] == "t";
   if (rows[0][1] && !parse(rows[0][1], facts.position)) return unexpected();
+  if (rows[0][2] && !parse(rows[0][2], facts.flushed)) return unexpected();
+  int writer_delay_ms = 0;
+  if (rows[0][3] && !parse(rows[0][3], writer_delay_ms)) return unexpected();
+  facts.flush_delay = std::chrono::milliseconds(3 * writer_delay_ms);
   return facts;
 }
 

@@ -1,6 +1,7 @@
 // What the monitor asks a node. Plain SQL for PostgreSQL 12 and later; any login role may run it, membership in
 // pg_monitor lets it see the replication states too.
 #pragma once
+#include <chrono>
 #include <optional>
 #include <string_view>
 
@@ -19,7 +20,13 @@ extern const std::string_view kPositionProbe;
 
 struct PositionFacts {
   bool in_recovery = false;
-  routing::Lsn position = 0;
+  routing::Lsn position = 0;  ///< primary: insert position; standby: replay position
+  /// Primary: what is on disk and may be sent to standbys. Records that belong to no commit (pruning by reads, aborted
+  /// transactions) may stay between the two for as long as the server is idle.
+  routing::Lsn flushed = 0;
+  /// Primary: a commit acknowledged without waiting for the disk (synchronous_commit = off) is flushed after at most
+  /// three times wal_writer_delay (PostgreSQL documentation, "Asynchronous Commit").
+  std::chrono::milliseconds flush_delay{0};
 };
 [[nodiscard]] base::Result<PositionFacts> position_from(const Rows& rows);
 

@@ -357,7 +357,8 @@ class Cluster:
 
     def wait_replayed(self) -> None:
         """Until every running standby has replayed what the primary has written by now."""
-        position = self.primary.sql("SELECT pg_current_wal_insert_lsn()::text")[0][0]
+        # Not the insert position: records of no commit may wait for the disk as long as the primary is idle.
+        position = self.primary.sql("SELECT pg_current_wal_flush_lsn()::text")[0][0]
         for node in self.standbys:
             if node.running:
                 wait_for(lambda: node.sql("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", position)[0][0],

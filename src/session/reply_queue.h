@@ -57,9 +57,7 @@ class ReplyQueue {
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
   [[nodiscard]] const Expected& front() const { return entries_.front(); }
   /// The next answer is pgweir's own.
-  [[nodiscard]] bool answers_here() const {
-    return !entries_.empty() && entries_.front().action == Action::synthesise;
-  }
+  [[nodiscard]] bool answers_here() const { return !entries_.empty() && entries_.front().action == Action::synthesise; }
   /// Removes the front entry if it is to be synthesised and returns its messages; false otherwise.
   bool take_synthesised(std::string& messages);
   /// True between CopyInResponse and the end of that COPY: a Sync sent now is ignored by the server.

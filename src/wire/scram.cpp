@@ -131,8 +131,7 @@ base::Result<bool> ScramClient::verify(std::string_view server_final) const {
   std::string_view rest = server_final;
   const auto signature = attribute(rest, 'v');
   // Before `final` there is no signature, and nothing equals it.
-  if (!signature || server_signature_.empty() ||
-      !equal_in_constant_time(base64_decode(*signature), server_signature_))
+  if (!signature || server_signature_.empty() || !equal_in_constant_time(base64_decode(*signature), server_signature_))
     return base::fail(sqlstate::invalid_password, "the server could not prove that it knows the password");
   return true;
 }

@@ -39,8 +39,6 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  void set_handler(Handler& handler) noexcept { handler_ = &handler; }
-
   /// Sends at the end of this pass. Never fails: a broken peer shows as `on_end`.
   void write(std::string_view bytes);
   /// For large spans that lie in the scratch buffer: sends at once as much as the socket takes, keeps the rest.

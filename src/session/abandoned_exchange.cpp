@@ -15,11 +15,6 @@ namespace {
 /// Enough for what a client may send and leave behind on purpose; nothing that blocks a connection for long.
 constexpr std::chrono::seconds kPatience{1};
 constexpr std::chrono::seconds kPatienceAfterCancel{5};
-
-bool is_asynchronous(char type) {
-  using namespace wire::backend;
-  return type == kNoticeResponse || type == kParameterStatus || type == kNotification;
-}
 }  // namespace
 
 AbandonedExchange::AbandonedExchange(Worker& worker, std::uint64_t number, pool::Lease lease, ReplyQueue queue,
@@ -56,7 +51,7 @@ std::size_t AbandonedExchange::on_server_data(pool::ServerConnection&, std::stri
 }
 
 bool AbandonedExchange::take(const wire::Frame& frame) {
-  if (is_asynchronous(frame.type)) return true;
+  if (wire::backend::is_asynchronous(frame.type)) return true;
   std::string unwanted;
   while (queue_.take_synthesised(unwanted)) {
   }

@@ -26,10 +26,6 @@ bool begins_only(char type) {
          type == backend::kParameterDescription || type == backend::kRowDescription || type == backend::kNoData;
 }
 
-bool is_asynchronous(char type) {
-  return type == backend::kNoticeResponse || type == backend::kParameterStatus || type == backend::kNotification;
-}
-
 std::string_view first_word(std::string_view body) {
   const auto tag = body.substr(0, body.find('\0'));
   return tag.substr(0, tag.find(' '));
@@ -130,7 +126,7 @@ void Session::out_of_step(pool::ServerConnection& server, std::string_view what)
 
 /// Handles one message; true when the client gets it.
 bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& frame) {
-  if (is_asynchronous(frame.type)) return take_asynchronous(server, frame);
+  if (backend::is_asynchronous(frame.type)) return take_asynchronous(server, frame);
   emit_synthesised();
   if (&server != current_ || queue_.expects_nothing()) {
     // A server that shuts down says so unasked; the end of the connection follows and is what counts.

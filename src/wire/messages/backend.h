@@ -36,6 +36,10 @@ inline constexpr char kCopyBoth = 'W';
 inline constexpr char kCopyData = 'd';
 inline constexpr char kCopyDone = 'c';
 inline constexpr char kFunctionCallResponse = 'V';
+/// May come at any time and answers nothing.
+[[nodiscard]] constexpr bool is_asynchronous(char type) noexcept {
+  return type == kNoticeResponse || type == kParameterStatus || type == kNotification;
+}
 }  // namespace backend
 
 enum class TransactionStatus : char { idle = 'I', in_transaction = 'T', failed = 'E' };

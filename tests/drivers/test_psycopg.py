@@ -346,15 +346,21 @@ def test_two_phase_commit(arena):
 def test_cancel_reaches_the_right_statement(arena):
     together = Together(arena, autocommit=True)
 
+    def cancel_until(connection, ended):
+        while not ended.wait(0.2):  # a request that comes before its statement does nothing
+            connection.cancel()
+
     def work(number):
         with together(number) as connection:
-            for step in range(2):
+            for _ in range(2):
                 if number % 5 == 0:
-                    timer = threading.Timer(0.2, connection.cancel)
-                    timer.start()
+                    ended = threading.Event()
+                    canceller = threading.Thread(target=cancel_until, args=(connection, ended), daemon=True)
+                    canceller.start()
                     with pytest.raises(errors.QueryCanceled):
-                        connection.execute("SELECT pg_sleep(%s)", [50 * SCALE])
-                    timer.join()
+                        connection.execute("SELECT pg_sleep(300)")
+                    ended.set()
+                    canceller.join()
                 else:
                     for value in range(10):
                         assert connection.execute("SELECT %s::int + number FROM me, pg_sleep(0.01)", [value]).fetchone() \

@@ -13,9 +13,9 @@ SOURCE = Path(__file__).parent / "c/pipeline.c"
 @pytest.fixture(scope="session")
 def program(tmp_path_factory) -> Path:
     built = tmp_path_factory.mktemp("libpq") / "pipeline"
-    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libpq"], stdout=subprocess.PIPE, text=True, check=True).stdout
-    done = subprocess.run(["cc", "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", built, SOURCE, *flags.split()],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    libpq = subprocess.run(["pkg-config", "--cflags", "--libs", "libpq"], stdout=subprocess.PIPE, text=True, check=True)
+    command = ["cc", "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", built, SOURCE]
+    done = subprocess.run(command + libpq.stdout.split(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout
     return built
 

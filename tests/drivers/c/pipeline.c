@@ -138,11 +138,12 @@ static void execute(Peer peer, const char* text) {
 
 static void check_identity(Peer peer) {
   char expected[128];
-  PGresult* result = PQexec(peer.conn, "SELECT concat_ws(' ', number, label, who(), current_setting('application_name'), "
-                                       "current_setting('work_mem')) FROM me");
+  PGresult* result = PQexec(peer.conn,
+                            "SELECT concat_ws(' ', number, label, who(), current_setting('application_name'), "
+                            "current_setting('work_mem')) FROM me");
   if (PQresultStatus(result) != PGRES_TUPLES_OK) fail(peer.number, "identity: %s", PQresultErrorMessage(result));
-  snprintf(expected, sizeof expected, "%d %s %d libpq-%d %dkB", peer.number, label_of(peer.number), peer.number, peer.number,
-           1001 + peer.number);
+  snprintf(expected, sizeof expected, "%d %s %d libpq-%d %dkB", peer.number, label_of(peer.number), peer.number,
+           peer.number, 1001 + peer.number);
   check_field(peer, result, 0, expected, "identity");
   PQclear(result);
 }
@@ -277,10 +278,12 @@ static void transactions(Peer peer) {
     char text[160];
     send_plain(peer, "BEGIN");
     sync_pipeline(peer);
-    snprintf(text, sizeof text, "UPDATE bank.accounts SET balance = balance + %d WHERE id = $1", low == source ? -5 : 5);
+    snprintf(text, sizeof text, "UPDATE bank.accounts SET balance = balance + %d WHERE id = $1",
+             low == source ? -5 : 5);
     send_params(peer, text, low);
     sync_pipeline(peer);
-    snprintf(text, sizeof text, "UPDATE bank.accounts SET balance = balance + %d WHERE id = $1", low == source ? 5 : -5);
+    snprintf(text, sizeof text, "UPDATE bank.accounts SET balance = balance + %d WHERE id = $1",
+             low == source ? 5 : -5);
     send_params(peer, text, low == source ? target : source);
     sync_pipeline(peer);
     snprintf(text, sizeof text, "INSERT INTO bank.transfers VALUES (%d, %d, %d, $1)", peer.number, source, target);
@@ -307,7 +310,8 @@ static void transactions(Peer peer) {
       expect_sync(peer, "division");
     }
     PGresult* end = next(peer, PGRES_COMMAND_OK, "commit");
-    if (strcmp(PQcmdStatus(end), fails ? "ROLLBACK" : "COMMIT") != 0) fail(peer.number, "commit said %s", PQcmdStatus(end));
+    if (strcmp(PQcmdStatus(end), fails ? "ROLLBACK" : "COMMIT") != 0)
+      fail(peer.number, "commit said %s", PQcmdStatus(end));
     PQclear(end);
     end_of_results(peer, "commit");
     expect_sync(peer, "commit");
@@ -329,7 +333,8 @@ static void expect_single_rows(Peer peer, int first, int rows) {
   }
 }
 
-static const char series[] = "SELECT number * 10000 + n, repeat('x', 300) FROM me, generate_series(1, $1::int) n ORDER BY n";
+static const char series[] =
+    "SELECT number * 10000 + n, repeat('x', 300) FROM me, generate_series(1, $1::int) n ORDER BY n";
 
 static void single_rows(Peer peer) {
   const int base = peer.number * 10000 + 1;
@@ -476,8 +481,14 @@ static void cancels(Peer peer) {
 static const struct {
   const char* name;
   void (*run)(Peer);
-} scenarios[] = {{"prepared", prepared},         {"prepared_across", prepared_across}, {"errors", errors}, {"transactions", transactions},
-                 {"single_rows", single_rows},   {"flushes", flushes},                 {"copies", copies}, {"cancels", cancels},
+} scenarios[] = {{"prepared", prepared},
+                 {"prepared_across", prepared_across},
+                 {"errors", errors},
+                 {"transactions", transactions},
+                 {"single_rows", single_rows},
+                 {"flushes", flushes},
+                 {"copies", copies},
+                 {"cancels", cancels},
                  {"long_pipelines", long_pipelines}};
 
 static void (*chosen)(Peer);

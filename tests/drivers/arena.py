@@ -61,6 +61,11 @@ def furnish(cluster: Cluster) -> None:
     cluster.wait_replayed()
 
 
+def label(number: int) -> int | str:
+    """What `SELECT label FROM me` gives this connection: a number for odd ones, a text for even ones."""
+    return number if number % 2 else f"c{number}"
+
+
 @dataclass
 class Arena:
     """One test's view: where to connect, and what must be true afterwards."""
@@ -105,7 +110,7 @@ class Arena:
 
 
 def in_parallel(function: Callable[[int], None], count: int = CLIENTS) -> None:
-    """Calls function(0), function(1), ... in threads of their own. Raises the first failure; a hang is one, with its stacks."""
+    """Calls function(0), function(1), ... in threads of their own. Raises the first failure; a hang is one too."""
     failures: list[tuple[int, BaseException]] = []
 
     def run(number: int) -> None:
@@ -129,7 +134,7 @@ def in_parallel(function: Callable[[int], None], count: int = CLIENTS) -> None:
 
 
 def run_program(command: list, arena: Arena, scenario: str, **environment) -> None:
-    """A program `... <scenario> <host> <port> <clients>`. It says what is wrong and ends with a status that is not 0."""
+    """Runs `... <scenario> <host> <port> <clients>`, which says what is wrong and then ends with another status than 0."""
     words = [str(word) for word in [*command, scenario, arena.host, arena.port, CLIENTS]]
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PG") or key.startswith("PGWEIR_")}
     try:

@@ -1,4 +1,7 @@
-"""Fixtures: every test runs twice, directly against PostgreSQL and through pgweir. What works directly must work through it."""
+"""Fixtures: every test runs twice, directly against PostgreSQL and through pgweir.
+
+What fails only through pgweir is pgweir's fault.
+"""
 
 import os
 import sys
@@ -25,8 +28,9 @@ def pool(servers: int, clients: int) -> dict:
 
 @pytest.fixture(scope="session")
 def cluster():
-    # 300: pgbench brings 200 clients. 40: each driver may prepare a transaction. Autovacuum may cancel reads on a standby.
-    with Cluster(standbys=2, settings="max_connections = 300\nmax_prepared_transactions = 40\nautovacuum = off\n") as running:
+    # pgbench brings 200 clients, each driver may prepare a transaction, and a vacuum may cancel reads on a standby.
+    settings = "max_connections = 300\nmax_prepared_transactions = 40\nautovacuum = off\n"
+    with Cluster(standbys=2, settings=settings) as running:
         furnish(running)
         yield running
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
-from arena import ACCOUNTS, CLIENTS, DATABASE, TIME_LIMIT, USER
+from arena import ACCOUNTS, CLIENTS, DATABASE, TIME_LIMIT, USER, label
 from harness.waiting import SCALE
 
 ROUNDS = 5
@@ -48,7 +48,7 @@ def run(gather, one) -> None:
 
 async def check_identity(connection, number: int) -> None:
     row = await connection.fetchrow("SELECT number, label, who(), current_setting('application_name') FROM me")
-    assert tuple(row) == (number, number if number % 2 else f"c{number}", number, f"asyncpg-{number}")
+    assert tuple(row) == (number, label(number), number, f"asyncpg-{number}")
 
 
 @pytest.mark.parametrize("cache", [100, 2, 0], ids=lambda size: f"cache_{size}")
@@ -59,7 +59,7 @@ def test_automatic_prepared_statements(arena, cache):
             for offset in range(4):
                 text = f"SELECT {number} * 1000 + $1::int, {(number + offset) % 4}, label FROM me"
                 row = await connection.fetchrow(text, step)
-                assert tuple(row) == (number * 1000 + step, (number + offset) % 4, number if number % 2 else f"c{number}")
+                assert tuple(row) == (number * 1000 + step, (number + offset) % 4, label(number))
             await check_identity(connection, number)
             assert await connection.fetchval("SHOW TimeZone") == f"Etc/GMT+{number % 12}"
             with pytest.raises(asyncpg.DivisionByZeroError):
@@ -135,7 +135,8 @@ def test_transactions(arena):
 
 def test_copy(arena):
     async def work(number, connection):
-        records = [(i, f"näme\t{number}-{i}", Decimal(f"{number}.{i:02}"), [number, i], bytes([number, i])) for i in range(100)]
+        records = [(i, f"näme\t{number}-{i}", Decimal(f"{number}.{i:02}"), [number, i], bytes([number, i]))
+                   for i in range(100)]
         for _ in range(3):
             assert await connection.copy_records_to_table("items", records=records) == "COPY 100"
             out = bytearray()
@@ -175,7 +176,8 @@ def test_its_own_pool_resets(arena):
                         await check_identity(connection, 0)
                         assert await connection.fetchval("SHOW TimeZone") == "UTC"
                         assert await connection.fetchval("SELECT current_setting('drivers.task', true)") in (None, "")
-                        await connection.execute(f"SET TimeZone = 'Etc/GMT+{number % 12 + 1}'; SET search_path = c{number}")
+                        await connection.execute(f"SET TimeZone = 'Etc/GMT+{number % 12 + 1}'; "
+                                                 f"SET search_path = c{number}")
                         await connection.execute("SELECT set_config('drivers.task', $1, false)", str(number))
                         assert await connection.fetchval("SELECT number FROM c0.me") == 0
                         assert await connection.fetchval("SELECT number FROM me") == number
@@ -186,7 +188,8 @@ def test_its_own_pool_resets(arena):
             await asyncio.wait_for(asyncio.gather(*map(task, range(CLIENTS))), TIME_LIMIT * SCALE)
     asyncio.run(main())
     for number in range(CLIENTS):
-        assert arena.sql(f"SELECT id, name FROM c{number}.items ORDER BY id") == [(step, str(number)) for step in range(ROUNDS)]
+        expected = [(step, str(number)) for step in range(ROUNDS)]
+        assert arena.sql(f"SELECT id, name FROM c{number}.items ORDER BY id") == expected
 
 
 def test_locks_are_released_by_the_reset(arena):
@@ -213,7 +216,8 @@ def test_transfers(arena):
             transaction = connection.transaction()
             await transaction.start()
             for account, change in sorted([(source, -3), (target, 3)]):
-                before = await connection.fetchval("SELECT balance FROM bank.accounts WHERE id = $1 FOR UPDATE", account)
+                look = "SELECT balance FROM bank.accounts WHERE id = $1 FOR UPDATE"
+                before = await connection.fetchval(look, account)
                 after = await connection.fetchval("UPDATE bank.accounts SET balance = balance + $1 WHERE id = $2 "
                                                   "RETURNING balance", change, account)
                 assert after == before + change
@@ -259,6 +263,7 @@ def test_cancelled_tasks(arena):
                     await connection.fetchval("SELECT pg_sleep($1)", 300.0, timeout=0.2)
             else:
                 for value in range(10):
-                    assert await connection.fetchval("SELECT $1::int + number FROM me, pg_sleep(0.01)", value) == value + number
+                    short = "SELECT $1::int + number FROM me, pg_sleep(0.01)"
+                    assert await connection.fetchval(short, value) == value + number
             await check_identity(connection, number)
     together(arena, work)

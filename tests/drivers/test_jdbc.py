@@ -20,8 +20,9 @@ def classes(tmp_path_factory) -> Path:
     return directory
 
 
-@pytest.mark.parametrize("scenario", ["prepared", "many_statements", "batches", "rewritten_batches", "cursors", "savepoints",
-                                      "autosave", "transfers", "copies", "settings", "simple", "notifications"])
+@pytest.mark.parametrize("scenario", ["prepared", "many_statements", "batches", "rewritten_batches", "cursors",
+                                      "savepoints", "autosave", "transfers", "copies", "settings", "simple",
+                                      "notifications"])
 def test_jdbc(arena, classes, scenario):
     # Short-lived: the compiler's last effort costs more than it saves.
     program = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{classes}:{DRIVER}", "Scenarios"]

@@ -29,15 +29,16 @@ def modules() -> Path:
             partial.mkdir()
             for name in manifest:
                 shutil.copy(SOURCES / name, partial)
-            done = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=partial, timeout=300,
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            done = subprocess.run(install, cwd=partial, timeout=300, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True)
             assert done.returncode == 0, f"npm ci:\n{done.stdout}"
             partial.rename(finished)
     return finished / "node_modules"
 
 
-@pytest.mark.parametrize("scenario", ["identity", "prepared", "queued", "transactions", "transfers", "cursors", "streams", "pool",
-                                      "notifications"])
+@pytest.mark.parametrize("scenario", ["identity", "prepared", "queued", "transactions", "transfers", "cursors",
+                                      "streams", "pool", "notifications"])
 def test_node(arena, modules, scenario):
     run_program(["node", SOURCES / "scenarios.js"], arena, scenario, NODE_PATH=str(modules))
     if scenario == "transfers":

@@ -67,8 +67,10 @@ def test_tpcb(bench, arena, mode):
     count = run(arena, "-M", mode)
     [(after,)] = arena.sql("SELECT count(*) FROM bench.pgbench_history")
     assert after - before == count
-    sums = arena.sql("SELECT (SELECT sum(abalance) FROM bench.pgbench_accounts), (SELECT sum(bbalance) FROM bench.pgbench_branches), "
-                     "(SELECT sum(tbalance) FROM bench.pgbench_tellers), (SELECT sum(delta) FROM bench.pgbench_history)")[0]
+    sums = arena.sql("SELECT (SELECT sum(abalance) FROM bench.pgbench_accounts), "
+                     "(SELECT sum(bbalance) FROM bench.pgbench_branches), "
+                     "(SELECT sum(tbalance) FROM bench.pgbench_tellers), "
+                     "(SELECT sum(delta) FROM bench.pgbench_history)")[0]
     assert len(set(sums)) == 1, f"pgbench's own invariant is broken: {sums}"
 
 

@@ -12,7 +12,7 @@ import psycopg2.extras
 import pytest
 from psycopg2 import errors, extensions
 
-from arena import ACCOUNTS, CLIENTS, DATABASE, TIME_LIMIT, USER, in_parallel
+from arena import ACCOUNTS, CLIENTS, DATABASE, TIME_LIMIT, USER, in_parallel, label
 from harness.waiting import SCALE
 
 ROUNDS = 5
@@ -46,7 +46,7 @@ def rows(connection, statement: str, values=None) -> list[tuple]:
 
 def check_identity(connection, number: int) -> None:
     assert rows(connection, "SELECT number, label, who(), current_setting('application_name') FROM me") \
-        == [(number, number if number % 2 else f"c{number}", number, f"psycopg2-{number}")]
+        == [(number, label(number), number, f"psycopg2-{number}")]
 
 
 def test_autocommit_and_settings(arena):
@@ -77,7 +77,7 @@ def test_sql_prepared_statements(arena):
             rows(connection, f"PREPARE same (int) AS SELECT {number} * 1000 + $1, label FROM me")
             for step in range(ROUNDS):
                 assert rows(connection, "EXECUTE same (%s)", [step]) \
-                    == [(number * 1000 + step, number if number % 2 else f"c{number}")]
+                    == [(number * 1000 + step, label(number))]
                 with pytest.raises(errors.DuplicatePreparedStatement):
                     rows(connection, "PREPARE same AS SELECT 1")
                 rows(connection, f"PREPARE other{step % 2} AS SELECT {number} + {step}")
@@ -95,14 +95,15 @@ def test_transactions_and_levels(arena):
     def work(number):
         with together(number) as connection:
             for step in range(ROUNDS):
-                connection.set_session(isolation_level="REPEATABLE READ" if step % 2 else "READ COMMITTED", readonly=False)
+                level = "REPEATABLE READ" if step % 2 else "READ COMMITTED"
+                connection.set_session(isolation_level=level, readonly=False)
                 with connection:
                     rows(connection, "INSERT INTO items (id, name) VALUES (%s, 'kept')", [step])
                     rows(connection, "SAVEPOINT same")
                     with pytest.raises(errors.UniqueViolation):
                         rows(connection, "INSERT INTO items (id, name) VALUES (%s, 'twice')", [step])
                     rows(connection, "ROLLBACK TO SAVEPOINT same")
-                    assert rows(connection, "SHOW transaction_isolation") == [("repeatable read" if step % 2 else "read committed",)]
+                    assert rows(connection, "SHOW transaction_isolation") == [(level.lower(),)]
                     check_identity(connection, number)
                 with pytest.raises(errors.DivisionByZero), connection:
                     rows(connection, "DELETE FROM items")
@@ -171,10 +172,10 @@ def test_many_at_once(arena):
     def work(number):
         with together(number) as connection, connection.cursor() as cursor:
             values = [(i, f"c{number}", Decimal(i) / 4, [number, i]) for i in range(200)]
-            psycopg2.extras.execute_values(cursor, "INSERT INTO items (id, name, price, tags) VALUES %s", values[:100], page_size=17)
-            returned = psycopg2.extras.execute_values(
-                cursor, "INSERT INTO items (id, name, price, tags) VALUES %s RETURNING id, name, price, tags", values[100:],
-                page_size=17, fetch=True)
+            insert = "INSERT INTO items (id, name, price, tags) VALUES %s"
+            psycopg2.extras.execute_values(cursor, insert, values[:100], page_size=17)
+            returned = psycopg2.extras.execute_values(cursor, insert + " RETURNING id, name, price, tags", values[100:],
+                                                      page_size=17, fetch=True)
             assert returned == values[100:]
             cursor.executemany("UPDATE items SET name = %s WHERE id = %s", [(f"c{number}-{i}", i) for i in range(50)])
             psycopg2.extras.execute_batch(cursor, "UPDATE items SET name = %s WHERE id = %s",

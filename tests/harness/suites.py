@@ -103,7 +103,8 @@ def run_pytest(build: Path, sanitize: str, name: str, targets: list[str], expres
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev test", description=__doc__)
-    parser.add_argument("suite", nargs="*", help="unit, integration, drivers, or a test file of the last two (test_pooling)")
+    parser.add_argument("suite", nargs="*",
+                        help="unit, integration, drivers, or a test file of the last two (test_pooling)")
     parser.add_argument("--build", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--sanitize", default="none", help=argparse.SUPPRESS)
     parser.add_argument("-k", dest="expression", help="only tests whose name matches")

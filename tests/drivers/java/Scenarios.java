@@ -114,21 +114,21 @@ public final class Scenarios {
     }
   }
 
-  private static String labelOf(int number) {
-    return number % 2 == 1 ? "" + number : "c" + number;
-  }
+  private static String labelOf(int number) { return number % 2 == 1 ? "" + number : "c" + number; }
 
   private static void checkIdentity(Connection connection, int number) throws SQLException {
-    String found = one(connection, "SELECT concat_ws(' ', number, label, who(), current_setting('application_name'), "
-        + "current_setting('work_mem')) FROM me");
-    checkEqual(found, number + " " + labelOf(number) + " " + number + " jdbc-" + number + " " + (1001 + number) + "kB", "identity");
+    String found = one(connection,
+        "SELECT concat_ws(' ', number, label, who(), current_setting('application_name'), "
+            + "current_setting('work_mem')) FROM me");
+    checkEqual(found, number + " " + labelOf(number) + " " + number + " jdbc-" + number + " " + (1001 + number) + "kB",
+        "identity");
   }
 
   /** S_1, S_2, ... on every connection, and binary results as soon as the driver knows the types. */
   private static void prepared() throws Exception {
     together(Map.of(), (connection, number) -> {
       try (PreparedStatement own = connection.prepareStatement("SELECT " + number + " * 1000 + ?::int, label FROM me");
-          PreparedStatement shared = connection.prepareStatement("SELECT label, ?::bigint FROM me")) {
+           PreparedStatement shared = connection.prepareStatement("SELECT label, ?::bigint FROM me")) {
         for (int step = 0; step < ROUNDS * 4; ++step) {
           own.setInt(1, step);
           try (ResultSet rows = own.executeQuery()) {
@@ -154,7 +154,8 @@ public final class Scenarios {
     together(Map.of("preparedStatementCacheQueries", "4"), (connection, number) -> {
       for (int step = 0; step < 100; ++step) {
         int kind = (step * 7 + number) % 11;
-        try (PreparedStatement statement = connection.prepareStatement("SELECT " + kind + " + ?::int + number FROM me")) {
+        try (PreparedStatement statement =
+                 connection.prepareStatement("SELECT " + kind + " + ?::int + number FROM me")) {
           statement.setInt(1, step);
           try (ResultSet rows = statement.executeQuery()) {
             check(rows.next(), "no row");
@@ -170,7 +171,8 @@ public final class Scenarios {
     together(Map.of("reWriteBatchedInserts", rewrite), (connection, number) -> {
       connection.setAutoCommit(false);
       for (int step = 0; step < 3; ++step) {
-        try (PreparedStatement insert = connection.prepareStatement("INSERT INTO items (id, name, price) VALUES (?, ?, ?)")) {
+        try (PreparedStatement insert =
+                 connection.prepareStatement("INSERT INTO items (id, name, price) VALUES (?, ?, ?)")) {
           for (int i = 0; i < 300; ++i) {
             insert.setInt(1, i);
             insert.setString(2, "c" + number + "-" + i);
@@ -180,7 +182,8 @@ public final class Scenarios {
           checkEqual(insert.executeBatch().length, 300, "batch");
         }
         connection.commit();
-        try (PreparedStatement update = connection.prepareStatement("UPDATE items SET price = price + ? WHERE id < ?")) {
+        try (
+            PreparedStatement update = connection.prepareStatement("UPDATE items SET price = price + ? WHERE id < ?")) {
           for (int i = 1; i <= 10; ++i) {
             update.setInt(1, number);
             update.setInt(2, i);
@@ -191,7 +194,8 @@ public final class Scenarios {
         }
         connection.commit();
         expectError("23505", () -> {
-          try (PreparedStatement insert = connection.prepareStatement("INSERT INTO items (id, name) VALUES (?, 'twice')")) {
+          try (PreparedStatement insert =
+                   connection.prepareStatement("INSERT INTO items (id, name) VALUES (?, 'twice')")) {
             for (int i = 0; i < 50; ++i) {
               insert.setInt(1, 500 - i * 10);
               insert.addBatch();
@@ -220,8 +224,10 @@ public final class Scenarios {
     together(Map.of(), (connection, number) -> {
       connection.setAutoCommit(false);
       for (int step = 0; step < ROUNDS; ++step) {
-        try (PreparedStatement first = connection.prepareStatement("SELECT number * 1000 + n FROM me, generate_series(1, ?) n ORDER BY n");
-            PreparedStatement second = connection.prepareStatement("SELECT number * 2000 + n FROM me, generate_series(1, ?) n ORDER BY n")) {
+        try (PreparedStatement first =
+                 connection.prepareStatement("SELECT number * 1000 + n FROM me, generate_series(1, ?) n ORDER BY n");
+             PreparedStatement second =
+                 connection.prepareStatement("SELECT number * 2000 + n FROM me, generate_series(1, ?) n ORDER BY n")) {
           first.setFetchSize(7);
           second.setFetchSize(11);
           first.setInt(1, 100);
@@ -255,7 +261,7 @@ public final class Scenarios {
         Savepoint point = connection.setSavepoint("same");
         execute(connection, "INSERT INTO items (id, name) VALUES (" + (100 + id) + ", 'undone')");
         expectError("23505", () -> execute(connection, "INSERT INTO items (id, name) VALUES (" + id + ", 'twice')"));
-        if (autosave.equals("always")) checkIdentity(connection, number);  // the driver went back to its own savepoint
+        if (autosave.equals("always")) checkIdentity(connection, number); // the driver went back to its own savepoint
         else expectError("25P02", () -> one(connection, "SELECT 1"));
         connection.rollback(point);
         connection.releaseSavepoint(point);
@@ -275,9 +281,11 @@ public final class Scenarios {
     together(Map.of(), (connection, number) -> {
       Random dice = new Random(number);
       connection.setAutoCommit(false);
-      try (PreparedStatement look = connection.prepareStatement("SELECT balance FROM bank.accounts WHERE id = ? FOR UPDATE");
-          PreparedStatement move = connection.prepareStatement("UPDATE bank.accounts SET balance = balance + ? WHERE id = ? RETURNING balance");
-          PreparedStatement note = connection.prepareStatement("INSERT INTO bank.transfers VALUES (?, ?, ?, 11)")) {
+      try (PreparedStatement look =
+               connection.prepareStatement("SELECT balance FROM bank.accounts WHERE id = ? FOR UPDATE");
+           PreparedStatement move = connection.prepareStatement(
+               "UPDATE bank.accounts SET balance = balance + ? WHERE id = ? RETURNING balance");
+           PreparedStatement note = connection.prepareStatement("INSERT INTO bank.transfers VALUES (?, ?, ?, 11)")) {
         for (int step = 1; step <= 20; ++step) {
           int source = dice.nextInt(ACCOUNTS) + 1;
           int target = (source + dice.nextInt(ACCOUNTS - 1)) % ACCOUNTS + 1;
@@ -308,7 +316,8 @@ public final class Scenarios {
       StringBuilder lines = new StringBuilder();
       for (int i = 0; i < 500; ++i) lines.append(i).append("\tc").append(number).append('-').append(i).append('\n');
       for (int step = 0; step < 3; ++step) {
-        checkEqual(copies.copyIn("COPY items (id, name) FROM STDIN", new StringReader(lines.toString())), 500L, "copied in");
+        checkEqual(
+            copies.copyIn("COPY items (id, name) FROM STDIN", new StringReader(lines.toString())), 500L, "copied in");
         StringWriter out = new StringWriter();
         checkEqual(copies.copyOut("COPY (SELECT id, name FROM items ORDER BY id) TO STDOUT", out), 500L, "copied out");
         checkEqual(out.toString(), lines.toString(), "what was copied");
@@ -382,7 +391,8 @@ public final class Scenarios {
     together(Map.of(), (connection, number) -> {
       if (number != 0) {
         listening.await();
-        for (int step = 0; step < ROUNDS; ++step) one(connection, "SELECT pg_notify('jdbc', '" + number + " " + step + "')");
+        for (int step = 0; step < ROUNDS; ++step)
+          one(connection, "SELECT pg_notify('jdbc', '" + number + " " + step + "')");
         return;
       }
       execute(connection, "LISTEN jdbc");

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .proxy import REPOSITORY, sanitizer_options
 
-INTEGRATION = REPOSITORY / "tests/integration"
+PYTEST_SUITES = {name: REPOSITORY / "tests" / name for name in ("integration", "drivers")}
 _DOCTEST = re.compile(r"\[doctest\] test cases:\s*(\d+) \|\s*(\d+) passed \|\s*(\d+) failed \|\s*(\d+) skipped")
 
 
@@ -72,8 +72,14 @@ def run_unit(build: Path, sanitize: str, expression: str | None) -> list[Count]:
     return [_count_program(json.loads(line)) for line in log.read_text().splitlines()]
 
 
-def run_pytest(build: Path, sanitize: str, targets: list[str], expression: str | None, processes: int) -> list[Count]:
-    name = "integration"
+def targets_of(folder: Path, suites: list[str]) -> list[str]:
+    """What the named suites and test files have in this folder."""
+    files = [folder / f"{Path(suite).stem}.py" for suite in suites]
+    return [str(folder)] if folder.name in suites else [str(file) for file in files if file.exists()]
+
+
+def run_pytest(build: Path, sanitize: str, name: str, targets: list[str], expression: str | None,
+               processes: int) -> list[Count]:
     print(f"== {name} ({build.name})", flush=True)
     with tempfile.TemporaryDirectory(prefix="pgweir-junit-") as directory:
         report = Path(directory) / "junit.xml"
@@ -97,21 +103,24 @@ def run_pytest(build: Path, sanitize: str, targets: list[str], expression: str |
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev test", description=__doc__)
-    parser.add_argument("suite", nargs="*", help="unit, integration, or a file of tests/integration (test_pooling)")
+    parser.add_argument("suite", nargs="*",
+                        help="unit, integration, drivers, or a test file of the last two (test_pooling)")
     parser.add_argument("--build", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--sanitize", default="none", help=argparse.SUPPRESS)
     parser.add_argument("-k", dest="expression", help="only tests whose name matches")
-    parser.add_argument("-n", dest="processes", type=int, default=2, help="integration tests in parallel")
+    parser.add_argument("-n", dest="processes", type=int, default=2, help="integration and driver tests in parallel")
     arguments = parser.parse_args()
     build = (REPOSITORY / arguments.build).resolve()
-    suites = arguments.suite or ["unit", "integration"]
+    suites = arguments.suite or ["unit", *PYTEST_SUITES]
+    for suite in suites:
+        if suite != "unit" and not any(targets_of(folder, [suite]) for folder in PYTEST_SUITES.values()):
+            parser.error(f"there is no suite or test file '{suite}'")
     counts: list[Count] = []
     if "unit" in suites:
         counts += run_unit(build, arguments.sanitize, arguments.expression)
-    targets = [str(INTEGRATION if suite == "integration" else INTEGRATION / f"{Path(suite).stem}.py")
-               for suite in suites if suite != "unit"]
-    if targets:
-        counts += run_pytest(build, arguments.sanitize, targets, arguments.expression, arguments.processes)
+    for name, folder in PYTEST_SUITES.items():
+        if targets := targets_of(folder, suites):
+            counts += run_pytest(build, arguments.sanitize, name, targets, arguments.expression, arguments.processes)
     if not any(count.passed + count.failed for count in counts):
         print("no test ran", flush=True)
         counts.append(Count("nothing", failed=1))

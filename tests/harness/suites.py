@@ -19,6 +19,7 @@ from pathlib import Path
 from .proxy import REPOSITORY, sanitizer_options
 
 INTEGRATION = REPOSITORY / "tests/integration"
+SEMANTICS = REPOSITORY / "tests/semantics"
 _DOCTEST = re.compile(r"\[doctest\] test cases:\s*(\d+) \|\s*(\d+) passed \|\s*(\d+) failed \|\s*(\d+) skipped")
 
 
@@ -72,8 +73,8 @@ def run_unit(build: Path, sanitize: str, expression: str | None) -> list[Count]:
     return [_count_program(json.loads(line)) for line in log.read_text().splitlines()]
 
 
-def run_pytest(build: Path, sanitize: str, targets: list[str], expression: str | None, processes: int) -> list[Count]:
-    name = "integration"
+def run_pytest(name: str, build: Path, sanitize: str, targets: list[str], expression: str | None,
+               processes: int) -> list[Count]:
     print(f"== {name} ({build.name})", flush=True)
     with tempfile.TemporaryDirectory(prefix="pgweir-junit-") as directory:
         report = Path(directory) / "junit.xml"
@@ -97,21 +98,25 @@ def run_pytest(build: Path, sanitize: str, targets: list[str], expression: str |
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev test", description=__doc__)
-    parser.add_argument("suite", nargs="*", help="unit, integration, or a file of tests/integration (test_pooling)")
+    parser.add_argument("suite", nargs="*", help="unit, integration, semantics, or a file of tests/integration (test_pooling)")
     parser.add_argument("--build", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--sanitize", default="none", help=argparse.SUPPRESS)
     parser.add_argument("-k", dest="expression", help="only tests whose name matches")
     parser.add_argument("-n", dest="processes", type=int, default=2, help="integration tests in parallel")
     arguments = parser.parse_args()
     build = (REPOSITORY / arguments.build).resolve()
-    suites = arguments.suite or ["unit", "integration"]
+    suites = arguments.suite or ["unit", "integration", "semantics"]
     counts: list[Count] = []
     if "unit" in suites:
         counts += run_unit(build, arguments.sanitize, arguments.expression)
     targets = [str(INTEGRATION if suite == "integration" else INTEGRATION / f"{Path(suite).stem}.py")
-               for suite in suites if suite != "unit"]
+               for suite in suites if suite not in ("unit", "semantics")]
     if targets:
-        counts += run_pytest(build, arguments.sanitize, targets, arguments.expression, arguments.processes)
+        counts += run_pytest("integration", build, arguments.sanitize, targets, arguments.expression,
+                             arguments.processes)
+    if "semantics" in suites:
+        counts += run_pytest("semantics", build, arguments.sanitize, [str(SEMANTICS)], arguments.expression,
+                             arguments.processes)
     if not any(count.passed + count.failed for count in counts):
         print("no test ran", flush=True)
         counts.append(Count("nothing", failed=1))

@@ -67,7 +67,7 @@ def make_stage(cluster):
             proxy.wait_standby_read()
         port = running[size].port
         return Stage(direct=lambda: direct(cluster), size=size, heals=POOL_MODE == "transaction",
-                     pooled=lambda: WirePeer(port, world.POOLED, world.USER))
+                     pooled=lambda: WirePeer(port, world.POOLED, world.USER, "@pool"))
 
     yield make
     for proxy in running.values():
@@ -80,8 +80,10 @@ def careless_stage(cluster):
     pools: list[CarelessPool] = []
 
     def make(size: int) -> Stage:
-        pools.append(CarelessPool(size, lambda: WirePeer(cluster.primary.port, world.POOLED, world.USER)))
-        return Stage(direct=lambda: direct(cluster), pooled=pools[-1].client, size=size, respects_bonds=False)
+        pools.append(CarelessPool(size, 1, lambda: WirePeer(cluster.primary.port, world.POOLED, world.USER, "@pool",
+                                                            patience=0.5)))
+        return Stage(direct=lambda: direct(cluster), pooled=pools[-1].client, size=size, queues=False,
+                     respects_bonds=False)
 
     yield make
     for pool in pools:
@@ -89,4 +91,4 @@ def careless_stage(cluster):
 
 
 def direct(cluster) -> WirePeer:
-    return WirePeer(cluster.primary.port, world.DIRECT, world.USER)
+    return WirePeer(cluster.primary.port, world.DIRECT, world.USER, "@here")

@@ -24,11 +24,13 @@ from typing import Callable, Protocol
 from harness import wire
 from harness.wire import Closed, Message, Wire
 
-from script import Me, Semantic, Step, step_of
+from script import SIDE, Me, Semantic, Step, step_of
 
 # --- what is compared --------------------------------------------------------------------------------------------------
 
 _SOURCE_PLACE = "FLR"  # file, line and routine in the server's sources: no application looks there
+# At login pgweir adds to an error of a server which node it was.
+_NODE = re.compile(r"; D=Server: node \"\w+\" \(\S+\)\.")
 _TEMPORARY_SCHEMA = re.compile(r"pg_(toast_)?temp_\d+")
 
 
@@ -81,8 +83,11 @@ class Peer(Protocol):
 class WirePeer:
     """A client that has a connection, to the pooler or to PostgreSQL."""
 
-    def __init__(self, port: int, database: str, user: str):
-        self.wire = Wire(port)
+    def __init__(self, port: int, database: str, user: str, side: str, patience: float = 20.0):
+        """`patience`: seconds until an answer counts as missing."""
+        assert len(side) == len(SIDE)  # or the lengths in messages would be wrong
+        self.wire = Wire(port, timeout=patience)
+        self._side = side
         self._base = {"database": database, "user": user}
         self.parameters: dict[str, str] = {}
         self.status = "-"
@@ -94,7 +99,7 @@ class WirePeer:
 
     def send(self, step: Step) -> None:
         try:
-            self.wire.send(step.data)
+            self.wire.send(step.data.replace(SIDE.encode(), self._side.encode()))
         except ConnectionError:
             pass  # the answer says so
 
@@ -135,7 +140,7 @@ class WirePeer:
                     if ready == 0:
                         break
                 elif got.kind != "K":
-                    messages.append(shown(got))
+                    messages.append(shown(got).replace(self._side, SIDE))
                 if got.kind == until:
                     self.status = self.status if until == "A" else "-"
                     break
@@ -152,10 +157,14 @@ class WirePeer:
 class CarelessPool:
     """The pooler that this suite is against: hands out a server connection per transaction and carries nothing."""
 
-    def __init__(self, size: int, connect: Callable[[], WirePeer]):
+    def __init__(self, size: int, seed: int, connect: Callable[[], WirePeer]):
         self.idle = [connect() for _ in range(size)]
         self.welcome = [peer.login({}) for peer in self.idle][0]
         self._all = list(self.idle)
+        self._random = random.Random(seed)
+
+    def take(self) -> WirePeer:
+        return self.idle.pop(self._random.randrange(len(self.idle)))
 
     def client(self) -> CarelessPeer:
         return CarelessPeer(self)
@@ -175,7 +184,7 @@ class CarelessPeer:
 
     def send(self, step: Step) -> None:
         if self._server is None:
-            self._server = self._pool.idle.pop(0)
+            self._server = self._pool.take()
         self._server.send(step)
 
     def answer(self, step: Step) -> Answer:
@@ -244,6 +253,7 @@ class Stage:
     direct: Callable[[], WirePeer]
     pooled: Callable[[], Peer]
     size: int  # server connections of the pooler
+    queues: bool = True  # whether clients may wait for a server connection, so that several steps run at once
     respects_bonds: bool = True  # whether a step that `pins` makes its client a holder
     heals: bool = True  # whether the pooler must, rather than may, heal plans that are out of date
 
@@ -251,15 +261,23 @@ class Stage:
 class Play:
     """`clients` at a time play the parts; a part that ends makes room for the next."""
 
-    def __init__(self, stage: Stage, seed: int, clients: int, semantics: list[Semantic], copies: int):
+    def __init__(self, stage: Stage, seed: int, clients: int, semantics: list[Semantic], copies: int,
+                 quitters: float = 0.0, first: int = 0):
+        """Clients are numbered from `first`. `quitters`: the share of further copies that leave in the middle."""
         self._stage = stage
         self._seed = seed
         self._random = random.Random(seed)
         self._clients = clients
         # Copies of a script follow one another, with numbers next to each other: they meet.
         shuffled = self._random.sample(semantics, len(semantics))
-        parts = [semantic for semantic in shuffled for _ in range(copies)]
-        self._waiting = deque(self._part(semantic, n) for n, semantic in enumerate(parts))
+        self._waiting: deque[Part] = deque()
+        for semantic in shuffled:
+            numbers = range(first + len(self._waiting), first + len(self._waiting) + copies)
+            self._waiting += [self._part(semantic, n) for n in numbers]
+            if self._random.random() < quitters:
+                part = self._part(semantic, numbers.stop)
+                del part.steps[self._random.randrange(len(part.steps)) + 1:]
+                self._waiting.append(part)
         self._active: list[Part] = []
         self.differences: list[Difference] = []
         self.steps_compared = 0
@@ -299,7 +317,7 @@ class Play:
 
     def _play_burst(self) -> None:
         """Picks some clients at random; each takes its next step."""
-        wanted = self._random.choice((1, 1, 2, 3, 6))
+        wanted = self._random.choice((1, 1, 2, 3, 6)) if self._stage.queues else 1
         holders, newcomers = self._holders, 0
         burst: list[tuple[Part, Answer]] = []
         for part in self._random.sample(self._active, len(self._active)):
@@ -333,6 +351,7 @@ class Play:
             actor = Actor(self._stage.direct(), self._stage.pooled())
             part.actors.append(actor)
             expected, got = actor.direct.login(part.startup), actor.pooled.login(part.startup)
+            got.messages = [_NODE.sub("", line) for line in got.messages]
             step = Step(b"", f"login with {part.startup}", actor=number)
             if not self._same(part, step, expected, got):
                 return

@@ -5,7 +5,9 @@ query, bytes are raw messages that end with a Sync, the helpers below make the r
 run and the server connection may be another one: every step boundary is a gap.
 
 A script must not show what is never equal on two connections: process ids (pg_backend_pid), oids of user objects, the
-name of the database, clocks. Objects that it makes carry `me.n` in their name, so that instances are independent.
+name of the database, clocks, and whether a connection has ever had a temporary schema (current_schemas(true)). Objects
+that it makes carry `me.n` in their name, so that instances are independent. What is global to the servers, such as the
+name of a prepared transaction, carries `SIDE`, which stands for another word on each side of the comparison.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ class Step:
     fresh: bytes = b""  # "cached plan must not change result type" is healed: the answer is that of these messages
 
 
+SIDE = "@side"
+
 Yielded = Union[str, bytes, Step]
 
 
@@ -48,7 +52,7 @@ def shown_messages(data: bytes) -> str:
         body = data[at + 5:at + 1 + size]
         parts.append(chr(data[at]) + (f"({body!r})" if body else ""))
         at += 1 + size
-    return " ".join(parts)
+    return " ".join(parts).replace("\\x00", "·")
 
 
 def pins(yielded: Yielded) -> Step:

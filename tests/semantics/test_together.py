@@ -11,6 +11,7 @@ from script import SEMANTICS
 
 SEEDS = range(1, 1 + int(os.environ.get("PGWEIR_SEMANTICS_SEEDS", "3")))
 COPIES = 2  # of each script, next to each other, so that they meet
+QUITTERS = 0.4  # of so many a third copy that leaves in the middle
 
 
 def test_there_are_enough():
@@ -21,7 +22,7 @@ def test_there_are_enough():
 def test_clients_cannot_tell(make_stage, cluster, seed):
     print(f"seed {seed}")
     world.clean(cluster)
-    play = Play(make_stage(SERVER_CONNECTIONS, CLIENTS), seed, CLIENTS, list(SEMANTICS.values()), copies=COPIES)
+    play = Play(make_stage(SERVER_CONNECTIONS, CLIENTS), seed, CLIENTS, list(SEMANTICS.values()), COPIES, QUITTERS)
     play.run()
     print(f"{len(SEMANTICS)} semantics, {play.steps_compared} steps compared")
     assert not play.differences, report(play.differences, seed)

@@ -49,13 +49,20 @@ CREATE PROCEDURE tools.put_in_two(text, text) LANGUAGE plpgsql AS
            EXECUTE format('INSERT INTO %s VALUES (3, %L)', $1, $2); END $$;
 CREATE PROCEDURE tools.put_and_commit(text, text) LANGUAGE plpgsql AS
   $$ BEGIN PERFORM set_config($1, $2 || '1', false); COMMIT; PERFORM set_config($1, $2 || '2', false); ROLLBACK; END $$;
-CREATE TYPE tools.mood AS ENUM ('calm', 'stormy');
+CREATE TABLE tools.tenants (tenant int, secret text);
+INSERT INTO tools.tenants SELECT n, 'secret of ' || n FROM generate_series(0, 4999) n;
+ALTER TABLE tools.tenants ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_rows ON tools.tenants USING (tenant = nullif(current_setting('semantic.tenant', true), '')::int);
+GRANT ALL ON tools.tenants TO PUBLIC;
+CREATE VIEW tools.putting AS SELECT set_config('semantic.by_view', 'view', false) AS put;
 """ + "".join(f"""
 CREATE SCHEMA s{n};
 CREATE TABLE s{n}.place (label text);
 INSERT INTO s{n}.place VALUES ('in s{n}');
 CREATE FUNCTION s{n}.whereami() RETURNS text LANGUAGE sql STABLE AS $$ SELECT 'function of s{n}'::text $$;
-GRANT USAGE ON SCHEMA s{n} TO semantic_{n % ROLES};
+-- The roles differ in the tables that they may read, not in the schemas: a statement that is prepared again for another
+-- role would be refused at another point, with the same SQLSTATE and another message.
+GRANT USAGE ON SCHEMA s{n} TO PUBLIC;
 GRANT ALL ON s{n}.place TO semantic_{n % ROLES};
 CREATE SCHEMA "Odd, ""s{n}"" 'ß";
 CREATE TABLE "Odd, ""s{n}"" 'ß".place (label text);

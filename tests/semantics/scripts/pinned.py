@@ -163,7 +163,7 @@ def session_lock_in_a_transaction(me: Me):
     yield f"SELECT pg_try_advisory_lock({key})"
 
 
-@semantic(clients=2)
+@semantic(clients=2, stateless=True)
 def transaction_locks(me: Me):
     key = me.key(3)
     yield "BEGIN"

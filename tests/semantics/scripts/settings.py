@@ -131,9 +131,9 @@ def set_odd_search_path(me: Me):
     yield ext("SELECT label FROM place")
     as_text = odd.replace("'", "''")
     yield f"SELECT set_config('search_path', '{me.next_schema}, {as_text}', false)"
-    yield "SELECT label, current_schemas(true) FROM place"
+    yield "SELECT label, current_schemas(false) FROM place"
     yield "SELECT set_config('search_path', current_setting('search_path') || ', pg_catalog', false)"
-    yield "SELECT current_schemas(true)"
+    yield "SELECT current_schemas(false)"
     yield "SET search_path = nowhere, \"UPPER and space\", 'lower'"
     yield "SHOW search_path"
     yield "SELECT current_schemas(false)"
@@ -287,6 +287,91 @@ def set_config_of_many_rows(me: Me):
 
 
 @semantic()
+def set_config_in_odd_places(me: Me):
+    def put(value: str) -> str:
+        return f"SELECT set_config('semantic.odd', '{value} {me.n}', false)"
+
+    yield "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) " + put("explained")
+    yield "SHOW semantic.odd"
+    yield f"COPY ({put('copied')}) TO STDOUT"
+    yield "SHOW semantic.odd"
+    yield f"CREATE TABLE {me.own('odd')} AS {put('created')}"
+    yield "SHOW semantic.odd"
+    yield f"INSERT INTO {me.own('odd')} {put('inserted')}"
+    yield "SHOW semantic.odd"
+    yield f"UPDATE {me.own('odd')} SET set_config = 'x' RETURNING set_config('semantic.odd', 'returned {me.n}', false)"
+    yield "SHOW semantic.odd"
+    yield f"PREPARE put (text) AS SELECT set_config('semantic.odd', $1, false)"
+    yield f"EXECUTE put ('executed {me.n}')"
+    yield "SHOW semantic.odd"
+    yield "BEGIN"
+    yield f"DECLARE c CURSOR FOR {put('fetched')}"
+    yield "FETCH c"
+    yield "COMMIT"
+    yield "SHOW semantic.odd"
+    yield f"VALUES (1, set_config('semantic.odd', 'listed {me.n}', false))"
+    yield "SHOW semantic.odd"
+    yield "SELECT put FROM tools.putting"
+    yield "SHOW semantic.by_view"
+    yield "SHOW semantic.odd"
+
+
+@semantic()
+def every_setting(me: Me):
+    """No setting of another client, or of the pooler itself, is to be seen."""
+    everything = ("SELECT name, setting FROM pg_settings WHERE context IN ('user', 'superuser') AND name NOT LIKE '%.%' "
+                  "ORDER BY name")
+    yield everything
+    yield f"SET work_mem = '{me.memory}'"
+    yield f"SET lock_timeout = {me.n + 100000}"
+    yield ext(everything)
+    yield "RESET ALL"
+    yield everything
+
+
+@semantic()
+def row_security(me: Me):
+    """The tenant of an application, as a setting that policies look at."""
+    yield f"SET ROLE {me.role}"
+    yield "SELECT * FROM tools.tenants"
+    yield f"SET semantic.tenant = {me.n}"
+    yield "SELECT * FROM tools.tenants"
+    yield parse("SELECT secret FROM tools.tenants WHERE tenant < $1", "p") + SYNC
+    yield run("p", b"5000")
+    yield "BEGIN"
+    yield f"SET LOCAL semantic.tenant = {me.n + 1}"
+    yield run("p", b"5000")
+    yield "SELECT * FROM tools.tenants"
+    yield "COMMIT"
+    yield run("p", b"5000")
+    yield "RESET ROLE"
+    yield run("p", b"2")  # a superuser sees all
+    yield f"SET ROLE semantic_{(me.n + 1) % 4}"
+    yield run("p", b"5000")
+
+
+@semantic()
+def ways_to_write_values(me: Me):
+    yield f"SET work_mem TO {70 + me.n}"
+    yield "SHOW work_mem"
+    yield f"SET work_mem = '{1 + me.n % 5}MB'"
+    yield "SHOW work_mem"
+    yield f"SET SESSION enable_seqscan = {me.n % 2}"
+    yield f"SET session Enable_HashJoin TO '{('of', 'tru')[me.n % 2]}'"
+    yield f"SET seq_page_cost = {me.n % 10}.25e0; SET vacuum_cost_delay = '{1 + me.n % 9}ms'"
+    yield f'SET "DateStyle" TO "ISO", {("DMY", "MDY")[me.n % 2]}'
+    yield f"SET jit TO {('on', 'off')[me.n % 2]}"
+    yield "SHOW enable_seqscan; SHOW enable_hashjoin; SHOW seq_page_cost; SHOW vacuum_cost_delay; SHOW datestyle; SHOW jit"
+    yield shows("enable_seqscan", "enable_hashjoin", "seq_page_cost", "vacuum_cost_delay", "DateStyle", "jit")
+    yield f"/* a comment */ SET -- another\n work_mem /* and one more */ = '{me.memory}'"
+    yield "SHOW work_mem"
+    yield f"SET plpgsql.extra_warnings = '{('all', 'none')[me.n % 2]}'"
+    yield "SHOW plpgsql.extra_warnings"
+    yield f"SET temp_tablespaces = ''; SET XML OPTION {('DOCUMENT', 'CONTENT')[me.n % 2]}"
+    yield shows("xmloption", "temp_tablespaces")
+
+
+@semantic()
 def update_of_pg_settings(me: Me):
     """A rule of the view calls set_config."""
     yield f"UPDATE pg_settings SET setting = '{5000 + me.n}' WHERE name = 'work_mem'"
@@ -297,7 +382,7 @@ def update_of_pg_settings(me: Me):
     yield "SHOW work_mem"
 
 
-@semantic()
+@semantic(stateless=True)
 def set_config_local(me: Me):
     yield f"SELECT set_config('work_mem', '{me.memory}', true)"  # gone with its own statement
     yield "SHOW work_mem"
@@ -419,7 +504,7 @@ def set_after_error_in_savepoint(me: Me):
     yield shows("work_mem", "semantic.after")
 
 
-@semantic()
+@semantic(stateless=True)
 def set_local(me: Me):
     yield f"SET LOCAL work_mem = '{me.memory}'"  # 25P01, a warning
     yield "SHOW work_mem"
@@ -652,10 +737,10 @@ def messages_level(me: Me):
 def statement_timeout_fires(me: Me):
     if me.n % 2:
         yield f"SET statement_timeout = {30 + me.n % 7}"
-        yield "SELECT pg_sleep(20)"  # 57014
+        yield "SELECT pg_sleep(5)"  # 57014
         yield "SHOW statement_timeout"
         yield "BEGIN"
-        yield "SELECT pg_sleep(20)"
+        yield "SELECT pg_sleep(5)"
         yield "ROLLBACK"
         yield "SET statement_timeout = 0"
         yield "SELECT pg_sleep(0.05)"

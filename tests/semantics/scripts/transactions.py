@@ -2,7 +2,7 @@
 
 from harness.wire import SYNC, bind, close, describe, execute, parse
 
-from script import Me, ext, other, run, semantic, several
+from script import SIDE, Me, ext, other, run, semantic, several
 
 
 @semantic(stateless=True)
@@ -271,7 +271,7 @@ def pipelines(me: Me):
 
 @semantic(clients=2, stateless=True)
 def two_phase_commit(me: Me):
-    table, name = me.own("phased"), f"phase {me.n}"
+    table, name = me.own("phased"), f"phase {me.n} {SIDE}"
     yield f"CREATE TABLE {table} (id int)"
     yield "BEGIN"
     yield f"INSERT INTO {table} VALUES (1)"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .proxy import REPOSITORY, sanitizer_options
 
-PYTEST_SUITES = {name: REPOSITORY / "tests" / name for name in ("integration", "drivers")}
+PYTEST_SUITES = {name: REPOSITORY / "tests" / name for name in ("integration", "drivers", "semantics")}
 _DOCTEST = re.compile(r"\[doctest\] test cases:\s*(\d+) \|\s*(\d+) passed \|\s*(\d+) failed \|\s*(\d+) skipped")
 
 
@@ -104,11 +104,11 @@ def run_pytest(build: Path, sanitize: str, name: str, targets: list[str], expres
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev test", description=__doc__)
     parser.add_argument("suite", nargs="*",
-                        help="unit, integration, drivers, or a test file of the last two (test_pooling)")
+                        help="unit, integration, drivers, semantics, or a test file of those (test_pooling)")
     parser.add_argument("--build", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--sanitize", default="none", help=argparse.SUPPRESS)
     parser.add_argument("-k", dest="expression", help="only tests whose name matches")
-    parser.add_argument("-n", dest="processes", type=int, default=2, help="integration and driver tests in parallel")
+    parser.add_argument("-n", dest="processes", type=int, default=2, help="tests in parallel")
     arguments = parser.parse_args()
     build = (REPOSITORY / arguments.build).resolve()
     suites = arguments.suite or ["unit", *PYTEST_SUITES]

@@ -142,8 +142,13 @@ def psql(server, *commands: str) -> str:
 @pytest.mark.parametrize("command", ["\\d", "\\d tools.people", "\\dt+ tools.*", "\\df tools.*", "\\dn", "\\du", "\\l", "\\dT tools.*",
                                      "\\dv tools.*", "\\sf tools.twice", "\\conninfo", "\\encoding"])
 def test_psql_describes(proxy, cluster, objects, command):
-    through, direct = psql(proxy, command), psql(cluster.primary, command)
-    assert through.replace(str(proxy.port), "PORT") == direct.replace(str(cluster.primary.port), "PORT")
+    def outcome(server) -> tuple[int, str]:
+        done = tool(server, "psql", "-XAt", "-d", "test", "-c", command, check=False)
+        return done.returncode, (done.stdout + done.stderr).replace(str(server.port), "PORT")
+    through, direct = outcome(proxy), outcome(cluster.primary)
+    # Debian's psql does not know the catalog of a newer server; what fails then has to fail in the same way.
+    assert direct[0] == 0 or release.major() > 15
+    assert through == direct
 
 
 def test_psql_copy(proxy, objects, tmp_path):

@@ -19,7 +19,8 @@ from pathlib import Path
 from . import release
 from .proxy import REPOSITORY, sanitizer_options
 
-PYTEST_SUITES = ("integration", "protocol")  # folders of tests/
+# Folders of tests/, and how their tests are shared out: a file of the integration tests has proxies of its own.
+PYTEST_SUITES = {"integration": "loadfile", "protocol": "load"}
 _DOCTEST = re.compile(r"\[doctest\] test cases:\s*(\d+) \|\s*(\d+) passed \|\s*(\d+) failed \|\s*(\d+) skipped")
 
 
@@ -94,7 +95,7 @@ def run_pytest(name: str, build: Path, sanitize: str, targets: list[Path], expre
     with tempfile.TemporaryDirectory(prefix="pgweir-junit-") as directory:
         report = Path(directory) / "junit.xml"
         command = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}",
-                   "--durations=8", "-n", str(processes), "--dist", "loadfile", *map(str, targets)]
+                   "--durations=8", "-n", str(processes), "--dist", PYTEST_SUITES[name], *map(str, targets)]
         if expression:
             command += ["-k", expression]
         status = subprocess.run(command, env=_environment(build, sanitize), cwd=REPOSITORY).returncode

@@ -5,37 +5,23 @@ The player is the same for PostgreSQL and for pgweir and knows of no difference 
 
 from __future__ import annotations
 
-import fcntl
 import struct
-from pathlib import Path
 from typing import Callable
 
-from harness import wire
+from harness import sockets, wire
 from harness.waiting import wait_for
 from harness.wire import Closed, Message, Wire
 
 from .printing import Printer, shown
-from .script import DEFAULT_LOGIN, Cancel, Client, Pause, Read, Script, Send, Split, Step, Until
+from .script import DEFAULT_LOGIN, Cancel, Client, Pause, Read, Replayed, Script, Send, Split, Step, Until
 
-SIOCOUTQ = 0x5411  # bytes sent that the peer's kernel has not acknowledged yet
-TIMEOUT = 15.0     # seconds for one answer
-
-
-def _unread(server_port: int, client_port: int) -> int:
-    """Bytes that lie in the other side's receive queue."""
-    wanted = (f":{server_port:04X}", f":{client_port:04X}")
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[1].endswith(wanted[0]) and fields[2].endswith(wanted[1]):
-            return int(fields[4].split(":")[1], 16)
-    return 0  # the other side has closed
+TIMEOUT = 15.0  # seconds for one answer
 
 
 class _Connection:
     """One client of the script."""
 
     def __init__(self, port: int, printer: Printer):
-        self._port = port
         self._printer = printer
         self._parameters: list[str] = []  # lines that wait for the next ReadyForQuery
         self.wire = Wire(port, timeout=TIMEOUT)
@@ -51,12 +37,7 @@ class _Connection:
             pass  # that it is closed shows when its answer is read
 
     def wait_taken(self) -> None:
-        own_port = self.wire.socket.getsockname()[1]
-
-        def taken() -> bool:
-            in_flight, = struct.unpack("i", fcntl.ioctl(self.wire.socket, SIOCOUTQ, b"\0" * 4))
-            return in_flight == 0 and _unread(self._port, own_port) == 0
-        wait_for(taken, "the other side to read", interval=0)
+        wait_for(lambda: sockets.taken_by_peer(self.wire.socket), "the other side to read", interval=0.0002)
 
     def _lines(self, message: Message) -> list[str]:
         if message.kind == "K":
@@ -90,10 +71,12 @@ class _Connection:
 
 
 class _Play:
-    def __init__(self, script: Script, port: int, ask_primary: Callable[[str], bool], between: Callable[[], None]):
+    def __init__(self, script: Script, port: int, ask_primary: Callable[[str], bool], wait_replayed: Callable[[], None],
+                 between: Callable[[], None]):
         self._script = script
         self._port = port
         self._ask_primary = ask_primary
+        self._wait_replayed = wait_replayed
         self._between = between
         self._printer = Printer()
         self._connections: dict[str, _Connection] = {}
@@ -138,6 +121,9 @@ class _Play:
             case Cancel():
                 steps.pop(0)
                 self._cancel()
+            case Replayed():
+                steps.pop(0)
+                self._wait_replayed()
             case Pause():
                 steps.pop(0)
                 self._connect(None).wait_taken()
@@ -196,7 +182,7 @@ class _Play:
         self._say([f"cancel request answered by {shown(rest)}"])
 
 
-def play(script: Script, port: int, ask_primary: Callable[[str], bool],
+def play(script: Script, port: int, ask_primary: Callable[[str], bool], wait_replayed: Callable[[], None],
          between: Callable[[], None] = lambda: None) -> list[str]:
     """What was said, line by line. `between` is called before each send and after each answer."""
-    return _Play(script, port, ask_primary, between).run()
+    return _Play(script, port, ask_primary, wait_replayed, between).run()

@@ -7,11 +7,14 @@ Everything is printed but for what cannot be the same twice. These are all the d
 4. When ParameterStatus comes: those of one answer are printed sorted, before the next ReadyForQuery, because a server
    that is told settings before a statement may report them at another moment. The set and the values are compared.
 5. Values over 200 bytes: their length and a hash.
+6. In scripts marked `own-errors` only, where PostgreSQL never sees the message and pgweir answers for it: the fields of
+   errors but for severity, SQLSTATE and message (pgweir has no source file of PostgreSQL to name, and says which node).
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 
 from harness.wire import Message
@@ -28,6 +31,12 @@ def shown(data: bytes | None) -> str:
         return repr(data.decode())
     except UnicodeDecodeError:
         return repr(data)
+
+
+def without_details(lines: list[str]) -> list[str]:
+    """Difference 6."""
+    return [" | ".join(part for part in line.split(" | ") if re.match(r"([SVCM]=|\w+:? ?(two: )?ErrorResponse)", part))
+            if "ErrorResponse S=" in line else line for line in lines]
 
 
 class Reader:

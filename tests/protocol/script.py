@@ -57,11 +57,16 @@ class Until:
 
 
 @dataclass(frozen=True)
+class Replayed:
+    """The standbys must have what is committed before the script goes on."""
+
+
+@dataclass(frozen=True)
 class Pause:
     """All that was sent so far must have been taken by the other side before more is sent."""
 
 
-Step = Send | Read | Split | Client | Cancel | Until | Pause
+Step = Send | Read | Split | Client | Cancel | Until | Replayed | Pause
 
 
 @dataclass
@@ -70,6 +75,8 @@ class Script:
     name: str
     setup: list[str] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
+    own_errors: bool = False  # the errors are pgweir's own, which cannot have all fields of PostgreSQL's
+    differs: str = ""         # why pgweir says something else, on purpose
 
     @property
     def id(self) -> str:
@@ -237,6 +244,7 @@ def _step(word: str, rest: str) -> Step:
         case "client": return Client(rest)
         case "cancel": return Cancel()
         case "until": return Until(rest)
+        case "replayed": return Replayed()
         case "pause": return Pause()
     raise ValueError(f"unknown word '{word}'")
 
@@ -261,6 +269,11 @@ def parse(topic: str, text: str) -> list[Script]:
                 scripts.append(Script(topic, rest.strip()))
             elif word == "setup":
                 scripts[-1].setup.append(rest)
+            elif word == "own-errors":
+                scripts[-1].own_errors = True
+            elif word == "differs":
+                assert rest, "a reason is needed"
+                scripts[-1].differs = rest
             else:
                 scripts[-1].steps.append(_step(word, rest))
         except (ValueError, KeyError, IndexError, AssertionError) as problem:

@@ -92,7 +92,13 @@ const std::vector<Option<Settings>>& table() {
        "authentication_timeout)."},
 
       {"pool.mode", choice(at(&S::pool, &Pool::mode)), Reload::restart,
-       "When a server connection goes back to the pool. `session`: when the client leaves."},
+       "When a server connection goes back to the pool. `transaction`: when no transaction is open and nothing on the "
+       "connection ties the client to it; what the client has set and prepared goes with it to the next one. "
+       "`session`: when the client leaves. `statement`: as transaction, and transaction blocks are refused."},
+      {"pool.prepared_memory", size(at(&S::pool, &Pool::prepared_memory), 64 * kKiB, 64 * kGiB), Reload::yes,
+       "Memory for prepared statements. On one server connection, as estimated: beyond it those that were not used for "
+       "the longest time are closed, and prepared again when they are needed. For one client, its texts: beyond it "
+       "another statement is refused (53400)."},
       {"pool.size", number(at(&S::pool, &Pool::size), 1, 100'000), Reload::yes,
        "The most server connections per node, database and user. A server's max_connections has to have room for them, "
        "and for pgweir's own: one per node, and one while a catalog is read."},

@@ -14,7 +14,7 @@ namespace pgweir::config {
 
 enum class TopologyKind : std::uint8_t { streaming, single };
 enum class AuthMethod : std::uint8_t { trust, scram_sha_256 };
-enum class PoolMode : std::uint8_t { session };
+enum class PoolMode : std::uint8_t { transaction, session, statement };
 enum class Reads : std::uint8_t { standbys, primary };
 enum class Balance : std::uint8_t { statement, session };
 enum class Consistency : std::uint8_t { session, eventual };
@@ -61,13 +61,14 @@ struct Auth {
 };
 
 struct Pool {
-  PoolMode mode = PoolMode::session;
+  PoolMode mode = PoolMode::transaction;
   std::uint32_t size = 20;  ///< server connections per node, database and user
   std::uint32_t max_clients = 10'000;
   Duration queue_timeout = std::chrono::seconds{10};
   Duration connect_timeout = std::chrono::seconds{5};
   Duration server_idle_timeout = std::chrono::minutes{10};  ///< 0: never
   Duration reset_timeout = std::chrono::seconds{5};
+  std::size_t prepared_memory = 64 * kMiB;  ///< per client, and per server connection
   friend bool operator==(const Pool&, const Pool&) = default;
 };
 

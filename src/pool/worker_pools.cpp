@@ -31,6 +31,11 @@ struct WorkerPools::Request {
   std::unique_ptr<net::Timer> timer;
 };
 
+void Lease::release() {
+  auto* server = std::exchange(server_, nullptr);
+  if (server) std::exchange(pools_, nullptr)->release(*server);
+}
+
 void Lease::give_back() {
   auto* server = std::exchange(server_, nullptr);
   if (server) std::exchange(pools_, nullptr)->give_back(*server);
@@ -58,21 +63,32 @@ WorkerPools::Shard& WorkerPools::shard(const PoolKey& key) {
 Lease WorkerPools::lease(ServerConnection& server) { return {*this, server}; }
 
 Lease WorkerPools::try_acquire(const PoolKey& key, const StartupClass& startup) {
-  if (shutting_down_) return {};
-  Shard& pool = shard(key);
-  if (pool.state.anybody_waits()) return {};
-  ServerConnection* server = take_idle(pool, startup);
+  return try_acquire(shard(key), startup, nullptr);
+}
+
+Lease WorkerPools::try_acquire(Shard& pool, const StartupClass& startup, const SettingsPtr& settings) {
+  if (shutting_down_ || pool.state.anybody_waits()) return {};
+  ServerConnection* server = take_idle(pool, startup, settings);
   return server ? lease(*server) : Lease{};
 }
 
-ServerConnection* WorkerPools::take_idle(Shard& shard, const StartupClass& startup) {
+bool WorkerPools::anybody_waits(const Shard& pool) { return pool.state.anybody_waits(); }
+
+/// The most recently used of the right class, or one a little older that need not be told the settings first.
+ServerConnection* WorkerPools::take_idle(Shard& shard, const StartupClass& startup, const SettingsPtr& settings) {
+  constexpr std::ptrdiff_t kLookedAt = 8;
+  auto best = shard.idle.rend();
   for (auto one = shard.idle.rbegin(); one != shard.idle.rend(); ++one) {
-    ServerConnection* server = *one;
-    if (!(server->identity().startup == startup)) continue;
-    shard.idle.erase(std::next(one).base());
-    return server;
+    if (!((*one)->identity().startup == startup)) continue;
+    const bool first = best == shard.idle.rend();
+    const bool fits = same_settings((*one)->carried.settings, settings);
+    if (first || fits) best = one;
+    if (fits || one - shard.idle.rbegin() >= kLookedAt) break;
   }
-  return nullptr;
+  if (best == shard.idle.rend()) return nullptr;
+  ServerConnection* server = *best;
+  shard.idle.erase(std::next(best).base());
+  return server;
 }
 
 WorkerPools::Ticket WorkerPools::acquire(const PoolKey& key, const StartupClass& startup, OnLease on_lease) {
@@ -193,6 +209,15 @@ void WorkerPools::finish(Ticket ticket, base::Result<Lease> result) {
   request->on_lease(std::move(result));
 }
 
+void WorkerPools::release(ServerConnection& server) {
+  if (server.identity().startup.replication() || shutting_down_) {
+    close(server);
+    return;
+  }
+  server.release();
+  offer_after_pass(server);
+}
+
 void WorkerPools::give_back(ServerConnection& server) {
   if (server.identity().startup.replication() || shutting_down_) {
     close(server);
@@ -214,7 +239,11 @@ void WorkerPools::on_free(ServerConnection& server) {
     pass_permit_on(pool.state);
     return;
   }
-  // It is in a callback of its own, with bytes perhaps behind those that it looks at: passed on when that is over.
+  offer_after_pass(server);
+}
+
+/// It is in a callback of its own, with bytes perhaps behind those that it looks at: passed on when that is over.
+void WorkerPools::offer_after_pass(ServerConnection& server) {
   loop_.after_pass([this, &server] {
     const auto still = owner_.find(&server);
     if (still == owner_.end() || server.state() != ServerConnection::State::idle) return;
@@ -226,11 +255,10 @@ void WorkerPools::on_free(ServerConnection& server) {
 }
 
 void WorkerPools::put_idle_or_serve(Shard& shard, ServerConnection& server) {
-  if (shutting_down_ || server.cancels_in_flight > 0) {
-    // A cancel request that arrives late would hit the next session: such a connection is not used again.
-    server.kill();
-    return;
-  }
+  if (shutting_down_) return server.kill();
+  // A cancel request that arrives late would hit the next session.
+  server.awaits_cancel = server.cancels_in_flight > 0;
+  if (server.awaits_cancel) return;
   if (shard.state.anybody_waits())
     if (const auto waiter = shard.state.first_waiter()) return serve(shard, server, *waiter);
   shard.idle.push_back(&server);
@@ -247,18 +275,29 @@ void WorkerPools::serve(Shard& shard, ServerConnection& server, Waiter waiter) {
     return;
   }
   ServerIdentity identity = server.identity();
+  auto books = std::make_shared<CarriedOnServer>(std::move(server.carried));
   const int fd = server.give_away();
   drop(shard, server);
-  environment_.post(waiter.worker, [key, ticket = waiter.ticket, identity = std::move(identity),
-                                    fd](WorkerPools& pools) { pools.receive_connection(key, ticket, identity, fd); });
+  environment_.post(waiter.worker, [key, ticket = waiter.ticket, identity = std::move(identity), books,
+                                    fd](WorkerPools& pools) {
+    pools.receive_connection(key, ticket, identity, std::move(*books), fd);
+  });
 }
 
-void WorkerPools::receive_connection(const PoolKey& key, Ticket ticket, ServerIdentity identity, int fd) {
+void WorkerPools::cancel_ended(ServerConnection& server) {
+  const auto owner = owner_.find(&server);
+  if (owner == owner_.end()) return;
+  if (--server.cancels_in_flight == 0 && std::exchange(server.awaits_cancel, false))
+    put_idle_or_serve(*owner->second, server);
+}
+
+void WorkerPools::receive_connection(const PoolKey& key, Ticket ticket, ServerIdentity identity, CarriedOnServer books,
+                                     int fd) {
   Shard& pool = shard(key);
   auto owned =
       std::make_unique<ServerConnection>(loop_, std::move(identity), [this](ServerConnection& one) { on_free(one); });
   ServerConnection& server = *owned;
-  server.adopt(fd);
+  server.adopt(fd, std::move(books));
   owner_.emplace(&server, &pool);
   pool.servers.push_back(std::move(owned));
   serve(pool, server, {self_, ticket});

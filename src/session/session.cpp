@@ -1,6 +1,7 @@
 // The life cycle of a session: login, welcome, end; see session.h.
 #include "session/session.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -16,17 +17,26 @@ namespace log = base::log;
 namespace sqlstate = base::sqlstate;
 
 namespace {
-constexpr std::size_t kSecretBytes = 4;
+// backend/utils/init/globals.c, MAX_CANCEL_KEY_LENGTH; before protocol 3.2 a key was one number.
+constexpr std::size_t kSecretBytes = 4, kLongSecretBytes = 32;
+constexpr std::uint16_t kMinorWithLongSecrets = 2;
+constexpr int kFirstServerWithLongSecrets = 180000;
 constexpr std::chrono::seconds kPatienceWithHalfClosed{5};
+// A client hears what the servers would say themselves: the versions of the primary; of any node until there is one.
+std::uint16_t newest_minor(const routing::Topology& topology) {
+  int version = 0;
+  for (const auto& node : topology.nodes) version = std::max(version, node.server_version);
+  if (topology.primary) version = topology.node(*topology.primary).server_version;
+  return version >= kFirstServerWithLongSecrets ? kMinorWithLongSecrets : std::uint16_t{0};
+}
 }  // namespace
 
 Session::Session(Worker& worker, base::SessionId id, int fd)
     : worker_(worker),
       id_(id),
-      secret_(wire::random_bytes(kSecretBytes)),
       client_(worker.loop(), fd, static_cast<net::Connection::Handler&>(*this)),
       peer_(client_.peer_name()),
-      startup_(std::make_unique<StartupFlow>(worker.auth())) {
+      startup_(std::make_unique<StartupFlow>(worker.auth(), newest_minor(worker.topology()))) {
   login_timer_ = std::make_unique<net::Timer>(worker_.loop(), [this] {
     // As PostgreSQL does on authentication_timeout: no message, the connection just ends.
     finish("login_timeout");
@@ -103,6 +113,7 @@ std::size_t Session::take_startup(std::string_view bytes) {
 void Session::on_authenticated() {
   login_timer_.reset();
   auto& message = startup_->message();
+  secret_ = wire::random_bytes(startup_->minor_version() >= kMinorWithLongSecrets ? kLongSecretBytes : kSecretBytes);
   account_ = &worker_.account(message.database, message.user);
   const bool replication = pool::asks_for_replication(message.replication);
   mode_ = replication ? config::PoolMode::session : worker_.settings().pool.mode;

@@ -71,14 +71,13 @@ std::size_t Session::on_data(net::Connection&, std::string_view bytes) {
 
 std::size_t Session::take_startup(std::string_view bytes) {
   const std::size_t consumed = startup_->take(bytes, client_.output());
-  if (startup_->has_message() && !counted_) {
-    counted_ = true;
-    const auto limit = worker_.settings().pool.max_clients;
-    if (worker_.process().clients.fetch_add(1, std::memory_order_relaxed) >= limit) {
-      terminate({sqlstate::too_many_connections, "sorry, too many clients already",
-                 "pgweir serves at most " + std::to_string(limit) + " clients (pool.max_clients).", ""});
+  if (startup_->has_message() && !place_) {
+    auto place = worker_.process().clients.enter(worker_.settings().pool.max_clients);
+    if (!place) {
+      terminate(place.error());
       return bytes.size();
     }
+    place_ = std::move(*place);
   }
   switch (startup_->stage()) {
     case StartupFlow::Stage::authenticated: on_authenticated(); break;
@@ -107,6 +106,8 @@ void Session::on_authenticated() {
   startup_class_ = pool::StartupClass(message.parameters, message.replication);
   startup_.reset();
   apply(Event::authenticated);
+  const auto named = worker_.process().clients.name(place_, database_, user_, worker_.settings());
+  if (!named) return terminate(named.error());
   if (worker_.draining()) return terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
 
   if (auto parameters = worker_.welcome(database_ + '\0' + user_ + '\0' + startup_class_.key())) {
@@ -142,6 +143,8 @@ void Session::on_welcome_lease(base::Result<pool::Lease> lease) {
 void Session::say_welcome(ParametersPtr parameters) {
   told_ = std::move(parameters);
   database_state_ = &worker_.database(database_);
+  read_rules();
+  times_.ready(worker_.loop().now(), TimeLimits::Transaction::none, TimeLimits::Pipeline::empty);
   base::ByteQueue& out = client_.output();
   for (const auto& [name, value] : *told_) wire::encode_parameter_status(out, name, value);
   unsafe_encoding_ = is_unsafe_encoding(*told_);
@@ -186,7 +189,7 @@ void Session::cancel(std::string_view secret) {
     resume_client();
     return;
   }
-  if (current_ && !queue_.empty()) worker_.carry_cancel(*current_);
+  if (current_ && !queue_.empty()) cancel_on_server(*current_);
 }
 
 void Session::drain() {
@@ -225,7 +228,7 @@ void Session::finish(std::string_view why) {
   if (had_session && worker_.settings().log.connections)
     log::info("disconnected", {{"session", id_.value}, {"client", peer_}, {"reason", why}});
   client_.close();
-  if (counted_) worker_.process().clients.fetch_sub(1, std::memory_order_relaxed);
+  place_.give_back();
   worker_.finished(*this);
 }
 

@@ -135,6 +135,7 @@ void Session::release_leases() {
 void Session::send_exchange(pool::ServerConnection& server) {
   current_ = &server;
   if (queue_.empty()) {
+    times_.sent(worker_.loop().now());
     exchange_error_ = false;
     wrote_ = false;
   }
@@ -249,6 +250,7 @@ void Session::push_expected(const GatheredMessage& message) {
     case frontend::kSync: expected = {.what = Expect::sync}; break;
     default: return;  // Flush has no answer
   }
+  if (queue_.empty()) times_.sent(worker_.loop().now());
   queue_.push(std::move(expected));
 }
 

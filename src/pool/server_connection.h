@@ -62,6 +62,8 @@ struct ServerIdentity {
   std::string secret;
   std::vector<std::pair<std::string, std::string>> parameters;  ///< as last reported
   base::Time opened{};
+  /// From 0 to 1: how much of the jitter of pool.server_lifetime is taken off from its own.
+  double jitter_share = 0;
 };
 
 class ServerConnection final : private net::Connection::Handler {

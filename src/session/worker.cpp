@@ -141,6 +141,7 @@ void Worker::set_settings(std::shared_ptr<const config::Settings> settings, std:
   auth_ = std::move(auth);
   for (const auto& [id, session] : sessions_) session->read_rules();
   start_time_sweep();
+  pools_->reconfigure();
 }
 
 const config::Pool& Worker::pool_rules(const std::string& database, const std::string& user) {
@@ -273,9 +274,24 @@ void Worker::stop_if_empty() {
   loop_.after_pass([this] { loop_.stop(); });
 }
 
-pool::PoolLimits Worker::limits() const {
-  const auto& pool = settings_->pool;
-  return {pool.size, pool.queue_timeout, pool.connect_timeout, pool.server_idle_timeout, pool.reset_timeout};
+pool::PoolLimits Worker::limits(const pool::PoolKey& key) const {
+  const config::Pool pool = settings_->pool_for(key.database, key.user);
+  pool::PoolLimits limits;
+  limits.size = pool.size;
+  limits.queue_timeout = pool.queue_timeout;
+  limits.connect_timeout = pool.connect_timeout;
+  limits.server_idle_timeout = pool.server_idle_timeout;
+  limits.reset_timeout = pool.reset_timeout;
+  limits.min_idle = pool.min_idle;
+  limits.reserve = pool.reserve;
+  limits.reserve_timeout = pool.reserve_timeout;
+  limits.server_lifetime = pool.server_lifetime;
+  limits.lifetime_jitter = pool.server_lifetime_jitter / 100.0;
+  return limits;
+}
+
+bool Worker::is_usable(base::NodeId node) const {
+  return node.value < topology_->nodes.size() && topology_->node(node).status == routing::NodeStatus::up;
 }
 
 net::Endpoint Worker::endpoint(base::NodeId node) const {

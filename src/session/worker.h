@@ -158,7 +158,8 @@ class Worker final : public pool::PoolEnvironment {
 
  private:
   // pool::PoolEnvironment
-  [[nodiscard]] pool::PoolLimits limits() const override;
+  [[nodiscard]] pool::PoolLimits limits(const pool::PoolKey& key) const override;
+  [[nodiscard]] bool is_usable(base::NodeId node) const override;
   [[nodiscard]] net::Endpoint endpoint(base::NodeId node) const override;
   [[nodiscard]] std::string node_name(base::NodeId node) const override;
   [[nodiscard]] std::optional<std::string> password(const pool::PoolKey& key) const override;

@@ -47,6 +47,7 @@ const std::map<std::string, std::string, std::less<>> kNoUnitTest{
     {"config/text_file.cpp", "in load_test.cpp and password_file_test.cpp"},
     {"config/text_rules.cpp", "in load_test.cpp"},
     {"routing/catalog_verdict.cpp", "in route_test.cpp"},
+    {"pool/upkeep.cpp", "in worker_pools_test.cpp"},
     {"routing/explain.cpp", "in route_test.cpp"},
     {"routing/reasons.cpp", "in route_test.cpp"},
     {"session/abandoned_exchange.cpp", "in tests/integration/test_pooling.py: it needs a server that works on"},

@@ -81,19 +81,21 @@ void Session::dispatch_to(base::NodeId node, routing::Reason reason) {
   auto& pools = worker_.pools();
   const pool::PoolKey key = pool_key(node);
   if (auto lease = pools.try_acquire(key, startup_class_)) return send_exchange(adopt_lease(std::move(lease)));
-  if (pools.must_wait(key)) {
-    // Who holds a connection never waits for a second one: otherwise two sessions could wait for each other.
-    const auto primary = worker_.topology().primary;
-    if (primary && !(*primary == node) && leased(*primary)) return dispatch_to(*primary, routing::Reason::standby_busy);
-    release_leases();
-  }
-  wait_for(Wait::lease);
-  ticket_ = pools.acquire(key, startup_class_, [this, node](base::Result<pool::Lease> lease) {
+  const auto take = [this, node](base::Result<pool::Lease> lease) {
     ticket_.reset();
     wait_ = Wait::none;
     on_lease(node, std::move(lease));
     resume_client();
-  });
+  };
+  ticket_ = pools.acquire_now(key, startup_class_, take);
+  if (!ticket_) {
+    // Who holds a connection never waits for a second one: otherwise two sessions could wait for each other.
+    const auto primary = worker_.topology().primary;
+    if (primary && !(*primary == node) && leased(*primary)) return dispatch_to(*primary, routing::Reason::standby_busy);
+    release_leases();
+    ticket_ = pools.acquire(key, startup_class_, take);
+  }
+  wait_for(Wait::lease);
 }
 
 void Session::on_lease(base::NodeId node, base::Result<pool::Lease> lease) {

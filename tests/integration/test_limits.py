@@ -1,5 +1,6 @@
 """Limits and times of clients and of server connections: each has its SQLSTATE, its message, and names its key."""
 
+import random
 import threading
 import time
 
@@ -11,6 +12,7 @@ from harness.waiting import SCALE, wait_for
 from harness.wire import FLUSH, SYNC, Wire, bind, execute, parse, query
 
 PRIMARY = "/* pgweir: primary */"
+SEED = 20257
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,6 +63,14 @@ def backends(cluster, user: str = "app") -> list[int]:
     return [pid for pid, in cluster.primary.sql(
         "SELECT pid FROM pg_stat_activity WHERE usename = %s AND backend_type = 'client backend' "
         "ORDER BY backend_start", user)]
+
+
+def proxy_has_read_all(proxy) -> bool:
+    """Nothing that clients have sent waits in the kernel."""
+    with open("/proc/net/tcp") as table:
+        rows = [line.split() for line in table][1:]
+    return all(row[4] == "00000000:00000000" for row in rows
+               if row[1].endswith(f":{proxy.port:04X}") and row[3] == "01")
 
 
 def sleeping(cluster, mark: str) -> bool:
@@ -149,6 +159,157 @@ def test_every_way_out_gives_the_place_back(make_proxy, how):
             client.socket.close()
     for _ in range(5):
         wait_for(lambda: fill(proxy, 1, user="traced")[0].socket.close() is None, "a place")
+
+
+# --- server connections ------------------------------------------------------------------------------------------
+
+
+def test_connections_are_kept_ready_and_opened_again(make_proxy, cluster):
+    proxy = make_proxy(pool={"size": 6, "min_idle": 2, "server_idle_timeout": "1s"}, workers=1,
+                       users=[{"name": "traced", "min_idle": 0}])
+    assert backends(cluster) == []
+    with client_of(proxy) as client, client_of(proxy, user="traced") as other:
+        client.rows(f"{PRIMARY} SELECT 1")
+        other.rows(f"{PRIMARY} SELECT 1")
+        pid = int(client.rows(f"{PRIMARY} SELECT pg_backend_pid()")[0][0])
+        wait_for(lambda: len(backends(cluster)) == 3, "two more connections")
+        lost = [one for one in backends(cluster) if one != pid]
+        for one in lost:
+            cluster.primary.sql("SELECT pg_terminate_backend(%s)", one)
+        wait_for(lambda: len(backends(cluster)) == 3 and not set(lost) & set(backends(cluster)), "others in their place")
+        assert len(backends(cluster, "traced")) == 1
+    wait_for(lambda: len(backends(cluster)) == 2, "the one that is not needed to be closed")
+    reload_with(proxy, pool={"min_idle": 0})
+    wait_for(lambda: backends(cluster) == [], "the others to be closed too")
+
+
+def test_a_new_connection_takes_the_place_of_an_old_one(make_proxy, cluster):
+    proxy = make_proxy(pool={"size": 1, "server_lifetime": "1s", "server_lifetime_jitter": 0}, workers=1)
+    with client_of(proxy) as client:
+        pid = client.rows(f"{PRIMARY} SELECT pg_backend_pid()")
+        client.rows("BEGIN")
+        client.rows(f"{PRIMARY} SELECT pg_sleep(2.5)")
+        assert client.rows("SELECT pg_backend_pid()") == pid, "a connection in use was closed"
+        client.rows("COMMIT")
+    wait_for(lambda: int(pid[0][0]) not in backends(cluster), "the old one to be closed")
+    with client_of(proxy) as client:
+        assert client.rows(f"{PRIMARY} SELECT pg_backend_pid()") != pid
+    wait_for(lambda: backends(cluster) == [], "an idle one to be closed for its age")
+    reload_with(proxy, pool={"server_lifetime": 0})
+    with client_of(proxy) as client:
+        pid = client.rows(f"{PRIMARY} SELECT pg_backend_pid()")
+    begin = time.monotonic()
+    wait_for(lambda: time.monotonic() - begin > 2.5, "more than the old lifetime")
+    assert backends(cluster) == [int(pid[0][0])]
+
+
+def holders_and_waiter(proxy, holders: int) -> tuple[list[Wire], Wire]:
+    """Sessions that hold one connection each in a transaction, and one whose first statement waits."""
+    inside = []
+    for _ in range(holders):
+        client = client_of(proxy)
+        client.ask(query(f"BEGIN; {PRIMARY} SELECT 1"))
+        inside.append(client)
+    waiting = client_of(proxy)
+    waiting.send(query(f"{PRIMARY} SELECT 'served'"))
+    return inside, waiting
+
+
+def served(client: Wire) -> bool:
+    return [m.values for m in client.read_until("Z") if m.kind == "D"] == [[b"served"]]
+
+
+def test_the_reserve(make_proxy, cluster):
+    proxy = make_proxy(pool={"size": 2, "reserve": 1, "reserve_timeout": "500ms", "queue_timeout": "2s"}, workers=1)
+    begin = time.monotonic()
+    inside, waiting = holders_and_waiter(proxy, 2)
+    assert served(waiting)
+    assert time.monotonic() - begin >= 0.48
+    assert len(backends(cluster)) == 3
+    waiting.ask(query(f"BEGIN; {PRIMARY} SELECT 1"))
+    with Wire(proxy.port) as late:  # there is one in reserve, not two
+        assert late.login(user="app")[-1].kind == "Z"
+        found = next(m for m in late.ask(query(f"{PRIMARY} SELECT 1")) if m.kind in "ED")
+        check(found, "53300", "became free within 2000 ms", "pool.reserve")
+    for client in [*inside, waiting]:
+        client.ask(query("ROLLBACK"))
+        client.socket.close()
+    wait_for(lambda: len(backends(cluster)) == 2, "the reserve to be given up")
+
+
+def test_a_larger_pool_serves_who_waits_and_a_smaller_one_shrinks(make_proxy, cluster):
+    proxy = make_proxy(pool={"size": 1, "queue_timeout": "20s"}, users=[{"name": "app", "pool_size": 1}], workers=1)
+    inside, waiting = holders_and_waiter(proxy, 1)
+    wait_for(lambda: proxy.sql("SELECT 1") == [(1,)], "another user's pool")
+    reload_with(proxy, pool={"size": 3})  # the user's own limit holds
+    reload_with(proxy, users=[])
+    assert served(waiting)
+    waiting.ask(query("BEGIN; SELECT 1"))
+    assert len(backends(cluster)) == 2
+    reload_with(proxy, databases=[{"name": "test", "pool_size": 1}])
+    for client in [*inside, waiting]:
+        client.ask(query("ROLLBACK"))
+        client.socket.close()
+    wait_for(lambda: len(backends(cluster)) == 1, "the pool to shrink")
+
+
+def test_waiting_too_long_names_the_pool_and_its_limit(make_proxy):
+    proxy = make_proxy(pool={"size": 2, "queue_timeout": "10s"}, workers=1,
+                       users=[{"name": "app", "pool_size": 1, "queue_timeout": "300ms"}])
+    inside, waiting = holders_and_waiter(proxy, 1)
+    error = next(m for m in waiting.read_until("Z") if m.kind == "E")
+    check(error, "53300", 'no server connection to node "pg1" became free within 300 ms', "pool.size")
+    assert "limit of 1 " in error.fields["D"]
+    inside[0].ask(query("ROLLBACK"))
+    waiting.send(query(f"{PRIMARY} SELECT 'served'"))
+    inside[0].socket.close()
+    assert served(waiting)
+    waiting.socket.close()
+
+
+def test_waiting_is_first_come_first_served_over_all_workers(make_proxy, cluster):
+    """40 clients on 2 connections and 4 workers. Each holds its connection for a random time; who comes later than
+    another by more than can be blurred on the way is served later."""
+    proxy = make_proxy(workers=4, pool={"size": 4, "queue_timeout": "50s"})
+    # The first login on each worker needs a server connection of its own.
+    for client in [client_of(proxy) for _ in range(4)]:
+        client.socket.close()
+    reload_with(proxy, pool={"size": 2})
+    wait_for(lambda: len(backends(cluster)) <= 2, "the pool to shrink")
+    clients = 40
+    chance = random.Random(SEED)
+    print("seed", SEED)
+    holders, waiting = holders_and_waiter(proxy, 2)
+    order: list[int] = []
+    lock = threading.Lock()
+
+    def work(number: int, client: Wire, hold: float) -> None:
+        # One that is served says so at once, holds the connection for a while, and leaves.
+        client.read_until("Z")
+        with lock:
+            order.append(number)
+        client.ask(query(f"{PRIMARY} SELECT pg_sleep({hold})"))
+        client.socket.close()
+
+    threads = []
+    sessions = [waiting]
+    for number in range(1, clients):
+        client = client_of(proxy)
+        client.send(query(f"BEGIN; {PRIMARY} SELECT 1"))
+        sessions.append(client)
+        # The next one comes when this one stands in the queue: its message has been read.
+        wait_for(lambda: proxy_has_read_all(proxy), "the proxy to have read it")
+    for number, client in enumerate(sessions):
+        threads.append(threading.Thread(target=work, args=(number, client, chance.uniform(0, 0.03))))
+        threads[-1].start()
+    for client in holders:
+        client.socket.close()
+    for thread in threads:
+        thread.join(40)
+    assert sorted(order) == list(range(clients)), "somebody was not served"
+    # Two are served at the same time, on different workers, and noted by different threads.
+    displaced = max(abs(place - number) for place, number in enumerate(order))
+    assert displaced <= 4, order
 
 
 # --- how long clients may take -----------------------------------------------------------------------------------

@@ -54,6 +54,8 @@ struct ServerIdentity {
   std::vector<std::pair<std::string, std::string>> parameters;  ///< as last reported
   std::uint64_t parameters_hash = 0;                            ///< of `parameters`, whatever their order
   base::Time opened{};
+  /// From 0 to 1: how much of the jitter of pool.server_lifetime is taken off from its own.
+  double jitter_share = 0;
 };
 
 class ServerConnection final : private net::Connection::Handler {

@@ -82,14 +82,13 @@ std::size_t Session::on_data(net::Connection&, std::string_view bytes) {
 
 std::size_t Session::take_startup(std::string_view bytes) {
   const std::size_t consumed = startup_->take(bytes, client_.output());
-  if (startup_->has_message() && !counted_) {
-    counted_ = true;
-    const auto limit = worker_.settings().pool.max_clients;
-    if (worker_.process().clients.fetch_add(1, std::memory_order_relaxed) >= limit) {
-      terminate({sqlstate::too_many_connections, "sorry, too many clients already",
-                 "pgweir serves at most " + std::to_string(limit) + " clients (pool.max_clients).", ""});
+  if (startup_->has_message() && !place_) {
+    auto place = worker_.process().clients.enter(worker_.settings().pool.max_clients);
+    if (!place) {
+      terminate(place.error());
       return bytes.size();
     }
+    place_ = std::move(*place);
   }
   switch (startup_->stage()) {
     case StartupFlow::Stage::authenticated: on_authenticated(); break;
@@ -116,7 +115,8 @@ void Session::on_authenticated() {
   secret_ = wire::random_bytes(startup_->minor_version() >= kMinorWithLongSecrets ? kLongSecretBytes : kSecretBytes);
   account_ = &worker_.account(message.database, message.user);
   const bool replication = pool::asks_for_replication(message.replication);
-  mode_ = replication ? config::PoolMode::session : worker_.settings().pool.mode;
+  mode_ = replication ? config::PoolMode::session
+                      : worker_.pool_rules(account_->database, account_->user).mode;
   welcome_key_ = worker_.welcome_key(*account_, message.parameters, message.replication);
   if (shares_servers()) {
     StartupParts parts = split_startup(message.parameters);
@@ -129,6 +129,8 @@ void Session::on_authenticated() {
   auto known = worker_.welcome(welcome_key_, message.parameters);
   startup_.reset();
   apply(Event::authenticated);
+  const auto named = worker_.process().clients.name(place_, account_->database, account_->user, worker_.settings());
+  if (!named) return terminate(named.error());
   if (worker_.draining()) return terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
   if (known) return say_welcome(std::move(known));
 
@@ -166,6 +168,8 @@ void Session::say_welcome(ParametersPtr parameters) {
   told_ = std::move(parameters);
   told_hash_ = pool::hash_of(*told_);
   welcome_key_ = {};
+  read_rules();
+  times_.ready(worker_.loop().now(), TimeLimits::Transaction::none, TimeLimits::Pipeline::empty);
   base::ByteQueue& out = client_.output();
   for (const auto& [name, value] : *told_) wire::encode_parameter_status(out, name, value);
   unsafe_encoding_ = is_unsafe_encoding(*told_);
@@ -212,7 +216,7 @@ void Session::cancel(std::string_view secret) {
     return;
   }
   // What pgweir asks for itself is nothing that a client could cancel.
-  if (current_ && !queue_.empty() && !queue_.front_is(Purpose::audit)) worker_.carry_cancel(*current_);
+  if (current_ && !queue_.empty() && !queue_.front_is(Purpose::audit)) cancel_on_server(*current_);
 }
 
 void Session::drain() {
@@ -251,7 +255,7 @@ void Session::finish(std::string_view why) {
   if (had_session && worker_.settings().log.connections)
     log::info("disconnected", {{"session", id_.value}, {"client", peer_}, {"reason", why}});
   client_.close();
-  if (counted_) worker_.process().clients.fetch_sub(1, std::memory_order_relaxed);
+  place_.give_back();
   worker_.finished(*this);
 }
 

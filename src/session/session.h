@@ -29,11 +29,13 @@
 #include "routing/route.h"
 #include "session/audit.h"
 #include "session/carried_state.h"
+#include "session/client_places.h"
 #include "session/exchange.h"
 #include "session/flows/startup.h"
 #include "session/pins.h"
 #include "session/prepared_statements.h"
 #include "session/reply_queue.h"
+#include "session/time_limits.h"
 #include "session/worker.h"
 #include "wire/frame.h"
 
@@ -75,6 +77,10 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void resume_client();
   /// Servers whose words had to wait for the end of another's message may speak.
   void redeliver_servers();
+  /// The settings have changed: the session's own are other ones now.
+  void read_rules();
+  /// Does something about what has taken too long.
+  void check_times(base::Time now);
   /// Ends now, with a FATAL error to the client.
   void terminate(const base::Error& error);
 
@@ -238,6 +244,11 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void start_retry(pool::ServerConnection* server);
   void finish_retry();
 
+  // flows/times.cpp
+  [[nodiscard]] Doing doing() const;
+  void cancel_on_server(pool::ServerConnection& server);
+  void forward_cancelled(const wire::Frame& error);
+
   // flows/local.cpp
   [[nodiscard]] bool is_local(const sql::Classified& query) const;
   [[nodiscard]] bool answer_locally(const sql::Classified& query, std::string_view text, std::string& reply);
@@ -261,7 +272,9 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   State state_ = State::starting;
   std::unique_ptr<StartupFlow> startup_;
   std::unique_ptr<net::Timer> login_timer_;
-  bool counted_ = false;
+  ClientPlaces::Place place_;
+  const config::Pool* rules_ = nullptr;  ///< of this user in this database; null before the welcome
+  TimeLimits times_;
 
   Account* account_ = nullptr;  ///< the worker's; from the login on
   config::PoolMode mode_ = config::PoolMode::session;

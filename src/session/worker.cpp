@@ -53,7 +53,9 @@ Worker::Worker(base::WorkerId id, Process& process, std::shared_ptr<const config
           std::make_unique<pool::WorkerPools>(loop_, id_, process.pools, static_cast<pool::PoolEnvironment&>(*this))),
       classifier_(classifier_limits(*settings_)),
       topology_(std::make_shared<routing::Topology>()),
-      freshness_(settings_->nodes.size()) {}
+      freshness_(settings_->nodes.size()) {
+  start_time_sweep();
+}
 
 /// On the control thread, when the worker's own has ended: until then others may post.
 Worker::~Worker() {
@@ -63,6 +65,7 @@ Worker::~Worker() {
 
 void Worker::run() {
   loop_.run();
+  time_sweep_.reset();
   sessions_.clear();
   abandoned_.clear();
   cancels_.clear();
@@ -135,8 +138,29 @@ void Worker::set_catalog(const std::string& name, routing::CatalogPtr catalog, b
 }
 
 void Worker::set_settings(std::shared_ptr<const config::Settings> settings, std::shared_ptr<const ClientAuth> auth) {
-  settings_ = std::move(settings);
+  const auto old_settings = std::exchange(settings_, std::move(settings));  // the old rules point into it
+  const auto old_rules = std::exchange(rules_, {});
   auth_ = std::move(auth);
+  for (const auto& [id, session] : sessions_) session->read_rules();
+  start_time_sweep();
+  pools_->reconfigure();
+}
+
+const config::Pool& Worker::pool_rules(const std::string& database, const std::string& user) {
+  const std::pair key(settings_->database(database), settings_->user(user));
+  const auto found = rules_.find(key);
+  return found != rules_.end() ? found->second : rules_.emplace(key, settings_->pool_for(database, user)).first->second;
+}
+
+void Worker::start_time_sweep() {
+  time_sweep_.reset();
+  const auto interval = sweep_interval(*settings_);
+  if (!interval) return;
+  time_sweep_ = std::make_unique<net::Timer>(loop_, [this] {
+    // A session that ends here stays in the map until the end of the pass.
+    for (const auto& [id, session] : sessions_) session->check_times(loop_.now());
+  });
+  time_sweep_->start_repeating(*interval);
 }
 
 DatabaseState& Worker::database(const std::string& name) {
@@ -265,17 +289,19 @@ void Worker::cancel(const wire::CancelRequest& request) {
   if (found != sessions_.end()) found->second->cancel(request.secret);
 }
 
-void Worker::carry_cancel(pool::ServerConnection& server) {
+void Worker::carry_cancel(pool::ServerConnection& server, std::function<void()> on_arrived) {
   const std::uint64_t number = ++last_number_;
   const auto& identity = server.identity();
   pools_->cancel_started(server);
   cancels_[number] = std::make_unique<pool::CancelCarrier>(
-      loop_, identity.endpoint, identity.process_id, identity.secret, kCancelTimeout, [this, number, server = &server] {
+      loop_, identity.endpoint, identity.process_id, identity.secret, kCancelTimeout,
+      [this, number, server = &server, on_arrived = std::move(on_arrived)] {
         pools_->cancel_ended(*server);
         // The carrier is in a callback of its own.
         std::shared_ptr<pool::CancelCarrier> done = std::move(cancels_.at(number));
         cancels_.erase(number);
         loop_.after_pass([done] {});
+        if (on_arrived) on_arrived();
       });
 }
 
@@ -313,9 +339,24 @@ void Worker::stop_if_empty() {
   loop_.after_pass([this] { loop_.stop(); });
 }
 
-pool::PoolLimits Worker::limits() const {
-  const auto& pool = settings_->pool;
-  return {pool.size, pool.queue_timeout, pool.connect_timeout, pool.server_idle_timeout, pool.reset_timeout};
+pool::PoolLimits Worker::limits(const pool::PoolKey& key) const {
+  const config::Pool pool = settings_->pool_for(key.database, key.user);
+  pool::PoolLimits limits;
+  limits.size = pool.size;
+  limits.queue_timeout = pool.queue_timeout;
+  limits.connect_timeout = pool.connect_timeout;
+  limits.server_idle_timeout = pool.server_idle_timeout;
+  limits.reset_timeout = pool.reset_timeout;
+  limits.min_idle = pool.min_idle;
+  limits.reserve = pool.reserve;
+  limits.reserve_timeout = pool.reserve_timeout;
+  limits.server_lifetime = pool.server_lifetime;
+  limits.lifetime_jitter = pool.server_lifetime_jitter / 100.0;
+  return limits;
+}
+
+bool Worker::is_usable(base::NodeId node) const {
+  return node.value < topology_->nodes.size() && topology_->node(node).status == routing::NodeStatus::up;
 }
 
 net::Endpoint Worker::endpoint(base::NodeId node) const {

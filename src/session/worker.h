@@ -18,6 +18,7 @@
 #include "config/settings.h"
 #include "net/loop.h"
 #include "net/mailbox.h"
+#include "net/timer.h"
 #include "pool/cancel.h"
 #include "pool/pool_state.h"
 #include "pool/worker_pools.h"
@@ -25,6 +26,7 @@
 #include "routing/catalog.h"
 #include "routing/route.h"
 #include "routing/topology.h"
+#include "session/client_places.h"
 #include "session/flows/startup.h"
 #include "session/local_commands.h"
 #include "session/pins.h"
@@ -70,7 +72,7 @@ class Process {
   pool::PoolDirectory pools;
   cluster::SharedFreshness freshness;
   const config::PasswordFile passwords;
-  std::atomic<std::uint32_t> clients{0};  ///< past their StartupMessage
+  ClientPlaces clients;
   const LocalCommands* local_commands = nullptr;
   PinDirectory pins;
   const std::uint64_t statement_seed;  ///< of the keys of prepared statements, which go from worker to worker
@@ -165,8 +167,11 @@ class Worker final : public pool::PoolEnvironment {
   void remember_welcome(const std::string& key, ParametersPtr parameters);
   /// Routes a cancel request to the worker whose session it names.
   void deliver_cancel(const wire::CancelRequest& request);
-  /// Sends a cancel request to a server; the server connection counts it until it has arrived.
-  void carry_cancel(pool::ServerConnection& server);
+  /// Sends a cancel request to a server; the server connection counts it until it has arrived, or cannot arrive any
+  /// more. Then `on_arrived` is called.
+  void carry_cancel(pool::ServerConnection& server, std::function<void()> on_arrived = {});
+  /// What holds for this user in this database; good until `Session::read_rules` is called.
+  [[nodiscard]] const config::Pool& pool_rules(const std::string& database, const std::string& user);
   /// `Session::resume_client`, if that session still lives.
   void resume(base::SessionId id);
   void redeliver_servers(base::SessionId id);
@@ -183,7 +188,8 @@ class Worker final : public pool::PoolEnvironment {
 
  private:
   // pool::PoolEnvironment
-  [[nodiscard]] pool::PoolLimits limits() const override;
+  [[nodiscard]] pool::PoolLimits limits(const pool::PoolKey& key) const override;
+  [[nodiscard]] bool is_usable(base::NodeId node) const override;
   [[nodiscard]] net::Endpoint endpoint(base::NodeId node) const override;
   [[nodiscard]] std::string node_name(base::NodeId node) const override;
   [[nodiscard]] std::optional<std::string> password(const pool::PoolKey& key) const override;
@@ -192,6 +198,7 @@ class Worker final : public pool::PoolEnvironment {
   void suspect(base::NodeId node) override;
 
   void stop_if_empty();
+  void start_time_sweep();
   [[nodiscard]] std::vector<base::SessionId> session_ids() const;
   [[nodiscard]] base::SessionId next_session_id();
 
@@ -213,7 +220,10 @@ class Worker final : public pool::PoolEnvironment {
   std::unordered_map<base::SessionId, std::unique_ptr<Session>> sessions_;
   std::map<std::uint64_t, std::unique_ptr<pool::CancelCarrier>> cancels_;
   std::map<std::uint64_t, std::unique_ptr<AbandonedExchange>> abandoned_;
-  std::uint64_t last_number_ = 0;  ///< of cancel requests and abandoned exchanges
+  /// By the entries of `databases` and `users` that apply: so there are few, however many clients there are.
+  std::map<std::pair<const config::PoolOverride*, const config::PoolOverride*>, config::Pool> rules_;
+  std::unique_ptr<net::Timer> time_sweep_;  ///< null while no time is limited
+  std::uint64_t last_number_ = 0;           ///< of cancel requests and abandoned exchanges
   std::uint32_t last_session_ = 0;
   std::atomic<std::size_t> session_count_{0};
   WorkerCounters counters_;

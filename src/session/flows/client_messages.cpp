@@ -38,7 +38,9 @@ std::size_t Session::take_messages(std::string_view bytes) {
 }
 
 bool Session::may_take_message() const {
-  return state_ != State::finished && wait_ == Wait::none && !server_full_ && !client_full_ && !queue_full_;
+  const bool cancelling = current_ && current_->cancels_in_flight > 0;
+  return state_ != State::finished && wait_ == Wait::none && !server_full_ && !client_full_ && !queue_full_ &&
+         !cancelling;
 }
 
 std::size_t Session::take_one(std::string_view bytes) {

@@ -82,19 +82,21 @@ void Session::dispatch_to(base::NodeId node, routing::Reason reason) {
   if (auto lease = pools.try_acquire(account_->pool(pools, node), startup_class_, carried_.settings()))
     return send_exchange(adopt_lease(std::move(lease)));
   const pool::PoolKey key = account_->pool_key(node);
-  if (pools.must_wait(key)) {
-    // Who holds a connection never waits for a second one: otherwise two sessions could wait for each other.
-    const auto primary = worker_.topology().primary;
-    if (primary && !(*primary == node) && leased(*primary)) return dispatch_to(*primary, routing::Reason::standby_busy);
-    release_leases();
-  }
-  wait_for(Wait::lease);
-  ticket_ = pools.acquire(key, startup_class_, [this, node](base::Result<pool::Lease> lease) {
+  const auto take = [this, node](base::Result<pool::Lease> lease) {
     ticket_.reset();
     wait_ = Wait::none;
     on_lease(node, std::move(lease));
     resume_client();
-  });
+  };
+  ticket_ = pools.acquire_now(key, startup_class_, take);
+  if (!ticket_) {
+    // Who holds a connection never waits for a second one: otherwise two sessions could wait for each other.
+    const auto primary = worker_.topology().primary;
+    if (primary && !(*primary == node) && leased(*primary)) return dispatch_to(*primary, routing::Reason::standby_busy);
+    release_leases();
+    ticket_ = pools.acquire(key, startup_class_, take);
+  }
+  wait_for(Wait::lease);
 }
 
 void Session::on_lease(base::NodeId node, base::Result<pool::Lease> lease) {
@@ -131,6 +133,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
   chosen_.reset();
   if (!settings_hold(server)) return;
   if (queue_.empty()) {
+    times_.sent(worker_.loop().now());
     exchange_error_ = false;
     wrote_ = false;
   }
@@ -229,6 +232,7 @@ void Session::push_expected(pool::ServerConnection& server, const GatheredMessag
   }
   if (message.type == frontend::kParse || message.type == frontend::kClose) expected.statement = message.statement;
   expected.effects = message.effects;
+  if (queue_.empty()) times_.sent(worker_.loop().now());
   queue_.push(std::move(expected));
 }
 

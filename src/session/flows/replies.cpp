@@ -167,12 +167,17 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
   }
   if (state_ == State::finished) return false;
   if (retrying_ || action != Action::forward) return false;
-  if (!on_probation()) return true;
-  if (begins_only(frame.type)) {
-    held_.append(wire::raw(frame));
+  if (on_probation()) {
+    if (begins_only(frame.type)) {
+      held_.append(wire::raw(frame));
+      return false;
+    }
+    end_probation();
+  }
+  if (taken.kind == ReplyQueue::Taken::Kind::error && times_.is_cancelled() && frame.complete()) {
+    forward_cancelled(frame);
     return false;
   }
-  end_probation();
   return true;
 }
 
@@ -203,6 +208,7 @@ void Session::on_part(pool::ServerConnection& server, const wire::Frame& frame) 
       audit_->fail();
   }
   if (frame.type != backend::kCommandComplete && frame.type != backend::kEmptyQuery) return;
+  times_.completed(worker_.loop().now());
   if (front.action == Action::forward && front.effects && !retrying_)
     apply_effect(server, *front.effects, query_index_, first_word(frame.body));
   ++query_index_;
@@ -210,6 +216,7 @@ void Session::on_part(pool::ServerConnection& server, const wire::Frame& frame) 
 
 /// False when the client does not get the message, whatever the entry says.
 bool Session::on_complete(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame) {
+  times_.completed(worker_.loop().now());
   switch (entry.what) {
     case Expect::execute:
       if (entry.effects && entry.action == Action::forward && frame.type == backend::kCommandComplete && !retrying_)
@@ -236,6 +243,8 @@ bool Session::on_ready(pool::ServerConnection& server, const Expected& entry, co
   }
   if (on_probation()) end_probation();
   const bool idle = *status == wire::TransactionStatus::idle;
+  times_.ready(worker_.loop().now(), idle ? TimeLimits::Transaction::none : TimeLimits::Transaction::open,
+               queue_.empty() ? TimeLimits::Pipeline::empty : TimeLimits::Pipeline::more);
   transaction_ = idle ? Transaction::none : Transaction::open;
   transaction_node_ = server.node();
   const bool up_to_date = server.carried.settings == carried_.settings();

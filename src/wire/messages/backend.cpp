@@ -108,6 +108,18 @@ void encode_error(base::ByteQueue& out, Severity severity, const base::Error& er
   frame.byte('\0');
 }
 
+std::string with_hint(const Frame& error, std::string_view hint) {
+  const auto fields = decode_error(error.body);
+  if (!fields || !fields->hint.empty() || hint.empty() || error.body.empty()) return std::string(raw(error));
+  base::ByteQueue out;
+  FrameWriter(out, error.type)
+      .bytes(error.body.substr(0, error.body.size() - 1))  // without the zero that ends the list of fields
+      .byte('H')
+      .c_string(hint)
+      .byte('\0');
+  return std::string(out.view());
+}
+
 void encode_authentication(base::ByteQueue& out, AuthenticationCode code, std::string_view data) {
   FrameWriter(out, backend::kAuthentication).uint32(static_cast<std::uint32_t>(code)).bytes(data);
 }

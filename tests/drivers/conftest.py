@@ -18,7 +18,7 @@ from harness.cluster import Cluster  # noqa: E402
 from harness.proxy import Pgweir  # noqa: E402
 
 # The one place that says how the drivers are pooled.
-POOL_MODE = "session"
+POOL_MODE = "transaction"
 
 
 def pool(servers: int, clients: int) -> dict:

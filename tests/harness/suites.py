@@ -98,7 +98,8 @@ def run_pytest(name: str, build: Path, sanitize: str, targets: list[str], expres
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev test", description=__doc__)
-    parser.add_argument("suite", nargs="*", help="unit, integration, semantics, or a file of tests/integration (test_pooling)")
+    parser.add_argument("suite", nargs="*",
+                        help="unit, integration, semantics, or a file of tests/integration (test_pooling)")
     parser.add_argument("--build", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--sanitize", default="none", help=argparse.SUPPRESS)
     parser.add_argument("-k", dest="expression", help="only tests whose name matches")

@@ -21,7 +21,8 @@ from harness.waiting import SCALE  # noqa: E402
 
 import scripts  # noqa: E402, F401  enters the semantics
 import world  # noqa: E402
-from player import CarelessPool, Stage, WirePeer  # noqa: E402
+from peers import CarelessPool, WirePeer  # noqa: E402
+from player import Stage  # noqa: E402
 
 POOL_MODE = os.environ.get("PGWEIR_SEMANTICS_MODE", "session")
 CLIENTS = 50

@@ -17,6 +17,7 @@ from harness.wire import Closed, Message, Wire
 
 from script import SIDE, Step, step_of
 
+NO_ANSWER = "no answer"
 _SOURCE_PLACE = "FLR"  # file, line and routine in the server's sources: no application looks there
 _TEMPORARY_SCHEMA = re.compile(r"pg_(toast_)?temp_\d+")
 
@@ -132,7 +133,7 @@ class WirePeer:
                     self.status = self.status if until == "A" else "-"
                     break
         except TimeoutError:
-            messages.append("no answer")
+            messages.append(NO_ANSWER)
             self.status = "x"
         except (Closed, ConnectionError):
             messages.append("connection closed")

@@ -132,7 +132,8 @@ def set_transaction(me: Me):
     yield f"CREATE TABLE {me.own('never')} (id int)"  # 25006
     yield "ROLLBACK"
     yield "SHOW transaction_isolation"
-    yield f"BEGIN TRANSACTION ISOLATION LEVEL {level} READ ONLY DEFERRABLE"
+    # Not SERIALIZABLE, which would wait for the other clients' serializable transactions.
+    yield "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY DEFERRABLE"
     yield "SELECT current_setting('transaction_isolation'), current_setting('transaction_deferrable')"
     yield "SET TRANSACTION READ WRITE"  # 25001
     yield "ROLLBACK"

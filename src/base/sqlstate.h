@@ -32,6 +32,8 @@ inline constexpr Sqlstate feature_not_supported{"0A000"};
 inline constexpr Sqlstate active_sql_transaction{"25001"};
 inline constexpr Sqlstate read_only_sql_transaction{"25006"};
 inline constexpr Sqlstate in_failed_sql_transaction{"25P02"};
+inline constexpr Sqlstate idle_in_transaction_session_timeout{"25P03"};
+inline constexpr Sqlstate transaction_timeout{"25P04"};
 inline constexpr Sqlstate invalid_sql_statement_name{"26000"};
 inline constexpr Sqlstate invalid_authorization_specification{"28000"};
 inline constexpr Sqlstate invalid_password{"28P01"};
@@ -52,6 +54,7 @@ inline constexpr Sqlstate object_not_in_prerequisite_state{"55000"};
 inline constexpr Sqlstate query_canceled{"57014"};
 inline constexpr Sqlstate admin_shutdown{"57P01"};
 inline constexpr Sqlstate cannot_connect_now{"57P03"};
+inline constexpr Sqlstate idle_session_timeout{"57P05"};
 inline constexpr Sqlstate config_file_error{"F0000"};
 inline constexpr Sqlstate internal_error{"XX000"};
 }  // namespace sqlstate

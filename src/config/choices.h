@@ -26,7 +26,9 @@ template <>
 inline constexpr std::array kChoices<AuthMethod>{Choice{AuthMethod::trust, "trust"},
                                                  Choice{AuthMethod::scram_sha_256, "scram-sha-256"}};
 template <>
-inline constexpr std::array kChoices<PoolMode>{Choice{PoolMode::session, "session"}};
+inline constexpr std::array kChoices<PoolMode>{Choice{PoolMode::transaction, "transaction"},
+                                               Choice{PoolMode::session, "session"},
+                                               Choice{PoolMode::statement, "statement"}};
 template <>
 inline constexpr std::array kChoices<Reads>{Choice{Reads::standbys, "standbys"}, Choice{Reads::primary, "primary"}};
 template <>

@@ -119,6 +119,30 @@ auto choice(Field field) {
                     choice_name<E>);
 }
 
+/// The kind of value that `make` makes codecs for, in a member that may also hold nothing: then it is written as an
+/// empty text, which is not read back.
+template <class Field, class Make>
+auto maybe(Field field, Make make) {
+  using Owner = typename Field::OwnerType;
+  using Value = typename std::remove_cvref_t<decltype(field(std::declval<Owner&>()))>::value_type;
+  struct Holder {
+    Value value{};
+  };
+  auto codec = make(at(&Holder::value));
+  return Codec<Owner>{codec.allowed, codec.units,
+                      [field, parse = codec.parse](Owner& owner, std::string_view text) -> std::string {
+                        Holder holder;
+                        std::string reason = parse(holder, text);
+                        if (reason.empty()) field(owner) = std::move(holder.value);
+                        return reason;
+                      },
+                      [field, format = codec.format](const Owner& owner) {
+                        const auto& value = field(owner);
+                        return value ? format(Holder{*value}) : std::string();
+                      },
+                      [field](Owner& to, const Owner& from) { field(to) = field(from); }};
+}
+
 /// A rule for a text: what is allowed in words, and a check that returns a reason, or nothing when the text is fine.
 struct TextRule {
   std::string_view allowed;

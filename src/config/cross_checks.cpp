@@ -33,6 +33,23 @@ void unique_nodes(const Settings& settings, Violations& out) {
   }
 }
 
+void unique_names(std::string_view list, const std::vector<PoolOverride>& entries, Violations& out) {
+  std::map<std::string_view, std::size_t> names;
+  for (std::size_t i = 0; i < entries.size(); ++i)
+    if (const auto [first, added] = names.emplace(entries[i].name, i); !added && !entries[i].name.empty())
+      out.push_back({fmt::format("{}[{}].name", list, i),
+                     fmt::format("found {}, which is also the name of {}[{}]; names have to be unique",
+                                 in_quotes(entries[i].name), list, first->second)});
+}
+
+void idle_fit_into_pool(const Settings& settings, Violations& out) {
+  if (settings.pool.min_idle > settings.pool.size)
+    out.push_back(
+        {"pool.min_idle",
+         fmt::format("found {}, which is more than pool.size ({})", settings.pool.min_idle, settings.pool.size),
+         {"pool.size"}});
+}
+
 void single_has_one_node(const Settings& settings, Violations& out) {
   if (settings.topology == TopologyKind::single && settings.nodes.size() > 1)
     out.push_back(
@@ -74,6 +91,9 @@ void not_its_own_node(const Settings& settings, Violations& out) {
 std::vector<Violation> cross_check(const Settings& settings) {
   Violations out;
   unique_nodes(settings, out);
+  unique_names("databases", settings.databases, out);
+  unique_names("users", settings.users, out);
+  idle_fit_into_pool(settings, out);
   single_has_one_node(settings, out);
   scram_needs_users(settings, out);
   listens_somewhere(settings, out);

@@ -1,8 +1,11 @@
 // What `pgweir --check` says when a configuration is fine: the meaning, in sentences, rather than the keys again.
 #include <algorithm>
+#include <span>
 #include <string>
+#include <utility>
 
 #include "config/choices.h"
+#include "config/options.h"
 #include "config/render.h"
 #include "config/units.h"
 #include "fmt/format.h"
@@ -46,13 +49,52 @@ std::string auth_text(const Auth& auth) {
       format_duration(auth.login_timeout), or_else(auth.server_password_file, "none"));
 }
 
-std::string pool_text(const Pool& pool) {
+std::string or_never(Duration time, std::string_view word) {
+  return time == Duration::zero() ? "never" : fmt::format("{} {}", word, format_duration(time));
+}
+
+/// The times that are off by default, if any is on.
+std::string times_text(const Pool& pool) {
+  std::string out;
+  const auto add = [&out](Duration time, std::string_view what) {
+    if (time > Duration::zero()) out += fmt::format("{}{} {}", out.empty() ? "" : "; ", what, format_duration(time));
+  };
+  add(pool.client_idle_timeout, "a client may be idle for");
+  add(pool.idle_transaction_timeout, "idle in a transaction for");
+  add(pool.query_timeout, "a statement may run for");
+  add(pool.transaction_timeout, "a transaction may last");
+  return out.empty() ? "" : out + "\n";
+}
+
+std::string overrides_text(const Settings& settings) {
+  std::string out;
+  const auto add = [&out](std::string_view what, std::span<const Option<PoolOverride>> table,
+                          const PoolOverride& entry) {
+    out += fmt::format("for {} {}:", what, entry.name);
+    std::string_view between = " ";
+    for (const Option<PoolOverride>& option : table.subspan(1))
+      if (const std::string value = option.codec.format(entry); !value.empty())
+        out += fmt::format("{}{} {}", std::exchange(between, ", "), option.key, value);
+    out += "\n";
+  };
+  for (const PoolOverride& entry : settings.databases) add("database", database_options(), entry);
+  for (const PoolOverride& entry : settings.users) add("user", user_options(), entry);
+  return out;
+}
+
+std::string pool_text(const Settings& settings) {
+  const Pool& pool = settings.pool;
+  const std::string reserve = pool.reserve == 0 ? ""
+                                                : fmt::format(", and {} more when one waits for {}", pool.reserve,
+                                                              format_duration(pool.reserve_timeout));
   return fmt::format(
-      "{} pooling: up to {} server connections per node, database and user, for up to {} clients\n"
-      "a client waits for a server connection {}; an idle server connection is closed {}\n",
-      name_of(pool.mode), pool.size, pool.max_clients,
-      pool.queue_timeout == Duration::zero() ? "as long as it takes" : "at most " + format_duration(pool.queue_timeout),
-      pool.server_idle_timeout == Duration::zero() ? "never" : "after " + format_duration(pool.server_idle_timeout));
+             "{} pooling: up to {} server connections per node, database and user{}, for up to {} clients\n"
+             "a client waits for a server connection {}; an idle server connection is closed {}, any {}\n",
+             name_of(pool.mode), pool.size, reserve, pool.max_clients,
+             pool.queue_timeout == Duration::zero() ? "as long as it takes"
+                                                    : "at most " + format_duration(pool.queue_timeout),
+             or_never(pool.server_idle_timeout, "after"), or_never(pool.server_lifetime, "after")) +
+         times_text(pool) + overrides_text(settings);
 }
 
 std::string routing_text(const Settings& settings) {
@@ -87,7 +129,7 @@ std::string rest_text(const Settings& settings) {
 }  // namespace
 
 std::string explain(const Settings& settings) {
-  return nodes_text(settings) + listen_text(settings) + auth_text(settings.auth) + pool_text(settings.pool) +
+  return nodes_text(settings) + listen_text(settings) + auth_text(settings.auth) + pool_text(settings) +
          routing_text(settings) + rest_text(settings);
 }
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <set>
+#include <span>
 #include <vector>
 
 #include "config/cross_checks.h"
@@ -40,13 +41,20 @@ class Loader {
     YAML::Node value;
     int line = 0;
   };
+  struct ListRules {
+    std::string_view key, one, many;  ///< "nodes", "node", "nodes"
+    std::size_t least, most;
+  };
 
   void problem(int line, std::string key, std::string message);
   std::vector<Entry> entries(const YAML::Node& map, std::string_view path);
   void root(const YAML::Node& document);
   void section(std::string_view name, const Entry& entry);
-  void nodes(const Entry& entry);
-  NodeSettings node(const YAML::Node& element, std::string_view path);
+  template <class Owner>
+  void list(const Entry& entry, const ListRules& rules, std::span<const Option<Owner>> table, std::vector<Owner>& out);
+  template <class Owner>
+  Owner element(const YAML::Node& element, const ListRules& rules, std::span<const Option<Owner>> table,
+                std::string_view path);
   template <class Owner>
   void value(const Option<Owner>& option, Owner& owner, const Entry& entry, const std::string& path);
   void unknown(const Entry& entry, std::string_view path, std::string_view section,
@@ -120,7 +128,11 @@ void Loader::root(const YAML::Node& document) {
     const auto option =
         std::find_if(options().begin(), options().end(), [&](const auto& o) { return o.key == entry.key; });
     if (entry.key == kNodes)
-      nodes(entry);
+      list(entry, {kNodes, "a node", "nodes", 1, kMaxNodes}, node_options(), settings_.nodes);
+    else if (entry.key == kDatabases)
+      list(entry, {kDatabases, "a database", "databases", 0, kMaxOverrides}, database_options(), settings_.databases);
+    else if (entry.key == kUsers)
+      list(entry, {kUsers, "a user", "users", 0, kMaxOverrides}, user_options(), settings_.users);
     else if (std::find(level.begin(), level.end(), entry.key) == level.end())
       unknown(entry, {}, {}, level);
     else if (option != options().end())
@@ -151,36 +163,40 @@ void Loader::section(std::string_view name, const Entry& entry) {
   }
 }
 
-void Loader::nodes(const Entry& entry) {
-  if (!entry.value.IsSequence() || entry.value.size() == 0 || entry.value.size() > kMaxNodes) {
+template <class Owner>
+void Loader::list(const Entry& entry, const ListRules& rules, std::span<const Option<Owner>> table,
+                  std::vector<Owner>& out) {
+  const YAML::Node& value = entry.value;
+  if (!value.IsSequence() || value.size() < rules.least || value.size() > rules.most) {
     const std::string found =
-        entry.value.IsSequence() ? fmt::format("a list of {}", entry.value.size()) : std::string(kind_of(entry.value));
-    problem(entry.line, std::string(kNodes),
-            fmt::format("found {}; allowed is a list of 1 to {} nodes", found, kMaxNodes));
+        value.IsSequence() ? fmt::format("a list of {}", value.size()) : std::string(kind_of(value));
+    problem(entry.line, std::string(rules.key),
+            fmt::format("found {}; allowed is a list of {} to {} {}", found, rules.least, rules.most, rules.many));
     return;
   }
-  for (std::size_t i = 0; i < entry.value.size(); ++i)
-    settings_.nodes.push_back(node(entry.value[i], fmt::format("{}[{}]", kNodes, i)));
+  for (std::size_t i = 0; i < value.size(); ++i)
+    out.push_back(element(value[i], rules, table, fmt::format("{}[{}]", rules.key, i)));
 }
 
-NodeSettings Loader::node(const YAML::Node& element, std::string_view path) {
-  NodeSettings out;
+template <class Owner>
+Owner Loader::element(const YAML::Node& element, const ListRules& rules, std::span<const Option<Owner>> table,
+                      std::string_view path) {
+  Owner out;
   std::vector<std::string_view> level;
-  for (const Option<NodeSettings>& option : node_options()) level.push_back(option.key);
+  for (const Option<Owner>& option : table) level.push_back(option.key);
   if (!element.IsMap()) {
     problem(line_of(element), std::string(path),
-            fmt::format("found {}; a node is a map of the keys {}", kind_of(element), comma_list(level)));
+            fmt::format("found {}; {} is a map of the keys {}", kind_of(element), rules.one, comma_list(level)));
     return out;
   }
   for (const Entry& entry : entries(element, path)) {
-    const auto option =
-        std::find_if(node_options().begin(), node_options().end(), [&](const auto& o) { return o.key == entry.key; });
-    if (option == node_options().end())
-      unknown(entry, path, kNodes, level);
+    const auto option = std::find_if(table.begin(), table.end(), [&](const auto& o) { return o.key == entry.key; });
+    if (option == table.end())
+      unknown(entry, path, rules.key, level);
     else
       value(*option, out, entry, joined(path, entry.key));
   }
-  for (const Option<NodeSettings>& option : node_options())
+  for (const Option<Owner>& option : table)
     if (option.presence == Presence::required && !lines_.contains(joined(path, option.key)))
       problem(line_of(element), joined(path, option.key), fmt::format("is required: {}", option.codec.allowed));
   return out;

@@ -5,6 +5,7 @@
 #include <array>
 #include <vector>
 
+#include "config/pool_kinds.h"
 #include "config/text_rules.h"
 
 namespace pgweir::config {
@@ -12,7 +13,8 @@ namespace {
 
 using namespace std::chrono_literals;
 using S = Settings;
-constexpr Duration kDay = 24h;
+namespace kinds = pool_kinds;
+using kinds::kDay;
 
 template <class Field>
 auto hosts(Field field) {
@@ -36,7 +38,12 @@ constexpr std::array kSections{
         "The PostgreSQL servers, in the order that gives them their node_id, from 0. One to 128 of them. Which one is "
         "the primary is found out, not configured. Adding, removing or reordering nodes needs a restart."},
     Section{"auth", "Who may log in, and how pgweir itself logs in to the servers. Secrets live in their own files."},
-    Section{"pool", "Server connections and who may wait for them."},
+    Section{"pool", "Server connections, who may wait for them, and how long clients may take."},
+    Section{"databases",
+            "What is different for single databases. Each entry names a database; what it does not give is taken from "
+            "pool. Where users has an entry for the client too: of two sizes (pool_size, min_idle, reserve) the "
+            "smaller one holds, and for everything else the user's is taken. Both values of max_clients hold."},
+    Section{"users", "What is different for single users, as under databases."},
     Section{"routing", "Where statements run."},
     Section{"monitor",
             "How the nodes are watched. pgweir connects to each node with this user and asks for its role, "
@@ -91,22 +98,58 @@ const std::vector<Option<Settings>>& table() {
        "A client that has not finished logging in after this time is disconnected (as PostgreSQL's "
        "authentication_timeout)."},
 
-      {"pool.mode", choice(at(&S::pool, &Pool::mode)), Reload::restart,
-       "When a server connection goes back to the pool. `session`: when the client leaves."},
-      {"pool.size", number(at(&S::pool, &Pool::size), 1, 100'000), Reload::yes,
-       "The most server connections per node, database and user. A server's max_connections has to have room for them, "
-       "and for pgweir's own: one per node, and one while a catalog is read."},
-      {"pool.max_clients", number(at(&S::pool, &Pool::max_clients), 1, 1'000'000), Reload::yes,
-       "The most clients connected at one time. One more is refused with SQLSTATE 53300."},
-      {"pool.queue_timeout", duration(at(&S::pool, &Pool::queue_timeout), 0s, kDay), Reload::yes,
-       "How long a client waits for a server connection while its pool is full, before it gets an error. 0: for ever."},
+      {"pool.mode", kinds::mode(at(&S::pool, &Pool::mode)), Reload::yes,
+       "When a server connection goes back to the pool. `transaction`: when no transaction is open and nothing on the "
+       "connection ties the client to it; what the client has set and prepared goes with it to the next one. "
+       "`session`: when the client leaves. `statement`: as transaction, and transaction blocks are refused. A "
+       "reload is for clients that log in afterwards."},
+      {"pool.prepared_memory", size(at(&S::pool, &Pool::prepared_memory), 64 * kKiB, 64 * kGiB), Reload::yes,
+       "Memory for prepared statements. On one server connection, as estimated: beyond it those that were not used for "
+       "the longest time are closed, and prepared again when they are needed. For one client, its texts: beyond it "
+       "another statement is refused (53400)."},
+      {"pool.size", kinds::size(at(&S::pool, &Pool::size)), Reload::yes,
+       "The most server connections per node, database and user. A server's max_connections has to have room for them "
+       "and for those of pool.reserve, and for pgweir's own: one per node, and one while a catalog is read."},
+      {"pool.min_idle", kinds::more(at(&S::pool, &Pool::min_idle)), Reload::yes,
+       "Server connections that are kept ready in each pool though nobody uses them. Missing ones are opened in the "
+       "background, within pool.size, once a client has used the pool; neither pool.server_idle_timeout nor "
+       "pool.server_lifetime leaves fewer for long. A pool that nobody has used for an hour is let go."},
+      {"pool.reserve", kinds::more(at(&S::pool, &Pool::reserve)), Reload::yes,
+       "Server connections beyond pool.size, opened one by one while a client has been waiting for longer than "
+       "pool.reserve_timeout. They are closed when nobody waits any more."},
+      {"pool.reserve_timeout", kinds::patience(at(&S::pool, &Pool::reserve_timeout)), Reload::yes,
+       "How long a client has to wait before a connection of pool.reserve is opened for the first in the queue."},
+      {"pool.max_clients", kinds::clients(at(&S::pool, &Pool::max_clients)), Reload::yes,
+       "The most clients connected at one time. One more is refused with SQLSTATE 53300. Single databases and users "
+       "may have limits of their own: databases[].max_clients, users[].max_clients."},
+      {"pool.queue_timeout", kinds::patience(at(&S::pool, &Pool::queue_timeout)), Reload::yes,
+       "How long a client waits for a server connection while its pool is full, before it gets an error (53300). 0: "
+       "for ever. Waiting is first come, first served."},
       {"pool.connect_timeout", duration(at(&S::pool, &Pool::connect_timeout), 10ms, 10min), Reload::yes,
        "How long opening a server connection may take, logging in included."},
-      {"pool.server_idle_timeout", duration(at(&S::pool, &Pool::server_idle_timeout), 0s, 30 * kDay), Reload::yes,
-       "A server connection that nobody has used for this time is closed. 0: never."},
+      {"pool.server_idle_timeout", kinds::lifetime(at(&S::pool, &Pool::server_idle_timeout)), Reload::yes,
+       "A server connection that nobody has used for this time is closed, unless pool.min_idle keeps it. 0: never."},
+      {"pool.server_lifetime", kinds::lifetime(at(&S::pool, &Pool::server_lifetime)), Reload::yes,
+       "A server connection that is older is closed as soon as nobody uses it. 0: never."},
+      {"pool.server_lifetime_jitter", number(at(&S::pool, &Pool::server_lifetime_jitter), 0, 100), Reload::yes,
+       "By how many percent of pool.server_lifetime a connection may be closed earlier. Each has its own random share "
+       "of that, so that connections opened together do not go together."},
       {"pool.reset_timeout", duration(at(&S::pool, &Pool::reset_timeout), 10ms, 10min), Reload::yes,
        "How long a server connection may take to forget its last client (DISCARD ALL). One that takes longer is "
        "closed."},
+      {"pool.client_idle_timeout", kinds::lifetime(at(&S::pool, &Pool::client_idle_timeout)), Reload::yes,
+       "A client that has been idle outside a transaction for this time is disconnected (57P05, as PostgreSQL's "
+       "idle_session_timeout). 0: never."},
+      {"pool.idle_transaction_timeout", kinds::lifetime(at(&S::pool, &Pool::idle_transaction_timeout)), Reload::yes,
+       "A client that has been idle in a transaction for this time is disconnected (25P03, as PostgreSQL's "
+       "idle_in_transaction_session_timeout). So is one that has left a series of extended-protocol messages without "
+       "its Sync. 0: never."},
+      {"pool.query_timeout", kinds::lifetime(at(&S::pool, &Pool::query_timeout)), Reload::yes,
+       "A statement that a server has been running for this time is cancelled (57014). Waiting for a server connection "
+       "does not count. When the server does not react to that within 5s, the client is disconnected. 0: never."},
+      {"pool.transaction_timeout", kinds::lifetime(at(&S::pool, &Pool::transaction_timeout)), Reload::yes,
+       "A client whose transaction, or single statement outside of one, lasts longer than this is disconnected (25P04, "
+       "as PostgreSQL 17's transaction_timeout). 0: never."},
 
       {"routing.reads", choice(at(&S::routing, &Routing::reads)), Reload::yes,
        "Where statements that only read may run. `standbys`: on a healthy standby that is fresh enough, by weight. "

@@ -9,9 +9,10 @@
 namespace pgweir::config {
 namespace {
 
-std::vector<std::string> names_of(const std::vector<NodeSettings>& nodes) {
+template <class Owner>
+std::vector<std::string> names_of(const std::vector<Owner>& list) {
   std::vector<std::string> names;
-  for (const NodeSettings& node : nodes) names.push_back(node.name);
+  for (const Owner& one : list) names.push_back(one.name);
   return names;
 }
 
@@ -33,9 +34,23 @@ void take(std::span<const Option<Owner>> table, Owner& to, const Owner& from) {
     if (option.reload == Reload::yes) option.codec.copy(to, from);
 }
 
-const NodeSettings* find_node(const std::vector<NodeSettings>& nodes, std::string_view name) {
-  const auto found = std::find_if(nodes.begin(), nodes.end(), [&](const auto& node) { return node.name == name; });
-  return found == nodes.end() ? nullptr : &*found;
+template <class Owner>
+const Owner* find(const std::vector<Owner>& list, std::string_view name) {
+  const auto found = std::find_if(list.begin(), list.end(), [&](const auto& one) { return one.name == name; });
+  return found == list.end() ? nullptr : &*found;
+}
+
+/// Elements that come and go, or change places, and then those that are on both sides.
+template <class Owner>
+void compare_lists(std::string_view key, std::span<const Option<Owner>> table, const std::vector<Owner>& old_list,
+                   const std::vector<Owner>& new_list, Reload reload, std::vector<Change>& out) {
+  const auto old_names = names_of(old_list);
+  const auto new_names = names_of(new_list);
+  if (old_names != new_names)
+    out.push_back({std::string(key), comma_list(old_names), comma_list(new_names), reload == Reload::yes});
+  for (const Owner& one : old_list)
+    if (const Owner* other = find(new_list, one.name))
+      compare(table, one, *other, fmt::format("{}.{}.", key, one.name), out);
 }
 
 }  // namespace
@@ -43,12 +58,9 @@ const NodeSettings* find_node(const std::vector<NodeSettings>& nodes, std::strin
 std::vector<Change> difference(const Settings& old_settings, const Settings& new_settings) {
   std::vector<Change> out;
   compare(options(), old_settings, new_settings, "", out);
-  const auto old_names = names_of(old_settings.nodes);
-  const auto new_names = names_of(new_settings.nodes);
-  if (old_names != new_names) out.push_back({std::string(kNodes), comma_list(old_names), comma_list(new_names), false});
-  for (const NodeSettings& node : old_settings.nodes)
-    if (const NodeSettings* other = find_node(new_settings.nodes, node.name))
-      compare(node_options(), node, *other, fmt::format("{}.{}.", kNodes, node.name), out);
+  compare_lists(kNodes, node_options(), old_settings.nodes, new_settings.nodes, Reload::restart, out);
+  compare_lists(kDatabases, database_options(), old_settings.databases, new_settings.databases, Reload::yes, out);
+  compare_lists(kUsers, user_options(), old_settings.users, new_settings.users, Reload::yes, out);
   return out;
 }
 
@@ -56,7 +68,9 @@ Settings take_reloadable(const Settings& running, const Settings& loaded) {
   Settings out = running;
   take(options(), out, loaded);
   for (NodeSettings& node : out.nodes)
-    if (const NodeSettings* other = find_node(loaded.nodes, node.name)) take(node_options(), node, *other);
+    if (const NodeSettings* other = find(loaded.nodes, node.name)) take(node_options(), node, *other);
+  out.databases = loaded.databases;
+  out.users = loaded.users;
   return out;
 }
 

@@ -3,8 +3,10 @@
 
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "config/options.h"
+#include "config/units.h"
 #include "fmt/format.h"
 
 namespace pgweir::config {
@@ -34,6 +36,7 @@ std::string yaml_value(const std::string& value) { return value.empty() ? "\"\""
 template <class Owner>
 std::string default_text(const Option<Owner>& option) {
   if (option.presence == Presence::required) return "Required";
+  if (option.presence == Presence::inherited) return "Default: as in `pool`";
   const std::string value = option.codec.format(Owner{});
   return value.empty() ? "Default: empty" : fmt::format("Default: `{}`", value);
 }
@@ -60,6 +63,21 @@ std::string sample_nodes() {
   for (int i = 1; i <= 2; ++i)
     out += fmt::format("  - {{ name: pg{0}, host: 10.0.0.1{0}, port: {1}, weight: {2} }}\n", i, NodeSettings{}.port,
                        NodeSettings{}.weight);
+  return out;
+}
+
+std::string sample_overrides(std::string_view key, std::span<const Option<PoolOverride>> table) {
+  std::vector<std::string_view> keys;
+  for (const Option<PoolOverride>& option : table) keys.push_back(option.key);
+  return wrapped(fmt::format("Keys: {}.", comma_list(keys)), "# ") +
+         fmt::format("# {}:\n#   - {{ name: {}, pool_size: 5, max_clients: 100 }}\n{}: []\n", key, table.front().sample,
+                     key);
+}
+
+template <class Owner>
+std::string markdown_of(std::string_view list, std::span<const Option<Owner>> table) {
+  std::string out;
+  for (const Option<Owner>& option : table) out += markdown_of(option, fmt::format("{}[].", list), 3);
   return out;
 }
 
@@ -103,10 +121,10 @@ std::string render_markdown() {
   for (const Section& section : sections()) {
     const bool grouped = !section.documentation.empty();
     if (grouped) out += fmt::format("\n## {}\n\n{}", section.name, wrapped(section.documentation, ""));
-    if (section.name == kNodes) {
-      for (const Option<NodeSettings>& option : node_options()) out += markdown_of(option, "nodes[].", 3);
-      continue;
-    }
+    if (section.name == kNodes) out += markdown_of(kNodes, node_options());
+    if (section.name == kDatabases) out += markdown_of(kDatabases, database_options());
+    if (section.name == kUsers) out += markdown_of(kUsers, user_options());
+    if (is_list(section.name)) continue;
     for (const Option<Settings>& option : options())
       if (section_of(option.key) == section.name) out += markdown_of(option, "", grouped ? 3 : 2);
   }
@@ -119,10 +137,10 @@ std::string render_sample() {
     out += "\n";
     const bool grouped = !section.documentation.empty();
     if (grouped) out += wrapped(section.documentation, "# ");
-    if (section.name == kNodes) {
-      out += sample_nodes();
-      continue;
-    }
+    if (section.name == kNodes) out += sample_nodes();
+    if (section.name == kDatabases) out += sample_overrides(kDatabases, database_options());
+    if (section.name == kUsers) out += sample_overrides(kUsers, user_options());
+    if (is_list(section.name)) continue;
     if (grouped) out += fmt::format("{}:\n", section.name);
     for (const Option<Settings>& option : options())
       if (section_of(option.key) == section.name) out += sample_option(option, grouped ? "  " : "");

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,7 +15,7 @@ namespace pgweir::config {
 
 enum class TopologyKind : std::uint8_t { streaming, single };
 enum class AuthMethod : std::uint8_t { trust, scram_sha_256 };
-enum class PoolMode : std::uint8_t { session };
+enum class PoolMode : std::uint8_t { transaction, session, statement };
 enum class Reads : std::uint8_t { standbys, primary };
 enum class Balance : std::uint8_t { statement, session };
 enum class Consistency : std::uint8_t { session, eventual };
@@ -60,15 +61,37 @@ struct Auth {
   friend bool operator==(const Auth&, const Auth&) = default;
 };
 
+/// The section `pool`; also what holds for one user in one database (`Settings::pool_for`). A time of 0: no limit.
 struct Pool {
-  PoolMode mode = PoolMode::session;
-  std::uint32_t size = 20;  ///< server connections per node, database and user
-  std::uint32_t max_clients = 10'000;
+  PoolMode mode = PoolMode::transaction;
+  std::uint32_t size = 20;     ///< server connections per node, database and user
+  std::uint32_t min_idle = 0;  ///< of these, kept open though unused
+  std::uint32_t reserve = 0;   ///< beyond `size`, for clients that have waited for `reserve_timeout`
+  Duration reserve_timeout = std::chrono::seconds{5};
+  std::uint32_t max_clients = 10'000;  ///< of the whole process
   Duration queue_timeout = std::chrono::seconds{10};
   Duration connect_timeout = std::chrono::seconds{5};
-  Duration server_idle_timeout = std::chrono::minutes{10};  ///< 0: never
+  Duration server_idle_timeout = std::chrono::minutes{10};
+  Duration server_lifetime = std::chrono::hours{1};
+  std::uint32_t server_lifetime_jitter = 10;  ///< percent of it
   Duration reset_timeout = std::chrono::seconds{5};
+  std::size_t prepared_memory = 64 * kMiB;  ///< per client, and per server connection
+  Duration client_idle_timeout{};
+  Duration idle_transaction_timeout{};
+  Duration query_timeout{};
+  Duration transaction_timeout{};
   friend bool operator==(const Pool&, const Pool&) = default;
+};
+
+/// One element of `databases` or `users`: what is given stands in for the value of `pool`.
+struct PoolOverride {
+  std::string name;
+  std::optional<PoolMode> mode{};
+  std::optional<std::uint32_t> size{}, min_idle{}, reserve{};
+  std::optional<std::uint32_t> max_clients{};  ///< of this database or user
+  std::optional<Duration> reserve_timeout{}, queue_timeout{}, server_idle_timeout{}, server_lifetime{};
+  std::optional<Duration> client_idle_timeout{}, idle_transaction_timeout{}, query_timeout{}, transaction_timeout{};
+  friend bool operator==(const PoolOverride&, const PoolOverride&) = default;
 };
 
 struct Routing {
@@ -121,11 +144,22 @@ struct Settings {
   std::vector<NodeSettings> nodes;
   Auth auth;
   Pool pool;
+  std::vector<PoolOverride> databases;
+  std::vector<PoolOverride> users;
   Routing routing;
   Monitor monitor;
   Limits limits;
   Log log;
   Shutdown shutdown;
+
+  /// What holds for this user in this database: `pool` with what is given for either. Where both are given, the user's
+  /// mode and times win, and of two sizes the smaller one. Linear in the length of the lists. `max_clients` is that of
+  /// `pool`.
+  [[nodiscard]] Pool pool_for(std::string_view database, std::string_view user) const;
+  /// The entry for this database or user; null when there is none.
+  [[nodiscard]] const PoolOverride* database(std::string_view name) const;
+  [[nodiscard]] const PoolOverride* user(std::string_view name) const;
+
   friend bool operator==(const Settings&, const Settings&) = default;
 };
 

@@ -43,6 +43,9 @@ std::string suggestion(std::string_view key, std::string_view section, const std
       nearest = known;
     }
   }
+  const std::string of_pool = "pool_" + std::string(key);  // as the keys of `databases` and `users` are called
+  if (std::find(level.begin(), level.end(), of_pool) != level.end())
+    return fmt::format("; did you mean \"{}\"?", of_pool);
   if (!nearest.empty()) return fmt::format("; did you mean \"{}\"?", nearest);
   for (const Option<Settings>& option : options()) {
     if (option.key == key) return fmt::format("; write \"{}\" inside \"{}\"", last_part(key), section_of(key));

@@ -6,16 +6,35 @@
 namespace pgweir::pool {
 
 bool PoolState::try_open(std::uint32_t limit) {
-  std::uint32_t seen = open_.load(std::memory_order_relaxed);
+  std::uint32_t seen = open_.load();
   while (seen < limit)
-    if (open_.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel)) return true;
+    if (open_.compare_exchange_weak(seen, seen + 1)) return true;
   return false;
+}
+
+bool PoolState::try_close_beyond(std::uint32_t limit) {
+  std::uint32_t seen = open_.load();
+  while (seen > limit)
+    if (open_.compare_exchange_weak(seen, seen - 1)) return true;
+  return false;
+}
+
+bool PoolState::try_fill(std::uint32_t idle_wanted, std::uint32_t limit) {
+  const std::lock_guard lock(mutex_);
+  if (idle_.load() + filling_ >= idle_wanted || !try_open(limit)) return false;
+  ++filling_;
+  return true;
+}
+
+void PoolState::filled() {
+  const std::lock_guard lock(mutex_);
+  --filling_;
 }
 
 void PoolState::wait(Waiter waiter) {
   const std::lock_guard lock(mutex_);
   waiters_.push_back(waiter);
-  waiting_.store(static_cast<std::uint32_t>(waiters_.size()), std::memory_order_release);
+  waiting_.store(static_cast<std::uint32_t>(waiters_.size()));
 }
 
 bool PoolState::stop_waiting(Waiter waiter) {
@@ -25,7 +44,7 @@ bool PoolState::stop_waiting(Waiter waiter) {
   });
   if (found == waiters_.end()) return false;
   waiters_.erase(found);
-  waiting_.store(static_cast<std::uint32_t>(waiters_.size()), std::memory_order_release);
+  waiting_.store(static_cast<std::uint32_t>(waiters_.size()));
   return true;
 }
 
@@ -34,7 +53,7 @@ std::optional<Waiter> PoolState::first_waiter() {
   if (waiters_.empty()) return std::nullopt;
   const Waiter first = waiters_.front();
   waiters_.pop_front();
-  waiting_.store(static_cast<std::uint32_t>(waiters_.size()), std::memory_order_release);
+  waiting_.store(static_cast<std::uint32_t>(waiters_.size()));
   return first;
 }
 

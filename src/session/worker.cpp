@@ -2,6 +2,7 @@
 #include "session/worker.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string_view>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "base/log.h"
 #include "session/abandoned_exchange.h"
 #include "session/session.h"
+#include "wire/crypto.h"
 
 namespace pgweir::session {
 
@@ -51,7 +53,9 @@ Worker::Worker(base::WorkerId id, Process& process, std::shared_ptr<const config
           std::make_unique<pool::WorkerPools>(loop_, id_, process.pools, static_cast<pool::PoolEnvironment&>(*this))),
       classifier_(classifier_limits(*settings_)),
       topology_(std::make_shared<routing::Topology>()),
-      freshness_(settings_->nodes.size()) {}
+      freshness_(settings_->nodes.size()) {
+  start_time_sweep();
+}
 
 /// On the control thread, when the worker's own has ended: until then others may post.
 Worker::~Worker() {
@@ -61,6 +65,7 @@ Worker::~Worker() {
 
 void Worker::run() {
   loop_.run();
+  time_sweep_.reset();
   sessions_.clear();
   abandoned_.clear();
   cancels_.clear();
@@ -133,8 +138,29 @@ void Worker::set_catalog(const std::string& name, routing::CatalogPtr catalog, b
 }
 
 void Worker::set_settings(std::shared_ptr<const config::Settings> settings, std::shared_ptr<const ClientAuth> auth) {
-  settings_ = std::move(settings);
+  const auto old_settings = std::exchange(settings_, std::move(settings));  // the old rules point into it
+  const auto old_rules = std::exchange(rules_, {});
   auth_ = std::move(auth);
+  for (const auto& [id, session] : sessions_) session->read_rules();
+  start_time_sweep();
+  pools_->reconfigure();
+}
+
+const config::Pool& Worker::pool_rules(const std::string& database, const std::string& user) {
+  const std::pair key(settings_->database(database), settings_->user(user));
+  const auto found = rules_.find(key);
+  return found != rules_.end() ? found->second : rules_.emplace(key, settings_->pool_for(database, user)).first->second;
+}
+
+void Worker::start_time_sweep() {
+  time_sweep_.reset();
+  const auto interval = sweep_interval(*settings_);
+  if (!interval) return;
+  time_sweep_ = std::make_unique<net::Timer>(loop_, [this] {
+    // A session that ends here stays in the map until the end of the pass.
+    for (const auto& [id, session] : sessions_) session->check_times(loop_.now());
+  });
+  time_sweep_->start_repeating(*interval);
 }
 
 DatabaseState& Worker::database(const std::string& name) {
@@ -178,9 +204,72 @@ bool Worker::still_good_reader(base::NodeId id, base::Time not_before) const {
          (most == 0 || freshness.lag_bytes <= most);
 }
 
-ParametersPtr Worker::welcome(const std::string& key) const {
+namespace {
+
+/// The value that a server reports for an application_name it was told; absent when it would change it
+/// (utils/misc/guc.c, check_application_name; it is a name, so it may be cut).
+bool is_reported_as_given(std::string_view name) {
+  constexpr std::size_t kLongestName = 63;
+  return name.size() <= kLongestName &&
+         std::all_of(name.begin(), name.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
+
+const std::string* own_application_name(const Parameters& parameters) {
+  const std::string* found = nullptr;
+  for (const auto& [name, value] : parameters)
+    if (name == "application_name") found = &value;
+  return found && is_reported_as_given(*found) ? found : nullptr;
+}
+
+}  // namespace
+
+std::string Worker::welcome_key(const Account& account, const Parameters& parameters, const std::string& replication) {
+  Parameters others = parameters;
+  if (own_application_name(parameters))
+    for (auto& [name, value] : others)
+      if (name == "application_name") value.clear();
+  return account.database + '\0' + account.user + '\0' + pool::StartupClass(std::move(others), replication).key();
+}
+
+ParametersPtr Worker::welcome(const std::string& key, const Parameters& parameters) const {
   const auto found = welcomes_.find(key);
-  return found == welcomes_.end() ? nullptr : found->second;
+  if (found == welcomes_.end()) return nullptr;
+  const std::string* name = own_application_name(parameters);
+  if (!name) return found->second;
+  const auto is_name = [](const auto& one) { return one.first == "application_name"; };
+  const auto known = std::find_if(found->second->begin(), found->second->end(), is_name);
+  if (known == found->second->end() || known->second == *name) return found->second;
+  auto own = std::make_shared<Parameters>(*found->second);
+  std::find_if(own->begin(), own->end(), is_name)->second = *name;
+  return own;
+}
+
+bool Worker::settings_were_taken(base::NodeId node, std::size_t text_hash) const {
+  return settings_taken_.contains(text_hash + node.value);
+}
+
+void Worker::settings_taken(base::NodeId node, std::size_t text_hash) {
+  // Texts come from clients: the memory for them is bounded by forgetting all and waiting for the answer again.
+  constexpr std::size_t kMost = 10'000;
+  if (settings_taken_.size() >= kMost) settings_taken_.clear();
+  settings_taken_.insert(text_hash + node.value);
+}
+
+Account& Worker::account(const std::string& database_name, const std::string& user) {
+  const auto [place, is_new] = accounts_.try_emplace({database_name, user});
+  if (is_new) {
+    place->second.database = database_name;
+    place->second.user = user;
+    place->second.state = &database(database_name);
+  }
+  return place->second;
+}
+
+std::uint64_t Process::random_seed() {
+  const std::string bytes = wire::random_bytes(sizeof(std::uint64_t));
+  std::uint64_t seed = 0;
+  std::memcpy(&seed, bytes.data(), sizeof seed);
+  return seed;
 }
 
 void Worker::remember_welcome(const std::string& key, ParametersPtr parameters) {
@@ -200,17 +289,19 @@ void Worker::cancel(const wire::CancelRequest& request) {
   if (found != sessions_.end()) found->second->cancel(request.secret);
 }
 
-void Worker::carry_cancel(pool::ServerConnection& server) {
+void Worker::carry_cancel(pool::ServerConnection& server, std::function<void()> on_arrived) {
   const std::uint64_t number = ++last_number_;
   const auto& identity = server.identity();
   pools_->cancel_started(server);
   cancels_[number] = std::make_unique<pool::CancelCarrier>(
-      loop_, identity.endpoint, identity.process_id, identity.secret, kCancelTimeout, [this, number, server = &server] {
+      loop_, identity.endpoint, identity.process_id, identity.secret, kCancelTimeout,
+      [this, number, server = &server, on_arrived = std::move(on_arrived)] {
         pools_->cancel_ended(*server);
         // The carrier is in a callback of its own.
         std::shared_ptr<pool::CancelCarrier> done = std::move(cancels_.at(number));
         cancels_.erase(number);
         loop_.after_pass([done] {});
+        if (on_arrived) on_arrived();
       });
 }
 
@@ -248,9 +339,24 @@ void Worker::stop_if_empty() {
   loop_.after_pass([this] { loop_.stop(); });
 }
 
-pool::PoolLimits Worker::limits() const {
-  const auto& pool = settings_->pool;
-  return {pool.size, pool.queue_timeout, pool.connect_timeout, pool.server_idle_timeout, pool.reset_timeout};
+pool::PoolLimits Worker::limits(const pool::PoolKey& key) const {
+  const config::Pool pool = settings_->pool_for(key.database, key.user);
+  pool::PoolLimits limits;
+  limits.size = pool.size;
+  limits.queue_timeout = pool.queue_timeout;
+  limits.connect_timeout = pool.connect_timeout;
+  limits.server_idle_timeout = pool.server_idle_timeout;
+  limits.reset_timeout = pool.reset_timeout;
+  limits.min_idle = pool.min_idle;
+  limits.reserve = pool.reserve;
+  limits.reserve_timeout = pool.reserve_timeout;
+  limits.server_lifetime = pool.server_lifetime;
+  limits.lifetime_jitter = pool.server_lifetime_jitter / 100.0;
+  return limits;
+}
+
+bool Worker::is_usable(base::NodeId node) const {
+  return node.value < topology_->nodes.size() && topology_->node(node).status == routing::NodeStatus::up;
 }
 
 net::Endpoint Worker::endpoint(base::NodeId node) const {

@@ -113,7 +113,7 @@ LocalTable Session::run_local(const sql::Classified& query, std::string_view tex
 }
 
 LocalTable Session::explain_route(std::string_view inner) {
-  const sql::Classified query = worker_.classifier().classify(database_state_->id, inner);
+  const sql::Classified query = worker_.classifier().classify(account_->state->id, inner);
   const routing::Route route = routing::decide(query, facts(), prepared_, catalog());
   const routing::Explanation explanation = routing::explain(route, query.entry->facts);
   LocalTable table;
@@ -167,9 +167,14 @@ void Session::synthesise(GatheredMessage& message, const wire::Frame& frame) {
   message.synthesised = taken(out);
 }
 
-void Session::reply_ready() { wire::encode_ready_for_query(client_.output(), client_status()); }
+void Session::reply_ready() {
+  const auto open = transaction_ == Transaction::none ? TimeLimits::Transaction::none : TimeLimits::Transaction::open;
+  times_.ready(worker_.loop().now(), open, TimeLimits::Pipeline::empty);
+  wire::encode_ready_for_query(client_.output(), client_status());
+}
 
 void Session::reply_error(const base::Error& error) {
+  times_.completed(worker_.loop().now());
   wire::encode_error(client_.output(), wire::Severity::error, error);
 }
 

@@ -108,6 +108,18 @@ void encode_error(base::ByteQueue& out, Severity severity, const base::Error& er
   frame.byte('\0');
 }
 
+std::string with_hint(const Frame& error, std::string_view hint) {
+  const auto fields = decode_error(error.body);
+  if (!fields || !fields->hint.empty() || hint.empty() || error.body.empty()) return std::string(raw(error));
+  base::ByteQueue out;
+  FrameWriter(out, error.type)
+      .bytes(error.body.substr(0, error.body.size() - 1))  // without the zero that ends the list of fields
+      .byte('H')
+      .c_string(hint)
+      .byte('\0');
+  return std::string(out.view());
+}
+
 void encode_authentication(base::ByteQueue& out, AuthenticationCode code, std::string_view data) {
   FrameWriter(out, backend::kAuthentication).uint32(static_cast<std::uint32_t>(code)).bytes(data);
 }
@@ -124,10 +136,10 @@ void encode_ready_for_query(base::ByteQueue& out, TransactionStatus status) {
   FrameWriter(out, backend::kReadyForQuery).byte(static_cast<char>(status));
 }
 
-void encode_negotiate_protocol_version(base::ByteQueue& out, std::uint32_t newest_minor,
+void encode_negotiate_protocol_version(base::ByteQueue& out, std::uint32_t version,
                                        std::span<const std::string> unknown_options) {
   FrameWriter frame(out, backend::kNegotiateProtocolVersion);
-  frame.uint32(newest_minor).uint32(static_cast<std::uint32_t>(unknown_options.size()));
+  frame.uint32(version).uint32(static_cast<std::uint32_t>(unknown_options.size()));
   for (const auto& name : unknown_options) frame.c_string(name);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/byte_queue.h"
 #include "base/result.h"
+#include "wire/frame.h"
 
 namespace pgweir::wire {
 
@@ -83,11 +84,13 @@ struct ErrorFields {
 /// ErrorResponse is 'E' with severity ERROR or FATAL; NoticeResponse is 'N' with WARNING, NOTICE...
 enum class Severity : std::uint8_t { error, fatal, notice, warning };
 void encode_error(base::ByteQueue& out, Severity severity, const base::Error& error);
+/// The whole ErrorResponse `error` again, with this hint unless it has one of its own.
+[[nodiscard]] std::string with_hint(const Frame& error, std::string_view hint);
 void encode_authentication(base::ByteQueue& out, AuthenticationCode code, std::string_view data);
 void encode_parameter_status(base::ByteQueue& out, std::string_view name, std::string_view value);
 void encode_backend_key_data(base::ByteQueue& out, std::uint32_t process_id, std::string_view secret);
 void encode_ready_for_query(base::ByteQueue& out, TransactionStatus status);
-void encode_negotiate_protocol_version(base::ByteQueue& out, std::uint32_t newest_minor,
+void encode_negotiate_protocol_version(base::ByteQueue& out, std::uint32_t version,
                                        std::span<const std::string> unknown_options);
 void encode_command_complete(base::ByteQueue& out, std::string_view tag);
 /// A message of a type byte and nothing else: ParseComplete, BindComplete, NoData, EmptyQuery...

@@ -141,7 +141,8 @@ TEST_CASE("a value out of range names the range") {
               {"it has no unit", "a duration from 50ms to 1h", "us, ms, s"});
   check_extra("monitor: {interval: 2h}", 1, "monitor.interval", {"it is too large"});
   check_extra("limits: {max_query: 2GB}", 1, "limits.max_query", {"a size from 1kB to 1GB", "B, kB, MB, GB"});
-  check_extra("pool: {mode: transaction}", 1, "pool.mode", {"found \"transaction\"", "allowed is only session"});
+  check_extra("pool: {mode: connection}", 1, "pool.mode",
+              {"found \"connection\"", "one of transaction, session, statement"});
   check_extra("topology: replication", 1, "topology", {"found \"replication\"", "one of streaming, single"});
   check_extra("listen: {host: 'a b'}", 1, "listen.host", {"characters that no host name has"});
   check_extra("listen: {host: 'a,,b'}", 1, "listen.host", {"it is empty"});
@@ -173,6 +174,53 @@ TEST_CASE("nodes are required, and so are their names and hosts") {
   check_problem(many, 2, "nodes", {"a list of 129"});
 }
 
+TEST_CASE("databases and users say what is different for them") {
+  const auto loaded = with(R"(
+databases:
+  - { name: test, pool_mode: session, pool_size: 5, max_clients: 100, min_idle: 2, reserve: 1, reserve_timeout: 2s }
+  - name: other
+users:
+  - { name: app, pool_mode: statement, queue_timeout: 0, query_timeout: 3s, transaction_timeout: 1min,
+      client_idle_timeout: 1h, idle_transaction_timeout: 5s, server_lifetime: 2h, server_idle_timeout: 7s }
+)");
+  REQUIRE(loaded.has_value());
+  REQUIRE(loaded->databases.size() == 2);
+  PoolOverride test;
+  test.name = "test";
+  test.mode = PoolMode::session;
+  test.size = 5;
+  test.max_clients = 100;
+  test.min_idle = 2;
+  test.reserve = 1;
+  test.reserve_timeout = 2s;
+  CHECK(loaded->databases[0] == test);
+  PoolOverride other;
+  other.name = "other";
+  CHECK(loaded->databases[1] == other);
+  PoolOverride app;
+  app.name = "app";
+  app.mode = PoolMode::statement;
+  app.queue_timeout = 0s;
+  app.query_timeout = 3s;
+  app.transaction_timeout = 1min;
+  app.client_idle_timeout = 1h;
+  app.idle_transaction_timeout = 5s;
+  app.server_lifetime = 2h;
+  app.server_idle_timeout = 7s;
+  CHECK(loaded->users == std::vector{app});
+
+  CHECK(with("databases: []\n").has_value());
+  check_extra("databases: {name: a}", 1, "databases", {"found a map", "a list of 0 to 1000 databases"});
+  check_extra("users:\n  - app", 2, "users[0]", {"a user is a map of the keys name, pool_mode, pool_size"});
+  check_extra("users:\n  - {pool_size: 3}", 2, "users[0].name", {"is required"});
+  check_extra("users:\n  - {name: a, size: 3}", 2, "users[0].size", {"did you mean \"pool_size\"?"});
+  check_extra("users:\n  - {name: a, pool_size: 0}", 2, "users[0].pool_size", {"it is too small", "from 1 to 100000"});
+  check_extra("users:\n  - {name: a, pool_size: ''}", 2, "users[0].pool_size", {"not a whole number"});
+  check_extra("users:\n  - {name: a}\n  - {name: a}", 3, "users[1].name", {"found \"a\"", "users[0]"});
+  check_extra("databases:\n  - {name: a}\n  - {name: a}", 3, "databases[1].name", {"databases[0]"});
+  CHECK(with("databases: [{name: a}]\nusers: [{name: a}]").has_value());
+}
+
 TEST_CASE("rules over several keys") {
   check_problem(kTrust + "nodes:\n- {name: a, host: h}\n- {name: a, host: i}\n", 4, "nodes[1].name",
                 {"found \"a\"", "nodes[0]"});
@@ -182,6 +230,7 @@ TEST_CASE("rules over several keys") {
                 {"found 2 nodes", "exactly one"});
   check_problem(kNodesText, 0, "auth.users_file", {"is required with auth.method: scram-sha-256"});
   check_problem(kNodesText + "auth:\n  users_file: ''\n", 3, "auth.users_file", {"or say auth.method: trust"});
+  check_extra("pool: {size: 3, min_idle: 4}", 1, "pool.min_idle", {"found 4", "more than pool.size (3)"});
   check_extra("listen: {host: ''}", 1, "listen", {"no client could connect"});
   check_problem(kTrust + "listen: {port: 5432}\nnodes: [{name: a, host: 127.0.0.1}]", 3, "nodes[0].host",
                 {"where pgweir itself listens"});

@@ -39,6 +39,19 @@ TEST_CASE("nodes are compared by name") {
   CHECK(difference(two_nodes(), next) == std::vector<Change>{{"nodes", "a, b", "b, a", false}});
 }
 
+TEST_CASE("databases and users may come, change and go with a reload") {
+  Settings running = two_nodes();
+  running.users = {{.name = "app"}, {.name = "old"}};
+  Settings loaded = two_nodes();
+  loaded.users = {{.name = "app", .size = 3, .query_timeout = 2s}, {.name = "new"}};
+  loaded.databases = {{.name = "test", .mode = PoolMode::statement}};
+  CHECK(difference(running, loaded) == std::vector<Change>{{"databases", "", "test", true},
+                                                           {"users", "app, old", "app, new", true},
+                                                           {"users.app.pool_size", "", "3", true},
+                                                           {"users.app.query_timeout", "", "2s", true}});
+  CHECK(take_reloadable(running, loaded) == loaded);
+}
+
 TEST_CASE("a reload takes over what is reloadable and nothing else") {
   const Settings running = two_nodes();
   Settings loaded = two_nodes();

@@ -49,6 +49,18 @@ TEST_CASE("every key stands in the reference and in the sample") {
   }
 }
 
+TEST_CASE("so does every key of a database and of a user") {
+  const std::string markdown = render_markdown();
+  const std::string sample = render_sample();
+  for (const auto& option : database_options()) {
+    CAPTURE(option.key);
+    CHECK(has(markdown, "### databases[]." + std::string(option.key) + "\n"));
+    CHECK(has(markdown, "### users[]." + std::string(option.key) + "\n"));
+    CHECK(has(sample, std::string(option.key)));
+  }
+  CHECK(has(markdown, "Default: as in `pool`"));
+}
+
 TEST_CASE("lines of the sample stay readable") {
   std::size_t length = 0;
   for (const char c : render_sample()) {
@@ -67,10 +79,18 @@ TEST_CASE("explain says where everything goes") {
        {"2 nodes, topology streaming", "pg1     10.0.0.11 port 5432, weight 1",
         "second  /run/postgresql port 5433, weight 0", "127.0.0.1 port 6432", "/run/pgweir/.s.PGSQL.6432 (mode 0770)",
         "scram-sha-256 (/etc/users.txt)", "20 server connections", "at most 10s", "more than 1MB behind",
-        "sees its own writes", "every 1s"}) {
+        "sees its own writes", "every 1s", "closed after 10min, any after 1h"}) {
     CAPTURE(part);
     CHECK(has(text, part));
   }
+  CHECK_FALSE(has(text, "a statement may run"));
+  settings.pool.query_timeout = std::chrono::seconds{3};
+  settings.pool.reserve = 2;
+  settings.users = {{.name = "app", .mode = PoolMode::statement, .max_clients = 5}};
+  text = explain(settings);
+  CHECK(has(text, "a statement may run for 3s"));
+  CHECK(has(text, "and 2 more when one waits for 5s"));
+  CHECK(has(text, "for user app: pool_mode statement, max_clients 5"));
   settings.routing.reads = Reads::primary;
   settings.auth.method = AuthMethod::trust;
   text = explain(settings);

@@ -33,6 +33,33 @@ TEST_CASE("no more than the limit are open") {
   CHECK(state.try_open(3));        // raised
 }
 
+TEST_CASE("what is beyond a limit may be closed, and no more") {
+  PoolState state(key(0));
+  for (int i = 0; i < 3; ++i) CHECK(state.try_open(3));
+  CHECK_FALSE(state.try_close_beyond(3));
+  CHECK(state.try_close_beyond(2));
+  CHECK_FALSE(state.try_close_beyond(2));
+  CHECK(state.open() == 2);
+}
+
+TEST_CASE("no more are opened in the background than are wanted and fit") {
+  PoolState state(key(0));
+  state.idle_added();
+  CHECK(state.try_fill(3, 10));
+  CHECK(state.try_fill(3, 10));
+  CHECK_FALSE(state.try_fill(3, 10));
+  CHECK(state.open() == 2);
+  state.idle_added();
+  state.filled();
+  CHECK_FALSE(state.try_fill(3, 10));
+  state.filled();  // that one failed
+  state.closed();
+  CHECK(state.try_fill(3, 2));
+  CHECK_FALSE(state.try_fill(5, 2));
+  state.idle_taken(2);
+  CHECK(state.idle() == 0);
+}
+
 TEST_CASE("first come, first served") {
   PoolState state(key(0));
   CHECK_FALSE(state.anybody_waits());

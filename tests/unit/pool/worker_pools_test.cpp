@@ -1,6 +1,8 @@
 // Leases, limits, the queue, and the trade between two workers, against a small server on a loop that the test drives.
 #include "pool/worker_pools.h"
 
+#include <algorithm>
+#include <chrono>
 #include <deque>
 #include <memory>
 #include <string>
@@ -42,7 +44,8 @@ struct Fixture final : PoolEnvironment {
     pools.clear();
   }
 
-  PoolLimits limits() const override { return current; }
+  PoolLimits limits(const PoolKey&) const override { return current; }
+  bool is_usable(base::NodeId) const override { return usable; }
   net::Endpoint endpoint(base::NodeId) const override { return server.endpoint; }
   std::string node_name(base::NodeId) const override { return "pg1"; }
   std::optional<std::string> password(const PoolKey&) const override { return std::nullopt; }
@@ -65,6 +68,9 @@ struct Fixture final : PoolEnvironment {
       return done();
     });
   }
+  void reload() {
+    for (auto& one : pools) one->reconfigure();
+  }
   void settle() {
     int left = 10;
     until([&] { return --left == 0; });
@@ -73,9 +79,10 @@ struct Fixture final : PoolEnvironment {
   net::Loop loop;
   test::SmallServer server{loop};
   PoolDirectory directory;
-  PoolLimits current{2, 0s, 10s, 0s, 10s};
+  PoolLimits current{.size = 2, .connect_timeout = 10s, .reset_timeout = 10s};
   std::deque<std::pair<std::size_t, std::function<void(WorkerPools&)>>> posted;
   int suspected = 0;
+  bool usable = true;
   std::vector<std::unique_ptr<WorkerPools>> pools;
   const PoolKey key{base::NodeId{0}, "db", "alice"};
   PoolState& state = directory.find(key);
@@ -168,7 +175,8 @@ TEST_CASE("at the limit, requests wait and are served first come, first served")
   Session one(f), two(f);
   one.wait();
   two.wait();
-  CHECK(f.pools[0]->must_wait(f.key));
+  CHECK_FALSE(f.pools[0]->acquire_now(f.key, kPlain, [](auto) { FAIL("it was served"); }).has_value());
+  CHECK(f.pools[0]->counts().waiting == 0);
   Session third(f), fourth(f), fifth(f);
   f.settle();
   CHECK(f.pools[0]->counts().waiting == 3);
@@ -413,6 +421,7 @@ TEST_CASE("idle connections go when their node is down, when they are stale, and
   }
   SUBCASE("stale") {
     f.current.server_idle_timeout = 1ms;
+    f.reload();
     f.until([&] { return f.state.open() == 0; });
   }
   SUBCASE("the server") {
@@ -439,4 +448,203 @@ TEST_CASE("shutting down ends what waits and lets nothing new begin") {
   one.lease.give_back();
   f.settle();
   CHECK(f.state.open() == 0);
+}
+
+TEST_CASE("who may not wait for others is served where there is room, and told at once where there is none") {
+  Fixture f;
+  f.current.size = 1;
+  Lease got;
+  User user;
+  const auto take = [&](base::Result<Lease> lease) {
+    REQUIRE(lease.has_value());
+    got = std::move(*lease);
+    got->lease_to(user);
+  };
+  REQUIRE(f.pools[0]->acquire_now(f.key, kPlain, take).has_value());
+  CHECK_FALSE(got);
+  f.until([&] { return static_cast<bool>(got); });
+  CHECK_FALSE(f.pools[0]->acquire_now(f.key, kPlain, take).has_value());
+  Session second(f);
+  got.close();
+  // There is room now, or soon, but it is for the one who waits.
+  CHECK_FALSE(f.pools[0]->acquire_now(f.key, kPlain, take).has_value());
+  second.wait();
+  CHECK(second.lease);
+}
+
+TEST_CASE("a limit that is raised serves those who wait, and one that is lowered closes what is beyond it") {
+  Fixture f(2);
+  f.current.size = 1;
+  Session one(f, 0);
+  one.wait();
+  Session two(f, 0), three(f, 1);
+  f.settle();
+  CHECK(two.calls + three.calls == 0);
+  f.current.size = 3;
+  f.reload();
+  two.wait();
+  three.wait();
+  CHECK(f.state.open() == 3);
+  f.current.size = 1;
+  f.reload();
+  CHECK(f.state.open() == 3);  // nobody is disturbed
+  one.lease.give_back();
+  f.until([&] { return f.state.open() == 2; });
+  Session four(f, 0);
+  two.lease.give_back();
+  f.until([&] { return f.state.open() == 1; });
+  CHECK(four.calls == 0);
+  three.lease.give_back();
+  four.wait();
+  CHECK(f.state.open() == 1);
+}
+
+TEST_CASE("idle connections beyond a lowered limit are closed") {
+  Fixture f;
+  {
+    Session one(f), two(f);
+    one.wait();
+    two.wait();
+    one.lease.give_back();
+    two.lease.give_back();
+    f.until([&] { return f.state.idle() == 2; });
+  }
+  f.current.size = 1;
+  f.reload();
+  f.until([&] { return f.state.open() == 1; });
+  CHECK(f.state.idle() == 1);
+}
+
+TEST_CASE("the reserve is for who has waited for long, in their order, and goes when nobody waits") {
+  Fixture f(2);
+  f.current.size = 1;
+  f.current.reserve = 1;
+  f.current.reserve_timeout = 50ms;
+  Session one(f, 0);
+  one.wait();
+  const auto begin = std::chrono::steady_clock::now();
+  Session two(f, 0), three(f, 1);
+  two.wait();
+  CHECK(std::chrono::steady_clock::now() - begin >= 45ms);
+  CHECK(f.state.open() == 2);
+  CHECK(three.calls == 0);
+  const auto later = std::chrono::steady_clock::now() + 100ms;
+  f.until([&] { return std::chrono::steady_clock::now() > later; });
+  CHECK(three.calls == 0);  // there is only one in reserve
+  CHECK(f.state.open() == 2);
+  SUBCASE("it serves the next one who waits already") {
+    two.lease.give_back();
+    three.wait();
+    CHECK(three.server() == 2);
+    CHECK(f.state.open() == 2);
+  }
+  SUBCASE("one that is lost is not replaced before its time has come again") {
+    one.lease.close();
+    CHECK(f.state.open() == 1);
+    three.wait();
+    CHECK(f.state.open() == 2);
+  }
+  two.lease.give_back();
+  three.lease.give_back();
+  one.lease.give_back();
+  f.until([&] { return f.state.open() <= 1 && f.pools[0]->counts().leased + f.pools[1]->counts().leased == 0; });
+  CHECK(f.state.open() == 1);
+}
+
+TEST_CASE("connections are kept ready for pools that are used") {
+  Fixture f;
+  f.current.size = 4;
+  f.current.min_idle = 2;
+  f.current.server_idle_timeout = 1ms;
+  SUBCASE("opened in the background, kept, and opened again when lost") {
+    Session one(f);
+    one.wait();
+    f.until([&] { return f.state.idle() == 2; });
+    CHECK(f.state.open() == 3);
+    f.server.clients[1]->connection.close();
+    f.until([&] { return f.server.clients.size() == 4 && f.state.idle() == 2; });
+    one.lease.give_back();
+    f.until([&] { return f.state.open() == 2; });  // the third is unused for too long, these are not
+    CHECK(f.state.idle() == 2);
+  }
+  SUBCASE("not beyond the size") {
+    f.current.size = 2;
+    Session one(f);
+    one.wait();
+    f.until([&] { return f.state.idle() == 1; });
+    CHECK(f.state.open() == 2);
+  }
+  SUBCASE("not for a pool that nobody uses any more") {
+    f.current.ready_for = 1500ms;
+    Session one(f);
+    one.wait();
+    f.until([&] { return f.state.idle() == 2; });
+    one.lease.give_back();
+    f.until([&] { return f.state.open() == 0; });
+  }
+  SUBCASE("not on a node that is down, and not at once again when it refuses") {
+    f.usable = false;
+    Session one(f);
+    one.wait();
+    auto later = std::chrono::steady_clock::now() + 1500ms;
+    f.until([&] { return std::chrono::steady_clock::now() > later; });
+    CHECK(f.state.open() == 1);
+    f.usable = true;
+    f.server.login_error = {sqlstate::cannot_connect_now, "not now"};
+    f.until([&] { return f.suspected > 0; });
+    const int suspected = f.suspected;
+    later = std::chrono::steady_clock::now() + 1500ms;
+    f.until([&] { return std::chrono::steady_clock::now() > later; });
+    CHECK(f.suspected <= suspected + 1);  // those of the same turn
+    CHECK(f.state.open() == 1);
+  }
+}
+
+TEST_CASE("a connection that is too old is closed when it is idle, never in use") {
+  Fixture f;
+  f.current.size = 1;
+  f.current.server_lifetime = 60ms;
+  Session one(f);
+  one.wait();
+  const auto later = std::chrono::steady_clock::now() + 100ms;
+  SUBCASE("in use") {
+    f.until([&] { return std::chrono::steady_clock::now() > later; });
+    CHECK(f.server.open() == 1);
+    Session two(f);
+    one.lease.give_back();
+    two.wait();  // by a new one
+    CHECK(two.server() == 2);
+    CHECK(f.state.open() == 1);
+  }
+  SUBCASE("idle") {
+    one.lease.give_back();
+    f.until([&] { return f.state.open() == 0; });
+    Session two(f);
+    two.wait();
+    CHECK(two.server() == 2);
+  }
+}
+
+TEST_CASE("each connection has its own share of the jitter") {
+  Fixture f;
+  f.current.size = 20;
+  f.current.server_lifetime = 2s;
+  f.current.lifetime_jitter = 1;
+  std::vector<std::unique_ptr<Session>> sessions;
+  for (int i = 0; i < 20; ++i) sessions.push_back(std::make_unique<Session>(f));
+  for (auto& one : sessions) one->wait();
+  std::vector<double> shares;
+  for (auto& one : sessions) shares.push_back(one->lease->identity().jitter_share);
+  std::sort(shares.begin(), shares.end());
+  CHECK(shares.front() >= 0);
+  CHECK(shares.back() <= 1);
+  CHECK(std::adjacent_find(shares.begin(), shares.end()) == shares.end());
+  CHECK(shares.back() - shares.front() > 0.3);
+  // After half of the lifetime some are too old and others are not.
+  const auto half = std::chrono::steady_clock::now() + 1s;
+  f.until([&] { return std::chrono::steady_clock::now() > half; });
+  for (auto& one : sessions) one->lease.give_back();
+  f.until([&] { return f.state.open() == f.state.idle(); });
+  CHECK(f.state.open() > 0);
+  CHECK(f.state.open() < 20);
 }

@@ -57,6 +57,30 @@ TEST_CASE("ParameterStatus") {
   CHECK_FALSE(decodes(encoded.body + "x"));
 }
 
+TEST_CASE("a hint is added to an error that has none") {
+  const auto with = [](const base::Error& error, std::string_view hint) {
+    base::ByteQueue out;
+    encode_error(out, Severity::error, error);
+    const std::string bytes(out.view());
+    Frame frame;
+    REQUIRE(read_frame(bytes, frame) == FrameStatus::ok);
+    return with_hint(frame, hint);
+  };
+  const base::Error plain{base::sqlstate::query_canceled, "m", "d"};
+  const std::string hinted = with(plain, "why");
+  Frame frame;
+  REQUIRE(read_frame(hinted, frame) == FrameStatus::ok);
+  CHECK(frame.complete());
+  CHECK(frame.bytes_here() == hinted.size());
+  const auto fields = decode_error(frame.body);
+  REQUIRE(fields.has_value());
+  CHECK(fields->sqlstate == "57014");
+  CHECK(fields->detail == "d");
+  CHECK(fields->hint == "why");
+  CHECK(with(plain, "") == with({base::sqlstate::query_canceled, "m", "d"}, ""));
+  CHECK(with({base::sqlstate::query_canceled, "m", "", "its own"}, "why").find("why") == std::string::npos);
+}
+
 TEST_CASE("BackendKeyData, with the secrets of 3.0 and 3.2") {
   const auto encoded = message([](auto& out) { encode_backend_key_data(out, 4711, "abcd"); });
   CHECK(encoded.type == 'K');

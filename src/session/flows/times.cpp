@@ -1,0 +1,50 @@
+// What a session does when something has taken too long; the rules are in time_limits.h.
+#include "base/log.h"
+#include "session/session.h"
+#include "wire/messages/backend.h"
+
+namespace pgweir::session {
+
+namespace log = base::log;
+
+void Session::read_rules() {
+  if (account_) rules_ = &worker_.pool_rules(account_->database, account_->user);
+}
+
+Doing Session::doing() const {
+  const bool serves = state_ == State::serving || state_ == State::draining;
+  if (!serves || wait_ == Wait::lease) return Doing::other;
+  if (!queue_.empty()) return Doing::running;
+  if (stage_ == Stage::open || transaction_ != Transaction::none) return Doing::idle_in_transaction;
+  return idle() ? Doing::idle : Doing::other;
+}
+
+void Session::check_times(base::Time now) {
+  if (!rules_ || state_ == State::finished) return;
+  const Due due = times_.due(doing(), *rules_, now);
+  if (due == Due::nothing) return;
+  const base::Error error = error_for(due, *rules_);
+  log::info("time_limit", {{"session", id_.value}, {"limit", error.hint}});
+  // Nobody waits for the statement any more; what it leaves behind is taken care of when the leases are given up.
+  if (!queue_.empty() && current_ && due != Due::give_up_query) cancel_on_server(*current_);
+  if (due == Due::cancel_query) return times_.cancelled(now);
+  const bool mid_message = current_ && current_->reply_left > 0 && current_->reply_forwarded;
+  if (mid_message)
+    finish(error.message);  // an error message would be taken for the rest of that one
+  else
+    terminate(error);
+}
+
+/// The client's next message waits until the request has arrived: it must not hit what comes next.
+void Session::cancel_on_server(pool::ServerConnection& server) {
+  worker_.carry_cancel(server, [&worker = worker_, id = id_] { worker.resume(id); });
+}
+
+/// A statement that pgweir had cancelled: the server's own error, and why.
+void Session::forward_cancelled(const wire::Frame& error) {
+  const auto fields = wire::decode_error(error.body);
+  const bool by_cancel = fields && fields->sqlstate == base::sqlstate::query_canceled.view();
+  client_.write(wire::with_hint(error, by_cancel ? error_for(Due::cancel_query, *rules_).hint : std::string()));
+}
+
+}  // namespace pgweir::session

@@ -21,7 +21,7 @@ import world  # noqa: E402
 from peers import CarelessPool, WirePeer  # noqa: E402
 from player import Stage  # noqa: E402
 
-POOL_MODE = os.environ.get("PGWEIR_SEMANTICS_MODE", "session")
+POOL_MODE = os.environ.get("PGWEIR_SEMANTICS_MODE", "transaction")  # session: all must be equal there, too
 CLIENTS = 50
 SERVER_CONNECTIONS = 5
 

@@ -17,9 +17,14 @@ from harness.wire import Closed, Message, Wire
 
 from script import SIDE, Step, step_of
 
+SHOWN_AT_MOST = 400  # characters of a step or a message in a report
 NO_ANSWER = "no answer"
 _SOURCE_PLACE = "FLR"  # file, line and routine in the server's sources: no application looks there
 _TEMPORARY_SCHEMA = re.compile(r"pg_(toast_)?temp_\d+")
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= SHOWN_AT_MOST else f"{text[:SHOWN_AT_MOST]}... ({len(text)} characters)"
 
 
 def shown(got: Message) -> str:
@@ -57,7 +62,7 @@ class Answer:
 
     def __str__(self) -> str:
         lines = self.messages + [f"transaction status {self.status}"]
-        return "\n".join(f"      {line}" for line in lines)
+        return "\n".join(f"      {shortened(line)}" for line in lines)
 
 
 class Peer(Protocol):

@@ -20,7 +20,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Callable
 
-from peers import NO_ANSWER, Answer, Peer, WirePeer
+from peers import NO_ANSWER, Answer, Peer, WirePeer, shortened
 from script import Me, Semantic, Step, step_of
 
 # At login pgweir adds to an error of a server which node it was.
@@ -215,10 +215,10 @@ class Play:
         equal = expected.messages == got.messages and expected.status == got.status and not parameters
         if equal and NO_ANSWER not in expected.messages:
             return True
-        before = [f"      {n}. {s.shown}" for n, s in enumerate(part.steps[:part.at], 1)]
+        before = [f"      {n}. {shortened(s.shown)}" for n, s in enumerate(part.steps[:part.at], 1)]
         text = "\n".join([
             f"seed {self._seed}, client {part.me.n}.{step.actor}, semantic {part.semantic.name}, "
-            f"step {part.at + 1}: {step.shown}",
+            f"step {part.at + 1}: {shortened(step.shown)}",
             "    direct:", str(expected), "    pooled:", str(got),
             *[f"    parameter {name}: direct {a!r}, pooled {b!r}" for name, (a, b) in parameters.items()],
             "    before it:", *before])

@@ -89,6 +89,11 @@ bool unknown_effects(const sql::StatementFacts& statement, const Catalog* catalo
       statement.kind == StatementKind::call) {
     return true;
   }
+  // Its rule calls set_config.
+  const auto is_settings = [](const sql::QualifiedName& name) { return name.name == "pg_settings"; };
+  if (statement.kind == StatementKind::write &&
+      std::any_of(statement.relations.begin(), statement.relations.end(), is_settings))
+    return true;
   if (catalog == nullptr) {
     return !std::all_of(statement.functions.begin(), statement.functions.end(), is_plain_built_in);
   }

@@ -43,6 +43,7 @@ constexpr std::array<ReasonRow, kReasonCount> kReasons = {{
     {Reason::hint_node, "hint_node", "a hint asks for this node"},
     {Reason::hint_invalid, "hint_invalid", "it has a hint that cannot be understood"},
     {Reason::reads_primary, "reads_primary", "reads of this session go to the primary"},
+    {Reason::serializable, "serializable", "the session's transactions are SERIALIZABLE, which no standby takes"},
     {Reason::temporary_tables, "temporary_tables", "the session has temporary objects on its primary connection"},
     {Reason::unknown_session_state, "unknown_session_state", "the session may have state that cannot be carried over"},
     {Reason::unsafe_encoding, "unsafe_encoding",

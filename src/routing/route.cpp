@@ -134,6 +134,7 @@ bool encoding_is_unsafe(Case& c) { return c.session.unsafe_encoding; }
 bool was_refused(Case& c) { return c.entry.learned_write; }
 bool hint_is_invalid(Case& c) { return c.hint.kind == Hint::Kind::invalid; }
 bool hint_is_primary(Case& c) { return c.hint.kind == Hint::Kind::primary; }
+bool is_serializable(Case& c) { return c.session.serializable; }
 bool has_temporary(Case& c) { return c.session.has_temporary; }
 bool state_is_unknown(Case& c) { return c.session.unknown_state; }
 
@@ -191,6 +192,7 @@ constexpr std::array kTable = {
     Row{text_is_no_read, NodeClass::primary, kFound},
     Row{hint_is_invalid, NodeClass::primary, Reason::hint_invalid},
     Row{hint_is_primary, NodeClass::primary, Reason::hint_primary},
+    Row{is_serializable, NodeClass::primary, Reason::serializable},
     Row{has_temporary, NodeClass::primary, Reason::temporary_tables},
     Row{state_is_unknown, NodeClass::primary, Reason::unknown_session_state},
     Row{begin_may_write, NodeClass::primary, Reason::begin},

@@ -59,6 +59,7 @@ enum class Reason : std::uint8_t {
   hint_node,
   hint_invalid,
   reads_primary,
+  serializable,
   temporary_tables,
   unknown_session_state,
   unsafe_encoding,
@@ -91,6 +92,7 @@ struct SessionFacts {
   Transaction transaction = Transaction::none;
   bool lazy_read_only = false;     ///< the lazy BEGIN says READ ONLY
   bool lazy_serializable = false;  ///< the lazy BEGIN says SERIALIZABLE
+  bool serializable = false;       ///< its transactions are SERIALIZABLE by default: no standby takes those
   bool has_temporary = false;      ///< temporary objects exist on its primary connection
   bool unknown_state = false;      ///< DO, CALL, set_config, volatile user functions... may have changed session state
   bool unsafe_encoding = false;    ///< standard_conforming_strings off, or a client encoding the tokenizer cannot read

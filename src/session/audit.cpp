@@ -46,10 +46,22 @@ std::string_view column(wire::BodyReader& reader) {
 
 }  // namespace
 
-std::string audit_query(Audit audit) {
+std::string audit_query(Audit audit, const std::vector<std::string>& custom) {
   std::string text(kPins);
-  if (audit == Audit::all) text += kRest;
+  if (audit != Audit::all) return text;
+  text += kRest;
+  if (custom.empty()) return text;
+  std::string names;
+  for (const std::string& name : custom) names += (names.empty() ? "" : ",") + to_literal(name);
+  // One that a library has defined is in the view.
+  text += " UNION ALL SELECT 'custom', n, pg_catalog.current_setting(n, true) FROM pg_catalog.unnest(ARRAY[" + names +
+          "]::pg_catalog.text[]) n WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_settings s"
+          " WHERE pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) n)";
   return text;
+}
+
+bool AuditReader::is_known(std::string_view key) const {
+  return known_ && std::any_of(known_->begin(), known_->end(), [&](const auto& one) { return one.key == key; });
 }
 
 void AuditReader::take_row(std::string_view body) {
@@ -64,6 +76,9 @@ void AuditReader::take_row(std::string_view body) {
       if (row.name == name) pins_.add(row.reason);
   } else if (kind == "setting") {
     settings_.push_back({lower(name), set_config_text(name, value)});
+  } else if (kind == "custom") {
+    // Empty on a connection where another session has had it, too.
+    if (!value.empty() || is_known(name)) settings_.push_back({std::string(name), set_config_text(name, value)});
   } else if (kind == "role") {
     if (name != "none") settings_.push_back({"role", "SET ROLE " + to_identifier(name)});
   } else if (kind == "authorization") {

@@ -22,12 +22,14 @@ enum class Audit : std::uint8_t {
 };
 
 /// One statement; its rows are for `AuditReader`. Safe under any search_path.
-[[nodiscard]] std::string audit_query(Audit audit);
+/// `custom`: names of settings (a.b) that may have been made, because no view lists those that no library has defined.
+[[nodiscard]] std::string audit_query(Audit audit, const std::vector<std::string>& custom);
 
 class AuditReader {
  public:
-  /// `user`: who logged in.
-  AuditReader(Audit audit, std::string user) : audit_(audit), user_(std::move(user)) {}
+  /// `user`: who logged in. `known`: the settings that the session is known to have.
+  AuditReader(Audit audit, std::string user, pool::SettingsPtr known)
+      : audit_(audit), user_(std::move(user)), known_(std::move(known)) {}
 
   /// A DataRow's body.
   void take_row(std::string_view body);
@@ -45,6 +47,9 @@ class AuditReader {
  private:
   Audit audit_;
   std::string user_;
+  pool::SettingsPtr known_;
+  [[nodiscard]] bool is_known(std::string_view key) const;
+
   bool failed_ = false;
   Pins pins_;
   std::vector<pool::SettingText> settings_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <span>
 #include <utility>
 
 namespace pgweir::session {
@@ -20,6 +21,9 @@ constexpr std::array<std::string_view, 9> kSayNothingOfTexts{
     "application_name",    "bytea_output",      "client_min_messages", "extra_float_digits",
     "idle_in_transaction_session_timeout", "idle_session_timeout", "lock_timeout", "statement_timeout",
     "transaction_timeout"};
+
+/// What names in a text refer to; PostgreSQL looks them up again when these change.
+constexpr std::array<std::string_view, 3> kNames{"role", "search_path", "session_authorization"};
 
 /// Sorted by key, so that equal settings are equal lists.
 template <class Map>
@@ -40,15 +44,20 @@ void remove(std::vector<SettingText>& map, std::string_view key) {
   std::erase_if(map, [&](const SettingText& one) { return one.key == key; });
 }
 
-std::uint64_t number_of(const std::vector<SettingText>& map) {
-  std::uint64_t number = 0;
+bool is_one_of(std::string_view key, std::span<const std::string_view> keys) {
+  return std::find(keys.begin(), keys.end(), key) != keys.end();
+}
+
+CarriedState::Meaning meaning_of(const std::vector<SettingText>& map) {
+  CarriedState::Meaning meaning;
   for (const SettingText& one : map) {
-    if (std::find(kSayNothingOfTexts.begin(), kSayNothingOfTexts.end(), one.key) != kSayNothingOfTexts.end()) continue;
+    if (is_one_of(one.key, kSayNothingOfTexts)) continue;
     const std::hash<std::string_view> hash;
+    std::uint64_t& number = is_one_of(one.key, kNames) ? meaning.names : meaning.texts;
     number = (number ^ hash(one.key)) * 0x9e3779b97f4a7c15ULL;
     number = (number ^ hash(one.text)) * 0x9e3779b97f4a7c15ULL;
   }
-  return number;
+  return meaning;
 }
 }  // namespace
 
@@ -181,20 +190,36 @@ void CarriedState::publish(Map map) {
   meaning_.reset();
 }
 
-std::uint64_t CarriedState::meaning() const {
-  if (meaning_) return *meaning_;
+pool::SettingsPtr CarriedState::effective() const {
   const bool changed = !outside_.empty() || std::any_of(levels_.begin(), levels_.end(),
                                                         [](const Level& level) { return !level.changes.empty(); });
-  if (!changed) {
-    meaning_ = settings_ ? number_of(*settings_) : 0;
-    return *meaning_;
-  }
+  if (!changed) return settings_;
   Map map = settings_ ? *settings_ : Map{};
   for (const Level& level : levels_)
     for (const SettingChange& one : level.changes) apply(map, one);
   for (const SettingChange& one : outside_) apply(map, one);
-  meaning_ = number_of(map);
+  return std::make_shared<const Map>(std::move(map));
+}
+
+CarriedState::Meaning CarriedState::meaning() const {
+  if (!meaning_) {
+    const pool::SettingsPtr now = effective();
+    meaning_ = now ? meaning_of(*now) : Meaning{};
+  }
   return *meaning_;
+}
+
+bool CarriedState::is_serializable() const {
+  if (!settings_) return false;
+  const auto place = place_of(*settings_, "default_transaction_isolation");
+  return place != settings_->end() && place->key == "default_transaction_isolation" &&
+         place->text.find("erializable") != std::string::npos;
+}
+
+bool CarriedState::has_local() const {
+  return std::any_of(levels_.begin(), levels_.end(), [](const Level& level) {
+    return std::any_of(level.changes.begin(), level.changes.end(), [](const SettingChange& one) { return one.local; });
+  });
 }
 
 }  // namespace pgweir::session

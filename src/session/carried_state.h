@@ -31,9 +31,19 @@ class CarriedState {
   /// What holds now outside of the open transaction.
   [[nodiscard]] const pool::SettingsPtr& settings() const { return settings_; }
   [[nodiscard]] const pool::SettingsPtr& beginning() const { return beginning_; }
-  /// A number for the settings, those of the open transaction included, that may change what a statement's text means;
-  /// equal for equal settings, 0 when there are none.
-  [[nodiscard]] std::uint64_t meaning() const;
+  /// Those of the open transaction included, SET LOCAL too.
+  [[nodiscard]] pool::SettingsPtr effective() const;
+  /// Numbers for the effective settings that may change what a statement's text means; equal for equal settings, 0 when
+  /// there are none. `texts`: what counts when the text is parsed. `names`: search_path and role, which count each time
+  /// that it runs (utils/cache/plancache.c, RevalidateCachedQuery).
+  struct Meaning {
+    std::uint64_t texts = 0, names = 0;
+  };
+  [[nodiscard]] Meaning meaning() const;
+  /// Whether the open transaction has made settings of its own with SET LOCAL.
+  [[nodiscard]] bool has_local() const;
+  /// Whether its transactions are SERIALIZABLE unless they say otherwise.
+  [[nodiscard]] bool is_serializable() const;
   /// Whether the session began with settings of its own, which a server's RESET does not know.
   [[nodiscard]] bool begins_with_settings() const { return beginning_ && !beginning_->empty(); }
 
@@ -57,7 +67,7 @@ class CarriedState {
   pool::SettingsPtr settings_;
   std::vector<Level> levels_;           ///< empty: no transaction block
   std::vector<SettingChange> outside_;  ///< of the exchange under way, outside a transaction block
-  mutable std::optional<std::uint64_t> meaning_ = 0;
+  mutable std::optional<Meaning> meaning_ = Meaning{};
 };
 
 }  // namespace pgweir::session

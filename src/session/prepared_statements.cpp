@@ -37,11 +37,13 @@ StatementPtr PreparedStatements::make(PreparedStatement statement, std::uint64_t
 }
 
 void PreparedStatements::define(const StatementPtr& statement) {
+  statement->withdrawn = false;
   if (statement->name.empty()) erase({});
   if (by_name_.emplace(statement->name, statement).second) bytes_ += bytes_of(*statement);
 }
 
-void PreparedStatements::withdraw(const PreparedStatement& statement) {
+void PreparedStatements::withdraw(PreparedStatement& statement) {
+  statement.withdrawn = true;
   const auto found = by_name_.find(statement.name);
   if (found != by_name_.end() && found->second->id == statement.id) erase(statement.name);
 }
@@ -71,7 +73,7 @@ pool::StatementKey with_meaning(pool::StatementKey key, std::uint64_t meaning) {
 
 std::string shared_name(pool::StatementKey key) {
   static constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string name = "pgweir_";
+  std::string name(kSharedNamePrefix);
   for (const std::uint64_t half : {key.high, key.low})
     for (int shift = 60; shift >= 0; shift -= 4) name += kDigits[(half >> static_cast<unsigned>(shift)) & 0xf];
   return name;

@@ -26,8 +26,15 @@ struct PreparedStatement {
   std::string types;
   sql::Classified query;   ///< of what is prepared, not of the PREPARE around it
   pool::StatementKey key;  ///< of origin, text and types
+  // Set when its Parse is sent, or its PREPARE has succeeded:
+  std::uint64_t meaning = 0;     ///< `CarriedState::Meaning::texts` then
+  pool::SettingsPtr settings{};  ///< those under which it was parsed
+  bool settled = true;           ///< they were known
+  // While its Parse is under way:
+  bool confirmed = false;  ///< a server has taken it
+  bool withdrawn = false;  ///< it was refused, or skipped after an error
 };
-using StatementPtr = std::shared_ptr<const PreparedStatement>;
+using StatementPtr = std::shared_ptr<PreparedStatement>;
 
 class PreparedStatements final : public routing::PreparedLookup {
  public:
@@ -38,7 +45,7 @@ class PreparedStatements final : public routing::PreparedLookup {
   /// An existing named statement stays: PostgreSQL refuses the second one (42P05). The unnamed one is replaced.
   void define(const StatementPtr& statement);
   /// Its Parse failed: gone, unless another one has taken the name since.
-  void withdraw(const PreparedStatement& statement);
+  void withdraw(PreparedStatement& statement);
   void erase(std::string_view name);
   void clear() {
     by_name_.clear();
@@ -60,7 +67,9 @@ class PreparedStatements final : public routing::PreparedLookup {
 
 /// The key under other settings that change what the text means (`CarriedState::meaning`).
 [[nodiscard]] pool::StatementKey with_meaning(pool::StatementKey key, std::uint64_t meaning);
-/// What a statement of that key is called on a server that many sessions share.
+inline constexpr std::string_view kSharedNamePrefix = "pgweir_";
+inline constexpr std::size_t kSharedNameSize = kSharedNamePrefix.size() + 32;
+/// What a statement of that key is called on a server that many sessions share: the prefix and 32 hexadecimal digits.
 [[nodiscard]] std::string shared_name(pool::StatementKey key);
 
 }  // namespace pgweir::session

@@ -67,9 +67,12 @@ Taken ReplyQueue::take(char type, std::vector<Expected>& dropped, Expected& comp
   if (type == backend::kErrorResponse) return take_error(dropped);
   if (type == backend::kReadyForQuery) return ends_with_ready(front.what) ? complete(completed) : Taken{};
   if (type == backend::kCopyIn) {
-    copying_in_ = true;
-    for (; entries_.size() > 1 && entries_[1].what == Expect::sync; ++eaten_syncs_)
+    // What stands behind the end of the COPY is read when it is over.
+    copying_in_ = !entries_.front().copy_ends_behind;
+    for (; copying_in_ && entries_.size() > 1 && entries_[1].what == Expect::sync; ++eaten_syncs_) {
+      copying_in_ = !entries_[1].copy_ends_behind;
       entries_.erase(entries_.begin() + 1);
+    }
   }
   if (front.what == Expect::query || front.what == Expect::function_call) {
     if (type == backend::kCommandComplete) copying_in_ = false;
@@ -100,6 +103,16 @@ Taken ReplyQueue::take_error(std::vector<Expected>& dropped) {
   }
   skipping_ = entries_.empty();
   return taken;
+}
+
+bool ReplyQueue::tell_error_of_next_query() {
+  for (Expected& entry : entries_) {
+    if (entry.action == Action::swallow) continue;
+    if (entry.what != Expect::query || entry.action != Action::forward) return false;
+    entry.error_told = true;
+    return true;
+  }
+  return false;
 }
 
 bool ReplyQueue::take_synthesised(std::string& messages) {

@@ -29,6 +29,7 @@ enum class Purpose : std::uint8_t {
   settings,  ///< makes the session's settings
   restore,   ///< takes back what a RESET has done beyond the session's beginning
   audit,     ///< asks what the session has left there
+  prepare,   ///< repeats the client's PREPARE
 };
 
 /// A change in the books of a server connection (pool::PreparedOnServer), made when its message was sent: to be taken
@@ -43,11 +44,16 @@ struct Expected {
   Expect what = Expect::query;
   Action action = Action::forward;
   Purpose purpose = Purpose::none;
+  bool copy_ends_behind = false;  ///< behind it the client has sent CopyDone or CopyFail
+  bool error_told = false;    ///< query: the client has got the error of what it depends on
   std::size_t text_hash = 0;  ///< of a query that pgweir has sent
-  StatementPtr statement{};   ///< parse, close: which one of the client's
+  StatementPtr statement{};   ///< which one of the client's
+  pool::StatementKey on_server{};  ///< parse, bind, describe: the key it was sent under
   std::unique_ptr<PreparedChange> change{};
   EffectsPtr effects{};       ///< query, execute: what completing it means; null: nothing to remember
   std::string synthesised{};  ///< messages in PostgreSQL's form
+
+  [[nodiscard]] bool server_name_is(std::string_view name) const { return shared_name(on_server) == name; }
 };
 
 class ReplyQueue {
@@ -77,11 +83,22 @@ class ReplyQueue {
   [[nodiscard]] bool expects_nothing() const { return entries_.empty() && eaten_syncs_ == 0; }
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
   [[nodiscard]] const Expected& front() const { return entries_.front(); }
+  /// What the query behind the front entries that are swallowed depends on has failed; false when there is no such query.
+  bool tell_error_of_next_query();
+  [[nodiscard]] bool front_is_told() const { return !entries_.empty() && entries_.front().error_told; }
   [[nodiscard]] bool front_is(Purpose purpose) const { return !entries_.empty() && entries_.front().purpose == purpose; }
   /// The next answer is pgweir's own.
   [[nodiscard]] bool answers_here() const { return !entries_.empty() && entries_.front().action == Action::synthesise; }
   /// Removes the front entry if it is to be synthesised and returns its messages; false otherwise.
   bool take_synthesised(std::string& messages);
+  /// The entry pushed last speaks of a statement under this key; not while skipping.
+  void note_key(pool::StatementKey key) {
+    if (!entries_.empty()) entries_.back().on_server = key;
+  }
+  /// The client has ended its side of a COPY that the server has not announced yet.
+  void copy_in_ends_ahead() {
+    if (!entries_.empty()) entries_.back().copy_ends_behind = true;
+  }
   /// The entry pushed last changes a server's books; not while skipping.
   void attach(std::unique_ptr<PreparedChange> change) { entries_.back().change = std::move(change); }
   /// True between CopyInResponse and the end of that COPY: a Sync sent now is ignored by the server.

@@ -269,7 +269,8 @@ void Session::give_up_leases() {
     const bool half_sent = server == stream_to_ || (is_current && (stage_ == Stage::open || queue_.copying_in()));
     const bool clean = shares_servers() && !one.pins.any() && one.due == Audit::none &&
                        server->transaction == wire::TransactionStatus::idle;
-    if (half_sent || server->out_of_step || server->connection().ended())
+    // Nothing takes a library away again.
+    if (half_sent || one.pins.has(PinReason::library) || server->out_of_step || server->connection().ended())
       one.lease.close();
     else if (is_current && !queue_.empty())
       worker_.abandon(std::move(one.lease), std::move(queue_), server->reply_left);

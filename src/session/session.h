@@ -159,6 +159,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void send_lazy_begin(pool::ServerConnection& server);
   void fail_exchange(const base::Error& error);
   void finish_local_exchange();
+  void answer_known();
   [[nodiscard]] Held* held(base::NodeId node);
   [[nodiscard]] const Held* held(base::NodeId node) const;
   [[nodiscard]] pool::ServerConnection* leased(base::NodeId node) const;
@@ -170,29 +171,39 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
 
   // flows/prepare.cpp
   [[nodiscard]] bool shares_servers() const { return mode_ != config::PoolMode::session; }
-  [[nodiscard]] pool::StatementKey key_now(const PreparedStatement& statement) const;
-  [[nodiscard]] std::string server_name(const PreparedStatement& statement) const;
-  [[nodiscard]] std::string name_on(pool::ServerConnection& server, const PreparedStatement& statement) const;
+  struct Place {
+    std::string name;  ///< on the server
+    pool::StatementKey key;
+    bool there = false;
+  };
+  [[nodiscard]] Place place_on(pool::ServerConnection& server, const PreparedStatement& statement) const;
   void send_parse(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes);
   void send_naming(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes);
   void send_close(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes);
   void send_renamed(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes,
                     std::string_view name);
+  void note_parsed(PreparedStatement& statement) const;
+  [[nodiscard]] pool::StatementKey key_of(const PreparedStatement& statement) const;
+  [[nodiscard]] bool is_known(const Exchange& exchange) const;
+  [[nodiscard]] bool must_see_parse_first(const Exchange& exchange) const;
+  void prepare_as_parsed(pool::ServerConnection& server, const Exchange& exchange);
   void ensure_named_in(pool::ServerConnection& server, const sql::QueryFacts& facts, Around around);
-  void ensure_present(pool::ServerConnection& server, std::string_view name, const PreparedStatement& wanted,
+  void ensure_own_name(pool::ServerConnection& server, const std::string& name, Around around);
+  void ensure_present(pool::ServerConnection& server, const Place& place, const PreparedStatement& wanted,
                       Around around);
   void ensure_absent(pool::ServerConnection& server, std::string_view name, Around around);
   void show_own_statements(pool::ServerConnection& server);
-  void add_to_books(pool::ServerConnection& server, std::string_view name, const PreparedStatement& statement);
-  void note_prepared(pool::ServerConnection& server, std::string_view name, const PreparedStatement& statement);
+  void add_to_books(pool::ServerConnection& server, const Place& place, const PreparedStatement& statement);
+  void note_prepared(pool::ServerConnection& server, const Place& place, const PreparedStatement& statement);
   void inject_close(pool::ServerConnection& server, std::string_view name);
-  void inject_parse(pool::ServerConnection& server, std::string_view name, const PreparedStatement& wanted);
-  void inject_sql_prepare(pool::ServerConnection& server, const PreparedStatement& wanted);
+  void inject_parse(pool::ServerConnection& server, const Place& place, const PreparedStatement& wanted);
+  void inject_sql_prepare(pool::ServerConnection& server, const Place& place, const PreparedStatement& wanted);
   void inject_query(pool::ServerConnection& server, std::string_view text, Purpose purpose);
   void inject_sync(pool::ServerConnection& server);
   void undo_on_server(pool::ServerConnection& server);
 
   // flows/carry.cpp
+  void collect_names(const GatheredMessage& message, std::string_view bytes);
   [[nodiscard]] bool settings_hold(pool::ServerConnection& server);
   void note_resets(const Effect& effect);
   [[nodiscard]] bool restore_beginning(pool::ServerConnection& server);
@@ -224,6 +235,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void after_ready();
   void on_error(pool::ServerConnection& server, const wire::Frame& frame, const ReplyQueue::Taken& taken);
   [[nodiscard]] bool on_swallowed_error(pool::ServerConnection& server, const wire::Frame& frame);
+  [[nodiscard]] bool forward_error(const wire::Frame& frame);
+  [[nodiscard]] std::string own_words(const wire::Frame& frame) const;
   void fail_exchange_for_settings();
   void settings_lost();
   void on_transaction_end();
@@ -331,6 +344,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   std::vector<std::string> resets_;  ///< settings that a server has set back further than to the session's beginning
   std::optional<wire::TransactionStatus> held_ready_;  ///< ReadyForQuery that the client gets when they are restored
   std::optional<base::Error> settings_error_;          ///< the server refused the session's settings
+  std::vector<std::string> custom_names_;              ///< names of settings that texts of unknown effect mention
   std::unique_ptr<AuditReader> audit_;                 ///< while one is under way
 
   bool retry_begins_ = false;                 ///< the exchange on probation is the first of a transaction

@@ -104,6 +104,44 @@ std::string statements_between(const SettingsPtr& from, const SettingsPtr& to) {
   return text;
 }
 
+pool::SettingsPtr with_names_of(const SettingsPtr& settings, const SettingsPtr& names) {
+  constexpr std::array<std::string_view, 3> kNames{"role", "search_path", "session_authorization"};
+  std::vector<SettingText> result;
+  const auto copy = [&](const SettingsPtr& from, bool are_names) {
+    if (!from) return;
+    for (const SettingText& one : *from)
+      if ((std::find(kNames.begin(), kNames.end(), one.key) != kNames.end()) == are_names) result.push_back(one);
+  };
+  copy(settings, false);
+  copy(names, true);
+  std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
+  return std::make_shared<const std::vector<SettingText>>(std::move(result));
+}
+
+void add_custom_names(std::string_view bytes, std::size_t most, std::vector<std::string>& names) {
+  constexpr std::size_t kLongest = 127;
+  const auto is_part = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' || c == '.';
+  };
+  for (std::size_t begin = 0; begin < bytes.size() && names.size() < most;) {
+    if (!is_part(bytes[begin])) {
+      ++begin;
+      continue;
+    }
+    std::size_t end = begin;
+    while (end < bytes.size() && is_part(bytes[end])) ++end;
+    const std::string_view word = bytes.substr(begin, end - begin);
+    begin = end;
+    const auto dot = word.find('.');
+    const bool starts_well = !(word[0] >= '0' && word[0] <= '9') && word[0] != '$';
+    if (dot == std::string_view::npos || dot == 0 || word.back() == '.' || word.size() > kLongest || !starts_well) continue;
+    std::string name(word);
+    for (char& c : name)
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(std::move(name));
+  }
+}
+
 namespace {
 
 /// Settings that count only when a session begins (utils/misc/guc_tables.c: PGC_BACKEND, PGC_SU_BACKEND, and libraries

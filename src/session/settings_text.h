@@ -20,6 +20,13 @@ namespace pgweir::session {
 /// Whether a text means the same under every client_encoding and string syntax: ASCII without backslashes.
 [[nodiscard]] bool is_portable(std::string_view text);
 
+/// `settings`, but search_path, role and session authorization as in `names`.
+[[nodiscard]] pool::SettingsPtr with_names_of(const pool::SettingsPtr& settings, const pool::SettingsPtr& names);
+
+/// Appends what looks like the name of a setting with a dot in it (a.b), in lower case, to `names` unless it is there;
+/// at most `most` of them. Looks at the bytes alone: texts, and the parameters in a message.
+void add_custom_names(std::string_view bytes, std::size_t most, std::vector<std::string>& names);
+
 /// One query string that brings a connection from `from` to `to`; empty when there is nothing to do. All of it happens
 /// or none, because a query string is one transaction.
 [[nodiscard]] std::string statements_between(const pool::SettingsPtr& from, const pool::SettingsPtr& to);

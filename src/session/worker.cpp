@@ -174,6 +174,7 @@ DatabaseState& Worker::database(const std::string& name) {
 
 void Worker::catalog_changed(const std::string& name) {
   const base::Time now = base::Clock::now();
+  process_.known_statements.forget();
   catalog_changed_elsewhere(name, now);
   process_.want_catalog(name, now);
 }

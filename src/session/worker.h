@@ -28,6 +28,7 @@
 #include "routing/topology.h"
 #include "session/client_places.h"
 #include "session/flows/startup.h"
+#include "session/known_statements.h"
 #include "session/local_commands.h"
 #include "session/pins.h"
 #include "session/reply_queue.h"
@@ -75,6 +76,7 @@ class Process {
   ClientPlaces clients;
   const LocalCommands* local_commands = nullptr;
   PinDirectory pins;
+  KnownStatements known_statements;
   const std::uint64_t statement_seed;  ///< of the keys of prepared statements, which go from worker to worker
 };
 

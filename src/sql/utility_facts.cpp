@@ -80,6 +80,13 @@ void fill_ddl(const ProtobufCMessage&, const TreeFindings& found, StatementFacts
   facts.creates_temporary = found.temporary;
 }
 
+void fill_create_table_as(const ProtobufCMessage& message, const TreeFindings& found, StatementFacts& facts) {
+  facts.creates_temporary = found.temporary;
+  const auto* execute =
+      as<PgQuery__ExecuteStmt>(unwrap(to<PgQuery__CreateTableAsStmt>(message).query), pg_query__execute_stmt__descriptor);
+  if (execute != nullptr) facts.executes = execute->name;
+}
+
 void fill_transaction(const ProtobufCMessage& message, const TreeFindings&, StatementFacts& facts) {
   const auto& statement = to<PgQuery__TransactionStmt>(message);
   constexpr std::array<std::pair<int, StatementKind>, 10> kKinds = {{
@@ -240,6 +247,7 @@ constexpr std::array kRows = {
     Row{PG_QUERY__NODE__NODE_UPDATE_STMT, StatementKind::write, nullptr},
     Row{PG_QUERY__NODE__NODE_DELETE_STMT, StatementKind::write, nullptr},
     Row{PG_QUERY__NODE__NODE_MERGE_STMT, StatementKind::write, nullptr},
+    Row{PG_QUERY__NODE__NODE_CREATE_TABLE_AS_STMT, StatementKind::ddl, fill_create_table_as},
     Row{PG_QUERY__NODE__NODE_EXPLAIN_STMT, StatementKind::query, fill_explain},
     Row{PG_QUERY__NODE__NODE_COPY_STMT, StatementKind::copy_out, fill_copy},
     Row{PG_QUERY__NODE__NODE_TRANSACTION_STMT, StatementKind::begin, fill_transaction},

@@ -4,7 +4,6 @@ The pool mode is chosen here and nowhere else.
 """
 
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -12,18 +11,17 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-for _name in [name for name in os.environ if name.startswith("PG") and not name.startswith("PGWEIR_")]:
-    del os.environ[_name]  # libpq's variables would steer the clients of the tests
 
 from harness.cluster import Cluster  # noqa: E402
+from harness.fixtures import time_limit  # noqa: E402, F401
 from harness.proxy import Pgweir  # noqa: E402
-from harness.waiting import SCALE  # noqa: E402
 
 import scripts  # noqa: E402, F401  enters the semantics
 import world  # noqa: E402
-from player import CarelessPool, Stage, WirePeer  # noqa: E402
+from peers import CarelessPool, WirePeer  # noqa: E402
+from player import Stage  # noqa: E402
 
-POOL_MODE = os.environ.get("PGWEIR_SEMANTICS_MODE", "transaction")
+POOL_MODE = os.environ.get("PGWEIR_SEMANTICS_MODE", "transaction")  # session: all must be equal there, too
 CLIENTS = 50
 SERVER_CONNECTIONS = 5
 
@@ -31,20 +29,6 @@ SERVER_CONNECTIONS = 5
 def pool_size(wanted: int, clients: int) -> int:
     """In session mode every client keeps a server connection; a few more are for those that are being cleaned."""
     return wanted if POOL_MODE == "transaction" else clients + 5
-
-
-@pytest.fixture(autouse=True)
-def time_limit():
-    """A test that hangs fails, and the others run on."""
-    limit = 120.0 * SCALE
-
-    def over(*_):
-        raise TimeoutError(f"the test took longer than {limit:.0f} s")
-    before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, limit)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

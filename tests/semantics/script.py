@@ -100,6 +100,14 @@ def run(name: str, *values: bytes | None) -> bytes:
     return bind("", name, values) + describe("P") + execute() + SYNC
 
 
+MOMENT = "SELECT timestamptz '2024-03-31 12:34:56.789+00' AS moment"
+SPAN = "SELECT interval '1 year 2 months 3 days 4:05:06' AS span"
+
+
+def shows(*names: str) -> str:
+    return "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)
+
+
 ZONES = ("Asia/Tokyo", "America/New_York", "Europe/Berlin", "Australia/Adelaide", "Asia/Kolkata", "America/St_Johns",
          "Pacific/Auckland", "Africa/Nairobi", "Asia/Kathmandu", "America/Caracas", "Europe/Lisbon", "Pacific/Honolulu",
          "Asia/Tehran")

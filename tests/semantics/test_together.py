@@ -18,6 +18,7 @@ def test_there_are_enough():
     assert len(SEMANTICS) >= 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_clients_cannot_tell(make_stage, cluster, seed):
     print(f"seed {seed}")

@@ -37,8 +37,9 @@ CREATE FUNCTION tools.prepare(text, text) RETURNS void LANGUAGE plpgsql AS
 CREATE FUNCTION tools.notify(text, text) RETURNS void LANGUAGE sql AS $$ SELECT pg_notify($1, $2) $$;
 CREATE FUNCTION tools.listen(text) RETURNS void LANGUAGE plpgsql AS
   $$ BEGIN EXECUTE format('LISTEN %I', $1); END $$;
-CREATE FUNCTION tools.fixed() RETURNS text LANGUAGE plpgsql STABLE SET TimeZone = 'Asia/Dubai' SET search_path = pg_catalog
-  AS $$ BEGIN RETURN current_setting('TimeZone') || ' ' || current_setting('search_path'); END $$;
+CREATE FUNCTION tools.fixed() RETURNS text LANGUAGE plpgsql STABLE
+  SET TimeZone = 'Asia/Dubai' SET search_path = pg_catalog AS
+  $$ BEGIN RETURN current_setting('TimeZone') || ' ' || current_setting('search_path'); END $$;
 CREATE FUNCTION tools.fixed_and_put(text) RETURNS text LANGUAGE plpgsql SET work_mem = '9999kB'
   AS $$ BEGIN PERFORM set_config('work_mem', $1, false); RETURN current_setting('work_mem'); END $$;
 CREATE FUNCTION tools.say(text) RETURNS int LANGUAGE plpgsql AS

@@ -6,14 +6,14 @@
 #include <utility>
 
 #include "base/assertion.h"
-#include "base/log.h"
 #include "session/session.h"
 #include "session/settings_text.h"
 #include "wire/messages/backend.h"
+#include "wire/messages/frontend.h"
 
 namespace pgweir::session {
 
-namespace log = base::log;
+namespace frontend = wire::frontend;
 
 namespace {
 
@@ -126,6 +126,21 @@ void Session::note_due(pool::ServerConnection& server, const EffectsPtr& effects
   }
 }
 
+/// What a message of unknown effect says may be the name of a setting that it makes.
+void Session::collect_names(const GatheredMessage& message, std::string_view bytes) {
+  constexpr std::size_t kMost = 256;
+  bool unknown = message.unknown_effects;
+  if (message.effects)
+    unknown = unknown || std::any_of(message.effects->begin(), message.effects->end(),
+                                     [](const Effect& effect) { return effect.unknown_state; });
+  // Its parameters come before it is known what runs.
+  if (message.type == frontend::kBind && message.statement)
+    unknown = routing::effects_of(*message.statement->query.entry, catalog()).unknown;
+  if (!unknown) return;
+  add_custom_names(bytes.substr(wire::kHeaderBytes), kMost, custom_names_);
+  if (message.statement) add_custom_names(message.statement->text, kMost, custom_names_);
+}
+
 void Session::unsettle() {
   if (unsettled_ == 0) unsettled_ = (std::uint64_t{id_.value} << 32U) | ++unsettled_times_;
 }
@@ -133,9 +148,13 @@ void Session::unsettle() {
 void Session::start_audit(Held& there) {
   pool::ServerConnection& server = *there.lease.server();
   current_ = &server;
-  audit_ = std::make_unique<AuditReader>(there.due, account_->user);
+  audit_ = std::make_unique<AuditReader>(there.due, account_->user, carried_.settings());
   there.due = Audit::none;
-  inject_query(server, audit_query(audit_->audit()), Purpose::audit);
+  auto custom = std::exchange(custom_names_, {});
+  if (carried_.settings())
+    for (const auto& one : *carried_.settings())
+      if (one.key.find('.') != std::string::npos) custom.push_back(one.key);
+  inject_query(server, audit_query(audit_->audit(), custom), Purpose::audit);
   wait_for(Wait::quiet);
 }
 
@@ -220,7 +239,7 @@ void Session::release_leases() {
   std::erase_if(leases_, [&](Held& one) {
     // State that only this connection has keeps it.
     if (one.pins.any() || one.due != Audit::none) return false;
-    if (one.lease->out_of_step)
+    if (one.lease->out_of_step || one.pins.has(PinReason::library))
       one.lease.close();
     else if (shares_servers())
       one.lease.release();

@@ -188,7 +188,12 @@ std::size_t Session::take_copy(const wire::Frame& frame, std::string_view bytes)
   pool::ServerConnection* server = queue_.empty() ? nullptr : current_;
   if (server) {
     server->connection().write_through(bytes.substr(0, frame.bytes_here()));
-    if (frame.type == frontend::kCopyDone || frame.type == frontend::kCopyFail) queue_.copy_in_ended();
+    if (frame.type == frontend::kCopyDone || frame.type == frontend::kCopyFail) {
+      if (queue_.copying_in())
+        queue_.copy_in_ended();
+      else
+        queue_.copy_in_ends_ahead();
+    }
   }
   stream_rest(frame, server);
   if (server) check_server_takes(*server);

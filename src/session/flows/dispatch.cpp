@@ -37,7 +37,7 @@ void Session::dispatch() {
     // What is in flight may begin or end a transaction, so only the primary can be right without knowing.
     const bool others_wait = shares_servers() && transaction_ == Transaction::none && current_ &&
                              pool::WorkerPools::anybody_waits(account_->pool(worker_.pools(), current_->node()));
-    const bool stay = !local && !others_wait && current_ && plan_.node_class != routing::NodeClass::node &&
+    const bool stay = !local && !others_wait && !must_see_parse_first(exchange_) && current_ && plan_.node_class != routing::NodeClass::node &&
                       worker_.topology().primary == current_->node();
     if (!stay) return wait_for(Wait::quiet);
     return dispatch_to(current_->node(), plan_.reason);
@@ -89,6 +89,7 @@ void Session::dispatch_to(base::NodeId node, routing::Reason reason) {
     resume_client();
   };
   ticket_ = pools.acquire_now(key, startup_class_, take);
+  if (!ticket_ && is_known(exchange_)) return answer_known();
   if (!ticket_) {
     // Who holds a connection never waits for a second one: otherwise two sessions could wait for each other.
     const auto primary = worker_.topology().primary;
@@ -111,7 +112,7 @@ void Session::on_lease(base::NodeId node, base::Result<pool::Lease> lease) {
 pool::ServerConnection& Session::adopt_lease(pool::Lease lease) {
   pool::ServerConnection& server = *lease.server();
   server.lease_to(static_cast<pool::ServerUser&>(*this));
-  leases_.push_back({.node = server.node(), .lease = std::move(lease)});
+  leases_.push_back({.node = server.node(), .lease = std::move(lease), .pins = {}});
   return server;
 }
 
@@ -148,6 +149,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
                           !(worker_.topology().primary == server.node());
   if (read) last_read_node_ = server.node();
   count_and_log(server.node());
+  prepare_as_parsed(server, exchange_);
   send_lazy_begin(server);
   for (const auto& message : messages) send_message(server, message, exchange_.bytes_of(message));
   stream_to_ = stream_left_ > 0 ? &server : nullptr;
@@ -190,6 +192,7 @@ void Session::send_message(pool::ServerConnection& server, const GatheredMessage
   }
   count_reads(server.node(), message);
   if (message.unknown_effects) note_due(server, Audit::all);
+  collect_names(message, bytes);
   switch (message.type) {
     case frontend::kParse: return send_parse(server, message, bytes);
     case frontend::kBind: return send_naming(server, message, bytes);
@@ -230,7 +233,7 @@ void Session::push_expected(pool::ServerConnection& server, const GatheredMessag
     case frontend::kSync: expected.what = Expect::sync; break;
     default: return;  // Flush has no answer
   }
-  if (message.type == frontend::kParse || message.type == frontend::kClose) expected.statement = message.statement;
+  expected.statement = message.statement;
   expected.effects = message.effects;
   if (queue_.empty()) times_.sent(worker_.loop().now());
   queue_.push(std::move(expected));
@@ -255,6 +258,20 @@ void Session::fail_exchange(const base::Error& error) {
     reply_ready();
   else
     skip_to_sync_ = true;
+  end_if_idle();
+}
+
+/// Only statements to be prepared that are known: they will be, on the server that first runs them.
+void Session::answer_known() {
+  for (const auto& message : exchange_.messages()) {
+    if (message.type != frontend::kParse) continue;
+    note_parsed(*message.statement);
+    message.statement->confirmed = true;
+    wire::encode_bare_reply(client_.output(), wire::backend::kParseComplete);
+  }
+  exchange_.clear();
+  stage_ = Stage::none;
+  reply_ready();
   end_if_idle();
 }
 

@@ -48,6 +48,7 @@ routing::SessionFacts Session::facts() const {
   facts.lazy_serializable = lazy_facts_.isolation == sql::Isolation::serializable;
   facts.has_temporary = is_pinned_for(PinReason::temporary);
   facts.unknown_state = audit_is_due() || is_pinned_for(PinReason::unknown);
+  facts.serializable = carried_.is_serializable();
   facts.unsafe_encoding = unsafe_encoding_;
   facts.replication = startup_class_.replication();
   facts.reads = worker_.settings().routing.reads == config::Reads::primary ? routing::ReadsMode::primary

@@ -154,7 +154,9 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
         return false;
       }
       on_error(server, frame, taken);
-      break;
+      if (state_ == State::finished || action != Action::forward || retrying_) return false;
+      if (on_probation()) end_probation();
+      return forward_error(frame);
     case ReplyQueue::Taken::Kind::complete:
       if (!on_complete(server, completed, frame)) return false;
       break;
@@ -174,10 +176,6 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
     }
     end_probation();
   }
-  if (taken.kind == ReplyQueue::Taken::Kind::error && times_.is_cancelled() && frame.complete()) {
-    forward_cancelled(frame);
-    return false;
-  }
   return true;
 }
 
@@ -194,7 +192,8 @@ bool Session::take_asynchronous(pool::ServerConnection& server, const wire::Fram
     if (speaks_for_session && !swallowed && resets_.empty()) tell_parameter(status->name, status->value);
     return false;
   }
-  if (swallowed) return false;
+  // Nobody else will hear a notification.
+  if (swallowed && frame.type != backend::kNotification) return false;
   if (on_probation()) end_probation();
   return true;
 }
@@ -221,6 +220,12 @@ bool Session::on_complete(pool::ServerConnection& server, const Expected& entry,
     case Expect::execute:
       if (entry.effects && entry.action == Action::forward && frame.type == backend::kCommandComplete && !retrying_)
         apply_effect(server, *entry.effects, 0, first_word(frame.body));
+      return true;
+    case Expect::parse:
+      if (entry.statement && entry.action == Action::forward) {
+        entry.statement->confirmed = true;
+        if (shares_servers() && !entry.statement->name.empty()) worker_.process().known_statements.add(key_of(*entry.statement));
+      }
       return true;
     case Expect::query:
     case Expect::sync:
@@ -267,7 +272,8 @@ void Session::on_transaction_end() {
 
 void Session::on_swallowed_ready(pool::ServerConnection& server, const Expected& entry) {
   switch (entry.purpose) {
-    case Purpose::none: break;
+    case Purpose::none:
+    case Purpose::prepare: break;
     case Purpose::settings:
       if (settings_error_) break;
       server.carried.settings = carried_.settings();
@@ -311,6 +317,31 @@ void Session::on_error(pool::ServerConnection& server, const wire::Frame& frame,
   }
 }
 
+/// True when the client gets it as it is.
+bool Session::forward_error(const wire::Frame& frame) {
+  if (!frame.complete()) return true;
+  if (queue_.front_is_told()) return false;
+  if (times_.is_cancelled()) {
+    forward_cancelled(frame);
+    return false;
+  }
+  const std::string words = own_words(frame);
+  if (words.empty()) return true;
+  client_.write(words);
+  return false;
+}
+
+/// The error with the client's name for a statement where the server says its own; empty when it says none.
+std::string Session::own_words(const wire::Frame& frame) const {
+  if (!shares_servers() || !frame.complete()) return {};
+  const auto begin = frame.body.find(kSharedNamePrefix);
+  if (begin == std::string_view::npos) return {};
+  const std::string_view name = frame.body.substr(begin, kSharedNameSize);
+  for (const auto& entry : dropped_)
+    if (entry.statement && entry.server_name_is(name)) return wire::with_text_replaced(frame, name, entry.statement->name);
+  return {};
+}
+
 /// Something that pgweir sent on the session's behalf was refused. True when the session goes on.
 bool Session::on_swallowed_error(pool::ServerConnection& server, const wire::Frame& frame) {
   const auto fields = wire::decode_error(frame.body);
@@ -326,12 +357,16 @@ bool Session::on_swallowed_error(pool::ServerConnection& server, const wire::Fra
     return true;
   }
   const bool parse_refused = !dropped_.empty() && dropped_.front().what == Expect::parse;
-  if (parse_refused) {
-    // Before a simple query the Sync behind it ends the matter, and the query gets an answer of its own.
+  if (parse_refused || purpose == Purpose::prepare) {
+    if (purpose == Purpose::prepare) {
+      if (const auto& change = queue_.front().change) server.carried.prepared.remove(change->name);
+    }
+    // The client's own message depends on it, and would fail in turn: it is told the reason.
     const bool before_query = !queue_.empty() && queue_.front().action == Action::swallow;
-    if (!before_query) {
+    if (!before_query || queue_.tell_error_of_next_query()) {
       exchange_error_ = true;
-      client_.write(wire::raw(frame));
+      const std::string words = own_words(frame);
+      client_.write(words.empty() ? wire::raw(frame) : std::string_view(words));
     }
     return true;
   }
@@ -372,9 +407,11 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
       statement.query =
           worker_.classifier().classify(account_->state->id, std::string_view(effect.text).substr(effect.inner_offset));
       const auto made = prepared_.make(std::move(statement), worker_.process().statement_seed);
+      made->confirmed = true;
+      note_parsed(*made);
       prepared_.define(made);
       books.remove(effect.name);
-      add_to_books(server, effect.name, *made);
+      add_to_books(server, {effect.name, place_on(server, *made).key, false}, *made);
       break;
     }
     case sql::StatementKind::deallocate:
@@ -398,7 +435,6 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
       if (!effect.all) break;
       prepared_.clear();
       books.clear();
-      if (Held* there = held(server.node())) there->pins.remove(PinReason::library);
       break;
     default: break;
   }

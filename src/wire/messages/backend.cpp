@@ -108,6 +108,15 @@ void encode_error(base::ByteQueue& out, Severity severity, const base::Error& er
   frame.byte('\0');
 }
 
+std::string with_text_replaced(const Frame& message, std::string_view from, std::string_view to) {
+  std::string body(message.body);
+  for (auto at = body.find(from); at != std::string::npos && !from.empty(); at = body.find(from, at + to.size()))
+    body.replace(at, from.size(), to);
+  base::ByteQueue out;
+  FrameWriter(out, message.type).bytes(body);
+  return std::string(out.view());
+}
+
 std::string with_hint(const Frame& error, std::string_view hint) {
   const auto fields = decode_error(error.body);
   if (!fields || !fields->hint.empty() || hint.empty() || error.body.empty()) return std::string(raw(error));

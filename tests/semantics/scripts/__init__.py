@@ -1,3 +1,4 @@
 """All scripts: importing this package enters them in script.SEMANTICS."""
 
-from . import carried, functions, pinned, prepared, settings, transactions, wire_level  # noqa: F401
+from . import (carried, functions, pinned, prepared, set_config, set_in_transactions, settings,  # noqa: F401
+               startup, transactions, wire_level)

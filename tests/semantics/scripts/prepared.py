@@ -48,7 +48,7 @@ def taken_name(me: Me):
     yield parse("SELECT 'fourth'", "taken") + SYNC
     yield "ROLLBACK"
     yield run("taken")
-    yield f"PREPARE taken AS SELECT 'fifth'"  # 42P05, too
+    yield "PREPARE taken AS SELECT 'fifth'"  # 42P05, too
     yield run("taken")
 
 
@@ -261,7 +261,7 @@ def list_of_prepared(me: Me):
 
 @semantic()
 def changed_result(me: Me):
-    """PostgreSQL says "cached plan must not change result type"; pgweir prepares again: the one permitted difference."""
+    """The one permitted difference: instead of "cached plan must not change result type" pgweir prepares again."""
     table = me.own("changing")
     yield f"CREATE TABLE {table} (a int)"
     yield f"INSERT INTO {table} VALUES ({me.n})"

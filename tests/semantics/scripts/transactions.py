@@ -132,7 +132,8 @@ def set_transaction(me: Me):
     yield f"CREATE TABLE {me.own('never')} (id int)"  # 25006
     yield "ROLLBACK"
     yield "SHOW transaction_isolation"
-    yield f"BEGIN TRANSACTION ISOLATION LEVEL {level} READ ONLY DEFERRABLE"
+    # Not SERIALIZABLE, which would wait for the other clients' serializable transactions.
+    yield "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY DEFERRABLE"
     yield "SELECT current_setting('transaction_isolation'), current_setting('transaction_deferrable')"
     yield "SET TRANSACTION READ WRITE"  # 25001
     yield "ROLLBACK"
@@ -219,7 +220,8 @@ def portals(me: Me):
     yield "ROLLBACK"
     yield parse("SELECT 1 FROM generate_series(1, 3)") + bind() + execute("", 1) + SYNC
     yield execute() + SYNC  # the Sync has ended its transaction
-    yield parse("SELECT 1 FROM generate_series(1, 3)") + bind("again") + execute("again", 1) + execute("again", 1) + SYNC
+    yield (parse("SELECT 1 FROM generate_series(1, 3)") + bind("again") + execute("again", 1) + execute("again", 1)
+           + SYNC)
     yield execute("again") + SYNC
 
 
@@ -263,7 +265,8 @@ def pipelines(me: Me):
     yield f"SELECT * FROM {table} ORDER BY id"
     yield one("BEGIN") + put(10) + one("COMMIT") + put(11) + one("SELECT 1/0") + SYNC
     yield ext(f"SELECT * FROM {table} ORDER BY id")
-    yield several(one("BEGIN") + SYNC + one("SELECT 1/0") + SYNC + put(12) + SYNC + one("COMMIT") + SYNC + put(13) + SYNC, 5)
+    yield several(one("BEGIN") + SYNC + one("SELECT 1/0") + SYNC + put(12) + SYNC + one("COMMIT") + SYNC
+                  + put(13) + SYNC, 5)
     yield f"SELECT * FROM {table} ORDER BY id"
     yield SYNC
     yield several(SYNC + SYNC, 2)

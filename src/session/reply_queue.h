@@ -48,6 +48,9 @@ struct Expected {
   std::unique_ptr<PreparedChange> change{};
   EffectsPtr effects{};       ///< query, execute: what completing it means; null: nothing to remember
   std::string synthesised{};  ///< messages in PostgreSQL's form
+  /// How often the client has ended a COPY behind this message and before the next one, without waiting for
+  /// CopyInResponse.
+  std::size_t copies_ended = 0;
 };
 
 class ReplyQueue {
@@ -69,7 +72,8 @@ class ReplyQueue {
   void push(Expected expected);
   /// A message from the server that is not asynchronous (notice, parameter status, notification). Entries that an error
   /// has made void are moved to `dropped`, the completed entry (if any) to `completed`. CopyInResponse voids the Syncs
-  /// that stand right behind: the server reads them as part of the COPY (`syncs_eaten`).
+  /// that stand right behind, up to the end of the COPY if the client has said that already: the server reads them as
+  /// part of the COPY (`syncs_eaten`: nothing is behind them yet).
   [[nodiscard]] Taken take(char type, std::vector<Expected>& dropped, Expected& completed);
 
   [[nodiscard]] bool empty() const { return entries_.empty(); }
@@ -86,8 +90,8 @@ class ReplyQueue {
   void attach(std::unique_ptr<PreparedChange> change) { entries_.back().change = std::move(change); }
   /// True between CopyInResponse and the end of that COPY: a Sync sent now is ignored by the server.
   [[nodiscard]] bool copying_in() const { return copying_in_; }
-  /// The client has ended its side of the COPY.
-  void copy_in_ended() { copying_in_ = false; }
+  /// The client has ended its side of the COPY that runs, or of one that it expects to begin.
+  void copy_in_ended();
   /// True after an error, until the next Sync is pushed.
   [[nodiscard]] bool skipping() const { return skipping_; }
   void clear();
@@ -95,6 +99,7 @@ class ReplyQueue {
  private:
   Taken take_error(std::vector<Expected>& dropped);
   Taken complete(Expected& completed);
+  void begin_copy_in();
 
   std::deque<Expected> entries_;
   /// Syncs sent behind the COPY IN that runs or has failed. One that fails before it has read anything leaves the first

@@ -211,6 +211,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void on_server_drained(pool::ServerConnection& server) override;
   bool take_reply(pool::ServerConnection& server, const wire::Frame& frame);
   bool take_asynchronous(pool::ServerConnection& server, const wire::Frame& frame);
+  bool pass_own_notification(const pool::ServerConnection& server, const wire::Frame& frame);
   bool on_complete(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame);
   void on_part(pool::ServerConnection& server, const wire::Frame& frame);
   bool on_ready(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame);

@@ -334,7 +334,7 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
 
 /// What the client sent behind a COPY, before it knew that the server waits for data, is read as part of that COPY.
 void Session::pass_gathered_to_copy(pool::ServerConnection& server) {
-  if (stage_ != Stage::gathering || wait_ != Wait::quiet) return;
+  if (stage_ != Stage::gathering || wait_ != Wait::quiet || !queue_.copying_in()) return;
   for (const auto& message : exchange_.messages()) server.connection().write(exchange_.bytes_of(message));
   exchange_.clear();
   stage_ = Stage::none;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/byte_order.h"
 #include "base/log.h"
 #include "session/session.h"
 #include "wire/messages/backend.h"
@@ -191,6 +192,16 @@ bool Session::take_asynchronous(pool::ServerConnection& server, const wire::Fram
   }
   if (swallowed) return false;
   if (on_probation()) end_probation();
+  return frame.type != backend::kNotification || !pass_own_notification(server, frame);
+}
+
+/// A client knows its own notifications by the process id that it was given, which is pgweir's.
+bool Session::pass_own_notification(const pool::ServerConnection& server, const wire::Frame& frame) {
+  if (!frame.complete() || frame.body.size() < 4) return false;
+  if (base::load_be32(frame.body.data()) != server.identity().process_id) return false;
+  std::string changed(wire::raw(frame));
+  base::store_be32(changed.data() + wire::kHeaderBytes, id_.value);
+  write_client(changed);
   return true;
 }
 

@@ -238,7 +238,7 @@ TEST_CASE("synthesised entries keep their place in the order") {
 TEST_CASE("an error drops synthesised answers too, up to Sync") {
   Server server;
   server.push(Expect::bind);
-  server.queue.push({.what = Expect::execute, .action = Action::synthesise, .synthesised = "never"});
+  server.queue.push({Expect::execute, Action::synthesise, {}, {}, "never"});
   server.push(Expect::sync);
   CHECK(server.kind('E') == Kind::error);
   REQUIRE(server.dropped.size() == 2);

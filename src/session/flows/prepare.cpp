@@ -63,6 +63,8 @@ void Session::send_parse(pool::ServerConnection& server, const GatheredMessage& 
     server.connection().write_through(bytes);
     return;
   }
+  // A server decides when it parses EXECUTE which rows it will describe (utils/cache/plancache.c).
+  ensure_named_in(server, message.statement->query.entry->facts, Around::extended);
   const std::string name = server_name(*message.statement);
   if (!name.empty()) ensure_absent(server, name, Around::extended);
   push_expected(server, message);

@@ -70,6 +70,17 @@ Rows pool_nodes(const View& view, const session::LocalAsker& asker) {
 
 Rows pool_version(const View&, const session::LocalAsker&) { return {{"pgweir " PGWEIR_VERSION}}; }
 
+/// One row per session and reason.
+Rows pins(const View& view, const session::LocalAsker&) {
+  Rows rows;
+  for (const auto& [id, session] : view.pins())
+    for (const auto& row : session::kPinReasons)
+      if (session.pins.has(row.reason))
+        rows.push_back({fmt::format("{}", id.value), session.client, session.user, session.database, session.node,
+                        std::string(row.name), std::string(row.text), timestamp(session.since)});
+  return rows;
+}
+
 struct Command {
   std::string_view name;
   std::vector<std::string_view> columns;
@@ -82,6 +93,7 @@ std::span<const Command> commands() {
        {"node_id", "hostname", "port", "status", "pg_status", "lb_weight", "role", "pg_role", "select_cnt",
         "load_balance_node", "replication_delay", "replication_state", "replication_sync_state", "last_status_change"},
        pool_nodes},
+      {"pins", {"session", "client", "user", "database", "node", "reason", "text", "since"}, pins},
       {"pool_version", {"pool_version"}, pool_version},
   };
   return kCommands;
@@ -118,6 +130,8 @@ std::uint64_t View::reads(base::NodeId node) const {
       sum += worker->counters().reads[node.value].load(std::memory_order_relaxed);
   return sum;
 }
+
+std::vector<std::pair<base::SessionId, session::PinnedSession>> View::pins() const { return process_.pins.all(); }
 
 std::uint64_t View::lag_bytes(base::NodeId node) const { return process_.freshness.read(node).lag_bytes; }
 

@@ -19,6 +19,7 @@ class View {
   [[nodiscard]] std::shared_ptr<const config::Settings> settings() const;
   /// Read statements that the workers have sent to this node.
   [[nodiscard]] std::uint64_t reads(base::NodeId node) const;
+  [[nodiscard]] std::vector<std::pair<base::SessionId, session::PinnedSession>> pins() const;
   [[nodiscard]] std::uint64_t lag_bytes(base::NodeId node) const;
 
  private:

@@ -66,24 +66,35 @@ Taken ReplyQueue::take(char type, std::vector<Expected>& dropped, Expected& comp
   if (front.action == Action::synthesise) return {};
   if (type == backend::kErrorResponse) return take_error(dropped);
   if (type == backend::kReadyForQuery) return ends_with_ready(front.what) ? complete(completed) : Taken{};
-  if (type == backend::kCopyIn) {
-    // What stands behind the end of the COPY is read when it is over.
-    copying_in_ = !entries_.front().copy_ends_behind;
-    for (; copying_in_ && entries_.size() > 1 && entries_[1].what == Expect::sync; ++eaten_syncs_) {
-      copying_in_ = !entries_[1].copy_ends_behind;
-      entries_.erase(entries_.begin() + 1);
-    }
-  }
+  if (type == backend::kCopyIn) begin_copy_in();
+  const bool syncs_eaten = type == backend::kCopyIn && eaten_syncs_ > 0 && entries_.size() == 1;
   if (front.what == Expect::query || front.what == Expect::function_call) {
     if (type == backend::kCommandComplete) copying_in_ = false;
-    return {Taken::Kind::part, front.action, front.what, type == backend::kCopyIn && eaten_syncs_ > 0};
+    return {Taken::Kind::part, front.action, front.what, syncs_eaten};
   }
   const auto kind = meaning(front.what, type);
   if (kind == Taken::Kind::complete) {
     copying_in_ = false;
     return complete(completed);
   }
-  return {kind, front.action, front.what, type == backend::kCopyIn && eaten_syncs_ > 0};
+  return {kind, front.action, front.what, syncs_eaten};
+}
+
+void ReplyQueue::begin_copy_in() {
+  copying_in_ = true;
+  Expected& front = entries_.front();
+  while (front.copies_ended == 0 && entries_.size() > 1 && entries_[1].what == Expect::sync) {
+    front.copies_ended = entries_[1].copies_ended;
+    entries_.erase(entries_.begin() + 1);
+    ++eaten_syncs_;
+  }
+  if (front.copies_ended == 0) return;
+  --front.copies_ended;
+  copying_in_ = false;
+}
+
+void ReplyQueue::copy_in_ended() {
+  if (!std::exchange(copying_in_, false) && !entries_.empty()) ++entries_.back().copies_ended;
 }
 
 Taken ReplyQueue::complete(Expected& completed) {

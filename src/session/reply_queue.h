@@ -44,7 +44,6 @@ struct Expected {
   Expect what = Expect::query;
   Action action = Action::forward;
   Purpose purpose = Purpose::none;
-  bool copy_ends_behind = false;  ///< behind it the client has sent CopyDone or CopyFail
   bool error_told = false;    ///< query: the client has got the error of what it depends on
   std::size_t text_hash = 0;  ///< of a query that pgweir has sent
   StatementPtr statement{};   ///< which one of the client's
@@ -52,6 +51,9 @@ struct Expected {
   std::unique_ptr<PreparedChange> change{};
   EffectsPtr effects{};       ///< query, execute: what completing it means; null: nothing to remember
   std::string synthesised{};  ///< messages in PostgreSQL's form
+  /// How often the client has ended a COPY behind this message and before the next one, without waiting for
+  /// CopyInResponse.
+  std::size_t copies_ended = 0;
 
   [[nodiscard]] bool server_name_is(std::string_view name) const { return shared_name(on_server) == name; }
 };
@@ -75,7 +77,8 @@ class ReplyQueue {
   void push(Expected expected);
   /// A message from the server that is not asynchronous (notice, parameter status, notification). Entries that an error
   /// has made void are moved to `dropped`, the completed entry (if any) to `completed`. CopyInResponse voids the Syncs
-  /// that stand right behind: the server reads them as part of the COPY (`syncs_eaten`).
+  /// that stand right behind, up to the end of the COPY if the client has said that already: the server reads them as
+  /// part of the COPY (`syncs_eaten`: nothing is behind them yet).
   [[nodiscard]] Taken take(char type, std::vector<Expected>& dropped, Expected& completed);
 
   [[nodiscard]] bool empty() const { return entries_.empty(); }
@@ -95,16 +98,12 @@ class ReplyQueue {
   void note_key(pool::StatementKey key) {
     if (!entries_.empty()) entries_.back().on_server = key;
   }
-  /// The client has ended its side of a COPY that the server has not announced yet.
-  void copy_in_ends_ahead() {
-    if (!entries_.empty()) entries_.back().copy_ends_behind = true;
-  }
   /// The entry pushed last changes a server's books; not while skipping.
   void attach(std::unique_ptr<PreparedChange> change) { entries_.back().change = std::move(change); }
   /// True between CopyInResponse and the end of that COPY: a Sync sent now is ignored by the server.
   [[nodiscard]] bool copying_in() const { return copying_in_; }
-  /// The client has ended its side of the COPY.
-  void copy_in_ended() { copying_in_ = false; }
+  /// The client has ended its side of the COPY that runs, or of one that it expects to begin.
+  void copy_in_ended();
   /// True after an error, until the next Sync is pushed.
   [[nodiscard]] bool skipping() const { return skipping_; }
   void clear();
@@ -112,6 +111,7 @@ class ReplyQueue {
  private:
   Taken take_error(std::vector<Expected>& dropped);
   Taken complete(Expected& completed);
+  void begin_copy_in();
 
   std::deque<Expected> entries_;
   /// Syncs sent behind the COPY IN that runs or has failed. One that fails before it has read anything leaves the first

@@ -195,6 +195,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void show_own_statements(pool::ServerConnection& server);
   void add_to_books(pool::ServerConnection& server, const Place& place, const PreparedStatement& statement);
   void note_prepared(pool::ServerConnection& server, const Place& place, const PreparedStatement& statement);
+  void forget_prepared(pool::ServerConnection& server, const GatheredMessage& message);
   void inject_close(pool::ServerConnection& server, std::string_view name);
   void inject_parse(pool::ServerConnection& server, const Place& place, const PreparedStatement& wanted);
   void inject_sql_prepare(pool::ServerConnection& server, const Place& place, const PreparedStatement& wanted);
@@ -228,6 +229,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void on_server_drained(pool::ServerConnection& server) override;
   bool take_reply(pool::ServerConnection& server, const wire::Frame& frame);
   bool take_asynchronous(pool::ServerConnection& server, const wire::Frame& frame);
+  bool pass_own_notification(const pool::ServerConnection& server, const wire::Frame& frame);
   bool on_complete(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame);
   void on_part(pool::ServerConnection& server, const wire::Frame& frame);
   bool on_ready(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame);
@@ -251,6 +253,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
 
   // flows/retry.cpp
   [[nodiscard]] bool on_probation() const { return wait_ == Wait::retryable && !retrying_; }
+  [[nodiscard]] bool can_heal(const wire::Frame& error, const ReplyQueue::Taken& taken) const;
+  void start_healing(pool::ServerConnection& server);
   void begin_probation();
   void end_probation();
   [[nodiscard]] bool should_retry(const wire::Frame& error);
@@ -348,6 +352,9 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   std::unique_ptr<AuditReader> audit_;                 ///< while one is under way
 
   bool retry_begins_ = false;                 ///< the exchange on probation is the first of a transaction
+  bool healed_ = false;    ///< the exchange that is being sent runs again: it is not healed twice
+  bool healable_ = false;  ///< nothing of the answer has come yet, and the exchange is kept
+  std::optional<base::NodeId> healing_;       ///< where the exchange will run again, with its statements prepared anew
   bool retrying_ = false;                     ///< the answers of the first try are being swallowed
   std::string held_;                          ///< beginning of an answer that the client has not seen yet
   std::vector<std::uint16_t> local_formats_;  ///< of the result, as the last Bind of a local statement said

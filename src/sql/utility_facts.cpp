@@ -144,7 +144,7 @@ void fill_set(const ProtobufCMessage& message, const TreeFindings& found, Statem
 
 void fill_show(const ProtobufCMessage& message, const TreeFindings&, StatementFacts& facts) {
   facts.name = lower(to<PgQuery__VariableShowStmt>(message).name);
-  if (facts.name.starts_with("pool_")) facts.kind = StatementKind::show_pool;
+  if (facts.name.starts_with("pool_") || facts.name == "pins") facts.kind = StatementKind::show_pool;
 }
 
 void fill_discard(const ProtobufCMessage& message, const TreeFindings&, StatementFacts& facts) {

@@ -5,6 +5,7 @@ Importing this also takes libpq's variables out of the environment: they would s
 
 import os
 import signal
+import threading
 
 import pytest
 
@@ -20,6 +21,9 @@ TIME_LIMIT = 60.0  # seconds for one test; `slow` ones have ten times as much
 @pytest.fixture(autouse=True)
 def time_limit(request):
     """A test that hangs fails, and the others run on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # pytest-xdist now and then runs a worker's tests in another thread, which cannot have the alarm
+        return
     limit = TIME_LIMIT * SCALE * (10 if request.node.get_closest_marker("slow") else 1)
 
     def over(*_):

@@ -16,7 +16,8 @@ from harness.wire import SYNC, Wire, bind, close, execute, parse, query
 
 _PATIENCE = 0.05  # seconds for an answer, before the script goes on
 
-_HOLD = {"primary": query("BEGIN; SELECT txid_current()"), "standby": query("BEGIN READ ONLY; SELECT count(*) FROM pg_class")}
+_HOLD = {"primary": [query("BEGIN"), query("SELECT txid_current()")],
+         "standby": [query("BEGIN READ ONLY"), query("SELECT count(*) FROM pg_class")]}
 
 _MOVES = [query(text) for text in (
     "SET datestyle = 'German'", "SET search_path = elsewhere", "SET client_encoding = 'LATIN1'", "SET work_mem = '64kB'",
@@ -39,7 +40,7 @@ class _Busy:
     def __init__(self, port: int, **parameters: str):
         self._wire = Wire(port)
         self._wire.login(**parameters)
-        self._waiting = False
+        self._waiting = 0  # for so many ReadyForQuery
         self.holds = False
 
     def close(self) -> None:
@@ -48,18 +49,18 @@ class _Busy:
     def settle(self, patience: float = _PATIENCE) -> bool:
         """Reads the answer if it comes in time; false while a statement is under way."""
         while self._waiting and (self._wire.has_buffered or select.select([self._wire.socket], [], [], patience)[0]):
-            self._waiting = self._wire.read().kind != "Z"
+            self._waiting -= self._wire.read().kind == "Z"
         return not self._waiting
 
-    def say(self, data: bytes) -> None:
+    def say(self, *exchanges: bytes) -> None:
         if self.settle(0):
-            self._wire.send(data)
-            self._waiting = True
+            self._wire.send(*exchanges)
+            self._waiting = len(exchanges)
             self.settle()
 
-    def hold_or_release(self, how: bytes) -> None:
+    def hold_or_release(self, how: list[bytes]) -> None:
         if self.settle(0):
-            self.say(query("COMMIT") if self.holds else how)
+            self.say(*([query("COMMIT")] if self.holds else how))
             self.holds = not self.holds
 
 
@@ -78,7 +79,7 @@ class Disturber:
         for holder in self._holders.values():
             if holder.holds:  # its transaction must not outlive the script
                 wait_for(holder.settle, "the disturber's transaction to begin")
-                holder.hold_or_release(b"")
+                holder.hold_or_release([])
                 wait_for(holder.settle, "the disturber's transaction to end")
             holder.close()
         self._restless.close()

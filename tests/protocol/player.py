@@ -15,7 +15,7 @@ from harness.wire import Closed, Message, Wire
 from .printing import Printer, shown
 from .script import DEFAULT_LOGIN, Cancel, Client, Pause, Read, Replayed, Script, Send, Split, Step, Until
 
-TIMEOUT = 15.0  # seconds for one answer
+TIMEOUT = 6.0  # seconds for one answer
 
 
 class _Connection:

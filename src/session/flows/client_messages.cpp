@@ -188,12 +188,7 @@ std::size_t Session::take_copy(const wire::Frame& frame, std::string_view bytes)
   pool::ServerConnection* server = queue_.empty() ? nullptr : current_;
   if (server) {
     server->connection().write_through(bytes.substr(0, frame.bytes_here()));
-    if (frame.type == frontend::kCopyDone || frame.type == frontend::kCopyFail) {
-      if (queue_.copying_in())
-        queue_.copy_in_ended();
-      else
-        queue_.copy_in_ends_ahead();
-    }
+    if (frame.type == frontend::kCopyDone || frame.type == frontend::kCopyFail) queue_.copy_in_ended();
   }
   stream_rest(frame, server);
   if (server) check_server_takes(*server);
@@ -341,7 +336,7 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
 
 /// What the client sent behind a COPY, before it knew that the server waits for data, is read as part of that COPY.
 void Session::pass_gathered_to_copy(pool::ServerConnection& server) {
-  if (stage_ != Stage::gathering || wait_ != Wait::quiet) return;
+  if (stage_ != Stage::gathering || wait_ != Wait::quiet || !queue_.copying_in()) return;
   for (const auto& message : exchange_.messages()) server.connection().write(exchange_.bytes_of(message));
   exchange_.clear();
   stage_ = Stage::none;

@@ -27,6 +27,16 @@ bool is_closed(const Exchange& exchange) {
   return exchange.messages().size() == 1 && (last == frontend::kQuery || last == frontend::kFunctionCall);
 }
 
+/// Something runs that was prepared in an earlier exchange.
+bool runs_prepared(const Exchange& exchange) {
+  const auto& messages = exchange.messages();
+  return std::any_of(messages.begin(), messages.end(), [](const GatheredMessage& message) {
+    if (message.type == frontend::kQuery)
+      return message.query && message.query->facts.statements.front().kind == sql::StatementKind::execute;
+    return message.type == frontend::kBind && !message.name.empty();
+  });
+}
+
 }  // namespace
 
 /// The exchange is ready to be sent, as a whole or with its beginning. May have to wait first: then `go_on` calls
@@ -149,6 +159,8 @@ void Session::send_exchange(pool::ServerConnection& server) {
                           !(worker_.topology().primary == server.node());
   if (read) last_read_node_ = server.node();
   count_and_log(server.node());
+  healable_ = closed && stream_left_ == 0 && queue_.empty() && transaction_ == Transaction::none &&
+              !std::exchange(healed_, false) && runs_prepared(exchange_);
   prepare_as_parsed(server, exchange_);
   send_lazy_begin(server);
   for (const auto& message : messages) send_message(server, message, exchange_.bytes_of(message));
@@ -156,7 +168,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
   stage_ = closed ? Stage::none : Stage::open;
   if (repeatable)
     begin_probation();
-  else
+  else if (!healable_)
     exchange_.clear();
   if (closed && std::exchange(solitary_, false) && wait_ == Wait::none) wait_for(Wait::quiet);
   check_server_takes(server);

@@ -81,6 +81,8 @@ bool Session::answer_locally(const sql::Classified& query, std::string_view text
 /// A BEGIN alone in a simple query is answered at once; it is sent with the first statement, which says where to.
 bool Session::begin_lazily(const sql::StatementFacts& statement, std::string_view text, std::string& reply) {
   if (transaction_ != Transaction::none || !queue_.empty() || startup_class_.replication()) return false;
+  // Notifications must wait for the end of the transaction, so the server has to know of it.
+  if (is_pinned()) return false;
   const auto own_text = text.substr(statement.offset, statement.length);
   const auto first = own_text.find_first_not_of(" \t\r\n\f\v");
   if (first == std::string_view::npos) return false;

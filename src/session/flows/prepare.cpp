@@ -65,6 +65,8 @@ void Session::send_parse(pool::ServerConnection& server, const GatheredMessage& 
     server.connection().write_through(bytes);
     return;
   }
+  // A server decides when it parses EXECUTE which rows it will describe (utils/cache/plancache.c).
+  ensure_named_in(server, message.statement->query.entry->facts, Around::extended);
   note_parsed(*message.statement);
   const Place place = place_on(server, *message.statement);
   if (!place.name.empty()) ensure_absent(server, place.name, Around::extended);
@@ -275,6 +277,17 @@ void Session::ensure_absent(pool::ServerConnection& server, std::string_view nam
   if (!there) return;
   inject_close(server, name);
   if (around == Around::simple) inject_sync(server);
+}
+
+/// What the message runs is closed on the server, so that it is prepared again.
+void Session::forget_prepared(pool::ServerConnection& server, const GatheredMessage& message) {
+  if (message.query)
+    for (const auto& statement : message.query->facts.statements)
+      if (statement.kind == sql::StatementKind::execute) ensure_absent(server, statement.name, Around::simple);
+  if (!message.statement || message.type == frontend::kParse) return;
+  for (const auto& statement : message.statement->query.entry->facts.statements)
+    if (statement.kind == sql::StatementKind::execute) ensure_absent(server, statement.name, Around::simple);
+  ensure_absent(server, place_on(server, *message.statement).name, Around::simple);
 }
 
 void Session::inject_close(pool::ServerConnection& server, std::string_view name) {

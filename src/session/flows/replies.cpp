@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/byte_order.h"
 #include "base/log.h"
 #include "session/session.h"
 #include "wire/messages/backend.h"
@@ -153,6 +154,11 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
         start_retry(&server);
         return false;
       }
+      if (can_heal(frame, taken)) {
+        undo_on_server(server);
+        start_healing(server);
+        return false;
+      }
       on_error(server, frame, taken);
       if (state_ == State::finished || action != Action::forward || retrying_) return false;
       if (on_probation()) end_probation();
@@ -167,6 +173,7 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
       on_part(server, frame);
       break;
   }
+  if (action == Action::forward) healable_ = false;
   if (state_ == State::finished) return false;
   if (retrying_ || action != Action::forward) return false;
   if (on_probation()) {
@@ -195,6 +202,16 @@ bool Session::take_asynchronous(pool::ServerConnection& server, const wire::Fram
   // Nobody else will hear a notification.
   if (swallowed && frame.type != backend::kNotification) return false;
   if (on_probation()) end_probation();
+  return frame.type != backend::kNotification || !pass_own_notification(server, frame);
+}
+
+/// A client knows its own notifications by the process id that it was given, which is pgweir's.
+bool Session::pass_own_notification(const pool::ServerConnection& server, const wire::Frame& frame) {
+  if (!frame.complete() || frame.body.size() < 4) return false;
+  if (base::load_be32(frame.body.data()) != server.identity().process_id) return false;
+  std::string changed(wire::raw(frame));
+  base::store_be32(changed.data() + wire::kHeaderBytes, id_.value);
+  write_client(changed);
   return true;
 }
 

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "session/session.h"
 #include "wire/messages/backend.h"
+#include "wire/messages/frontend.h"
 
 namespace pgweir::session {
 
@@ -25,6 +26,29 @@ bool may_differ_on_primary(const base::Sqlstate& state) {
 }
 
 }  // namespace
+
+/// "cached plan must not change result type" (utils/cache/plancache.c): a table has changed since the statement was
+/// prepared. It can be prepared again if the client is told what the rows look like now, and has not seen any.
+bool Session::can_heal(const wire::Frame& error, const ReplyQueue::Taken& taken) const {
+  if (!healable_ || queue_.size() > 1 || stage_ != Stage::none) return false;
+  const auto fields = wire::decode_error(error.body);
+  if (!fields || fields->sqlstate != base::sqlstate::feature_not_supported.view() ||
+      fields->message != "cached plan must not change result type")
+    return false;
+  const auto& messages = exchange_.messages();
+  if (taken.what == Expect::query)
+    return messages.size() == 1 && messages[0].query && messages[0].query->facts.statements.size() == 1 &&
+           messages[0].query->facts.statements[0].kind == sql::StatementKind::execute;
+  return std::any_of(messages.begin(), messages.end(),
+                     [](const GatheredMessage& one) { return one.type == wire::frontend::kDescribe; });
+}
+
+void Session::start_healing(pool::ServerConnection& server) {
+  healing_ = server.node();
+  healable_ = false;
+  retrying_ = true;
+  wait_for(Wait::retryable);
+}
 
 void Session::begin_probation() {
   held_.clear();
@@ -85,10 +109,18 @@ void Session::finish_retry() {
   wait_ = Wait::none;
   queue_.clear();
   query_index_ = 0;
+  stage_ = Stage::gathering;
+  if (const auto node = std::exchange(healing_, std::nullopt)) {
+    if (pool::ServerConnection* server = leased(*node))
+      for (const GatheredMessage& message : exchange_.messages()) forget_prepared(*server, message);
+    healed_ = true;
+    dispatch_to(*node, plan_.reason);
+    if (wait_ == Wait::none) resume_client();
+    return;
+  }
   if (retry_begins_) transaction_ = Transaction::lazy;
   plan_.node_class = routing::NodeClass::primary;
   plan_.wrote = true;  // it may be a write after all
-  stage_ = Stage::gathering;
   const auto primary = worker_.topology().primary;
   if (!primary)
     fail_exchange(no_primary());

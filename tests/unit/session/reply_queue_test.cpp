@@ -291,6 +291,66 @@ TEST_CASE("COPY IN in the extended protocol eats the Syncs right behind it") {
   CHECK(server.queue.empty());
 }
 
+TEST_CASE("COPY IN whose end was sent before CopyInResponse came") {
+  Server server;
+  SUBCASE("the Sync behind the end is answered") {
+    server.push(Expect::execute);
+    server.queue.copy_in_ended();
+    server.push(Expect::sync);
+    CHECK_FALSE(server.take('G').syncs_eaten);
+    CHECK_FALSE(server.queue.copying_in());
+    CHECK(completes(server, "C"));
+    CHECK(completes(server, "Z"));
+  }
+  SUBCASE("the Sync before the end is eaten, the one behind it is answered") {
+    server.push_all({Expect::execute, Expect::sync});
+    server.queue.copy_in_ended();
+    server.push(Expect::sync);
+    CHECK_FALSE(server.take('G').syncs_eaten);
+    CHECK_FALSE(server.queue.copying_in());
+    CHECK(completes(server, "C"));
+    CHECK(completes(server, "Z"));
+  }
+  SUBCASE("the Sync before the end is eaten, and another has to come") {
+    server.push_all({Expect::execute, Expect::sync});
+    server.queue.copy_in_ended();
+    CHECK(server.take('G').syncs_eaten);
+    CHECK_FALSE(server.queue.copying_in());
+    CHECK(completes(server, "C"));
+    server.push(Expect::sync);
+    CHECK(completes(server, "Z"));
+  }
+  SUBCASE("two in one query string, and a query behind them") {
+    server.push(Expect::query);
+    server.queue.copy_in_ended();
+    server.queue.copy_in_ended();
+    server.push(Expect::query);
+    for (int copy = 0; copy < 2; ++copy) {
+      CHECK(server.kind('G') == Kind::part);
+      CHECK_FALSE(server.queue.copying_in());
+      CHECK(server.kind('C') == Kind::part);
+    }
+    CHECK(completes(server, "Z"));
+    CHECK(completes(server, "TDCZ"));
+  }
+  SUBCASE("one of two in a query string") {
+    server.push(Expect::query);
+    server.queue.copy_in_ended();
+    CHECK(server.kind('G') == Kind::part);
+    CHECK_FALSE(server.queue.copying_in());
+    CHECK(completes(server, "CGCZ"));
+  }
+  SUBCASE("refused") {
+    server.push(Expect::execute);
+    server.queue.copy_in_ended();
+    server.push(Expect::sync);
+    CHECK(server.kind('E') == Kind::error);
+    CHECK(completes(server, "Z"));
+  }
+  CHECK(server.queue.empty());
+  CHECK_FALSE(server.queue.skipping());
+}
+
 TEST_CASE("a message other than Sync behind COPY IN is answered by an error") {
   Server server;
   server.push_all({Expect::execute, Expect::parse, Expect::sync});

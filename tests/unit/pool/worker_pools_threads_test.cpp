@@ -132,16 +132,16 @@ struct OneWorker::Session final : ServerUser {
   void on_server_drained(ServerConnection&) override {}
 
   void ask() {
-    auto& pools = *worker.pools;
+    auto& here = *worker.pools;
     auto& books = worker.threads.books;
     static const StartupClass kClasses[] = {StartupClass(), StartupClass({{"application_name", "other"}}, "")};
     const StartupClass& startup = kClasses[worker.roll(10) == 0 ? 1 : 0];
     turn.asked = ++books.clock;
-    if (Lease found = pools.try_acquire(worker.threads.key, startup)) {
+    if (Lease found = here.try_acquire(worker.threads.key, startup)) {
       turn.queued = ++books.clock;
       return take(std::move(found));
     }
-    ticket = pools.acquire(worker.threads.key, startup, [this](base::Result<Lease> result) {
+    ticket = here.acquire(worker.threads.key, startup, [this](base::Result<Lease> result) {
       ticket.reset();
       timer.stop();
       if (!result) {

@@ -99,9 +99,14 @@ const std::vector<Option<Settings>>& table() {
        "authentication_timeout)."},
 
       {"pool.mode", kinds::mode(at(&S::pool, &Pool::mode)), Reload::yes,
-       "When a server connection goes back to the pool. `transaction`: at the end of each transaction. `session`: when "
-       "the client leaves. `statement`: after each statement; transactions of several statements are refused. A reload "
-       "is for clients that log in afterwards."},
+       "When a server connection goes back to the pool. `transaction`: when no transaction is open and nothing on the "
+       "connection ties the client to it; what the client has set and prepared goes with it to the next one. "
+       "`session`: when the client leaves. `statement`: as transaction, and transaction blocks are refused. A "
+       "reload is for clients that log in afterwards."},
+      {"pool.prepared_memory", size(at(&S::pool, &Pool::prepared_memory), 64 * kKiB, 64 * kGiB), Reload::yes,
+       "Memory for prepared statements. On one server connection, as estimated: beyond it those that were not used for "
+       "the longest time are closed, and prepared again when they are needed. For one client, its texts: beyond it "
+       "another statement is refused (53400)."},
       {"pool.size", kinds::size(at(&S::pool, &Pool::size)), Reload::yes,
        "The most server connections per node, database and user. A server's max_connections has to have room for them "
        "and for those of pool.reserve, and for pgweir's own: one per node, and one while a catalog is read."},

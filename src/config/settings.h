@@ -63,7 +63,7 @@ struct Auth {
 
 /// The section `pool`; also what holds for one user in one database (`Settings::pool_for`). A time of 0: no limit.
 struct Pool {
-  PoolMode mode = PoolMode::session;
+  PoolMode mode = PoolMode::transaction;
   std::uint32_t size = 20;     ///< server connections per node, database and user
   std::uint32_t min_idle = 0;  ///< of these, kept open though unused
   std::uint32_t reserve = 0;   ///< beyond `size`, for clients that have waited for `reserve_timeout`
@@ -75,6 +75,7 @@ struct Pool {
   Duration server_lifetime = std::chrono::hours{1};
   std::uint32_t server_lifetime_jitter = 10;  ///< percent of it
   Duration reset_timeout = std::chrono::seconds{5};
+  std::size_t prepared_memory = 64 * kMiB;  ///< per client, and per server connection
   Duration client_idle_timeout{};
   Duration idle_transaction_timeout{};
   Duration query_timeout{};

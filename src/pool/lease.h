@@ -28,6 +28,9 @@ class Lease {
   [[nodiscard]] ServerConnection* server() const { return server_; }
   ServerConnection* operator->() const { return server_; }
 
+  /// For a connection with nothing outstanding, no transaction open, and nothing on it but what is in its books: it is
+  /// used again as it is.
+  void release();
   /// For a connection with nothing outstanding: it is reset and used again.
   void give_back();
   /// For any other: the server ends what it is doing when it notices.

@@ -11,6 +11,14 @@
 
 namespace pgweir::pool {
 
+namespace {
+std::uint64_t hash_of_one(std::string_view name, std::string_view value) {
+  const std::hash<std::string_view> hash;
+  // An odd multiplier keeps a value that moves from one name to another from cancelling out.
+  return hash(name) * 0x9e3779b97f4a7c15ULL + hash(value) * (hash(name) | 1U);
+}
+}  // namespace
+
 ServerConnection::ServerConnection(net::Loop& loop, ServerIdentity identity, OnFree on_free)
     : loop_(loop), identity_(std::move(identity)), on_free_(std::move(on_free)) {}
 
@@ -39,7 +47,8 @@ void ServerConnection::on_connected(base::Result<int> fd) {
   wire::encode_startup(connection_->output(), user_, database_, identity_.startup.parameters());
 }
 
-void ServerConnection::adopt(int fd) {
+void ServerConnection::adopt(int fd, CarriedOnServer books) {
+  carried = std::move(books);
   connection_ = std::make_unique<net::Connection>(loop_, fd, static_cast<net::Connection::Handler&>(*this));
   state_ = State::idle;
   idle_since = loop_.now();
@@ -56,6 +65,14 @@ void ServerConnection::lease_to(ServerUser& user) {
   state_ = State::leased;
   user_of_lease_ = &user;
   reply_left = 0;
+}
+
+void ServerConnection::release() {
+  PGWEIR_ASSERT(state_ == State::leased && transaction == wire::TransactionStatus::idle);
+  state_ = State::idle;
+  user_of_lease_ = nullptr;
+  idle_since = loop_.now();
+  connection_->resume_reading();
 }
 
 void ServerConnection::reset(base::Duration timeout) {
@@ -82,15 +99,22 @@ void ServerConnection::kill() {
   if (!was_dead) die();
 }
 
-bool ServerConnection::set_parameter(std::string_view name, std::string_view value) {
+std::uint64_t hash_of(const std::vector<std::pair<std::string, std::string>>& parameters) {
+  std::uint64_t sum = 0;
+  for (const auto& [name, value] : parameters) sum += hash_of_one(name, value);
+  return sum;
+}
+
+void ServerConnection::set_parameter(std::string_view name, std::string_view value) {
   for (auto& [known, current] : identity_.parameters) {
     if (known != name) continue;
-    if (current == value) return false;
+    if (current == value) return;
+    identity_.parameters_hash += hash_of_one(name, value) - hash_of_one(name, current);
     current = value;
-    return true;
+    return;
   }
   identity_.parameters.emplace_back(name, value);
-  return true;
+  identity_.parameters_hash += hash_of_one(name, value);
 }
 
 std::size_t ServerConnection::on_data(net::Connection&, std::string_view bytes) {
@@ -129,6 +153,7 @@ bool ServerConnection::take_login_frame(const wire::Frame& frame) {
   }
   if (*step == ServerLogin::Step::wait) return true;
   identity_.parameters = std::move(login_->parameters());
+  identity_.parameters_hash = hash_of(identity_.parameters);
   identity_.process_id = login_->process_id();
   identity_.secret = login_->secret();
   finish_opening(true);

@@ -10,7 +10,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "base/clock.h"
@@ -20,6 +19,7 @@
 #include "net/connection.h"
 #include "net/connector.h"
 #include "net/timer.h"
+#include "pool/carried_on_server.h"
 #include "pool/server_login.h"
 #include "pool/startup_class.h"
 #include "wire/messages/backend.h"
@@ -27,6 +27,9 @@
 namespace pgweir::pool {
 
 class ServerConnection;
+
+/// Of a set of reported parameters, whatever their order.
+[[nodiscard]] std::uint64_t hash_of(const std::vector<std::pair<std::string, std::string>>& parameters);
 
 /// Who holds the lease. All calls on the worker's thread.
 class ServerUser {
@@ -41,18 +44,6 @@ class ServerUser {
   ~ServerUser() = default;
 };
 
-/// What a session has left behind on the connection it holds.
-struct CarriedOnServer {
-  /// Prepared statements by name (unnamed: empty) and the session's number for what was prepared.
-  std::unordered_map<std::string, std::uint64_t> prepared;
-  /// Settings changes of the session that were made here too (its sequence number).
-  std::uint64_t settings = 0;
-  void clear() {
-    prepared.clear();
-    settings = 0;
-  }
-};
-
 /// What is known of a connection apart from its socket: this moves with it from one worker to another.
 struct ServerIdentity {
   base::NodeId node;
@@ -61,6 +52,7 @@ struct ServerIdentity {
   std::uint32_t process_id = 0;
   std::string secret;
   std::vector<std::pair<std::string, std::string>> parameters;  ///< as last reported
+  std::uint64_t parameters_hash = 0;                            ///< of `parameters`, whatever their order
   base::Time opened{};
   /// From 0 to 1: how much of the jitter of pool.server_lifetime is taken off from its own.
   double jitter_share = 0;
@@ -82,13 +74,15 @@ class ServerConnection final : private net::Connection::Handler {
   void open(std::string user, std::string database, std::optional<std::string> password, base::Duration timeout,
             OnOpened on_opened);
   /// Takes over a descriptor of an idle connection that another worker gave away.
-  void adopt(int fd);
+  void adopt(int fd, CarriedOnServer books);
   /// For an idle one: gives the descriptor away; the object is dead afterwards.
   [[nodiscard]] int give_away();
 
   void lease_to(ServerUser& user);
   /// The lease goes on with another user.
   void pass_to(ServerUser& user) { user_of_lease_ = &user; }
+  /// Ends the lease of a connection that has nothing open: the next user finds in `carried` what it has been told.
+  void release();
   /// Ends the lease: rolls back what is open, discards all session state, then reports through OnFree.
   void reset(base::Duration timeout);
   /// Ends the lease or anything else at once.
@@ -98,14 +92,16 @@ class ServerConnection final : private net::Connection::Handler {
   [[nodiscard]] const ServerIdentity& identity() const { return identity_; }
   [[nodiscard]] base::NodeId node() const { return identity_.node; }
   [[nodiscard]] net::Connection& connection() { return *connection_; }
-  /// Records a ParameterStatus; true when the value is a new one.
-  bool set_parameter(std::string_view name, std::string_view value);
+  /// Records a ParameterStatus.
+  void set_parameter(std::string_view name, std::string_view value);
 
   /// As the last ReadyForQuery said.
   wire::TransactionStatus transaction = wire::TransactionStatus::idle;
   CarriedOnServer carried;
   /// Cancel requests that are on their way to this server: it may not be used by anybody else until they have arrived.
   int cancels_in_flight = 0;
+  /// It is idle, and would be used again if no cancel request were on its way.
+  bool awaits_cancel = false;
   base::Time idle_since{};
   /// Bytes of the server's current message that are still to come, and whether its user passes them on.
   std::size_t reply_left = 0;

@@ -13,6 +13,11 @@ namespace pgweir::pool {
 
 namespace log = base::log;
 
+void Lease::release() {
+  auto* server = std::exchange(server_, nullptr);
+  if (server) std::exchange(pools_, nullptr)->release(*server);
+}
+
 void Lease::give_back() {
   auto* server = std::exchange(server_, nullptr);
   if (server) std::exchange(pools_, nullptr)->give_back(*server);
@@ -49,17 +54,30 @@ Lease WorkerPools::lease(Shard& shard, ServerConnection& server) {
 }
 
 Lease WorkerPools::try_acquire(const PoolKey& key, const StartupClass& startup) {
-  if (shutting_down_) return {};
-  Shard& pool = shard(key);
-  if (pool.state.anybody_waits()) return {};
-  ServerConnection* server = take_idle(pool, startup);
+  return try_acquire(shard(key), startup, nullptr);
+}
+
+Lease WorkerPools::try_acquire(Shard& pool, const StartupClass& startup, const SettingsPtr& settings) {
+  if (shutting_down_ || pool.state.anybody_waits()) return {};
+  ServerConnection* server = take_idle(pool, startup, settings);
   return server ? lease(pool, *server) : Lease{};
 }
 
-ServerConnection* WorkerPools::take_idle(Shard& shard, const StartupClass& startup) {
-  for (auto one = shard.idle.rbegin(); one != shard.idle.rend(); ++one)
-    if ((*one)->identity().startup == startup) return shard.take_idle(std::next(one).base());
-  return nullptr;
+bool WorkerPools::anybody_waits(const Shard& pool) { return pool.state.anybody_waits(); }
+
+/// The most recently used of the right class, or one a little older that need not be told the settings first.
+ServerConnection* WorkerPools::take_idle(Shard& shard, const StartupClass& startup, const SettingsPtr& settings) {
+  constexpr std::ptrdiff_t kLookedAt = 8;
+  auto best = shard.idle.rend();
+  for (auto one = shard.idle.rbegin(); one != shard.idle.rend(); ++one) {
+    if (!((*one)->identity().startup == startup)) continue;
+    const bool first = best == shard.idle.rend();
+    const bool fits = same_settings((*one)->carried.settings, settings);
+    if (first || fits) best = one;
+    if (fits || one - shard.idle.rbegin() >= kLookedAt) break;
+  }
+  if (best == shard.idle.rend()) return nullptr;
+  return shard.take_idle(std::next(best).base());
 }
 
 WorkerPools::Ticket WorkerPools::add_request(Shard& shard, const StartupClass& startup, OnLease on_lease) {
@@ -182,6 +200,15 @@ void WorkerPools::finish(Ticket ticket, base::Result<Lease> result) {
   request->on_lease(std::move(result));
 }
 
+void WorkerPools::release(ServerConnection& server) {
+  if (server.identity().startup.replication() || shutting_down_) {
+    close(server);
+    return;
+  }
+  server.release();
+  offer_after_pass(server);
+}
+
 void WorkerPools::give_back(ServerConnection& server) {
   if (server.identity().startup.replication() || shutting_down_) {
     close(server);
@@ -203,7 +230,11 @@ void WorkerPools::on_free(ServerConnection& server) {
     pass_permit_on(pool);
     return;
   }
-  // It is in a callback of its own, with bytes perhaps behind those that it looks at: passed on when that is over.
+  offer_after_pass(server);
+}
+
+/// It is in a callback of its own, with bytes perhaps behind those that it looks at: passed on when that is over.
+void WorkerPools::offer_after_pass(ServerConnection& server) {
   loop_.after_pass([this, &server] {
     const auto still = owner_.find(&server);
     if (still == owner_.end() || server.state() != ServerConnection::State::idle) return;
@@ -216,6 +247,9 @@ void WorkerPools::on_free(ServerConnection& server) {
 
 void WorkerPools::put_idle_or_serve(Shard& shard, ServerConnection& server) {
   if (!may_be_used_again(shard, server)) return server.kill();
+  // A cancel request that arrives late would hit the next session.
+  server.awaits_cancel = server.cancels_in_flight > 0;
+  if (server.awaits_cancel) return;
   if (shard.state.anybody_waits())
     if (const auto waiter = shard.state.first_waiter()) return serve(shard, server, *waiter);
   shard.add_idle(server);
@@ -223,8 +257,7 @@ void WorkerPools::put_idle_or_serve(Shard& shard, ServerConnection& server) {
 }
 
 bool WorkerPools::may_be_used_again(const Shard& shard, const ServerConnection& server) const {
-  // A cancel request that arrives late would hit the next session.
-  if (shutting_down_ || server.cancels_in_flight > 0 || is_too_old(shard, server)) return false;
+  if (shutting_down_ || is_too_old(shard, server)) return false;
   // Of the reserve, or the limit has been lowered.
   const std::uint32_t most = shard.limits.size + (shard.state.anybody_waits() ? shard.limits.reserve : 0);
   return shard.state.open() <= most;
@@ -241,18 +274,29 @@ void WorkerPools::serve(Shard& shard, ServerConnection& server, Waiter waiter) {
     return;
   }
   ServerIdentity identity = server.identity();
+  auto books = std::make_shared<CarriedOnServer>(std::move(server.carried));
   const int fd = server.give_away();
   drop(shard, server);
-  environment_.post(waiter.worker, [key, ticket = waiter.ticket, identity = std::move(identity),
-                                    fd](WorkerPools& pools) { pools.receive_connection(key, ticket, identity, fd); });
+  environment_.post(waiter.worker, [key, ticket = waiter.ticket, identity = std::move(identity), books,
+                                    fd](WorkerPools& pools) {
+    pools.receive_connection(key, ticket, identity, std::move(*books), fd);
+  });
 }
 
-void WorkerPools::receive_connection(const PoolKey& key, Ticket ticket, ServerIdentity identity, int fd) {
+void WorkerPools::cancel_ended(ServerConnection& server) {
+  const auto owner = owner_.find(&server);
+  if (owner == owner_.end()) return;
+  if (--server.cancels_in_flight == 0 && std::exchange(server.awaits_cancel, false))
+    put_idle_or_serve(*owner->second, server);
+}
+
+void WorkerPools::receive_connection(const PoolKey& key, Ticket ticket, ServerIdentity identity, CarriedOnServer books,
+                                     int fd) {
   Shard& pool = shard(key);
   auto owned =
       std::make_unique<ServerConnection>(loop_, std::move(identity), [this](ServerConnection& one) { on_free(one); });
   ServerConnection& server = *owned;
-  server.adopt(fd);
+  server.adopt(fd, std::move(books));
   owner_.emplace(&server, &pool);
   pool.servers.push_back(std::move(owned));
   serve(pool, server, {self_, ticket});

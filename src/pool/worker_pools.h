@@ -76,6 +76,12 @@ class WorkerPools {
   WorkerPools(net::Loop& loop, base::WorkerId self, PoolDirectory& directory, PoolEnvironment& environment);
   ~WorkerPools();
 
+  /// The pool of that key, to be asked without looking it up again; lives as long as this object.
+  struct Shard;
+  [[nodiscard]] Shard& shard(const PoolKey& key);
+  /// An idle connection, if there is one here and nobody waits for it; rather one that has `settings` already.
+  [[nodiscard]] Lease try_acquire(Shard& pool, const StartupClass& startup, const SettingsPtr& settings);
+  [[nodiscard]] static bool anybody_waits(const Shard& pool);
   /// An idle connection, if there is one here and nobody waits for it.
   [[nodiscard]] Lease try_acquire(const PoolKey& key, const StartupClass& startup);
   /// Asks for a connection; `on_lease` is called once, later, unless `cancel` comes first. Errors: what the server said
@@ -94,9 +100,7 @@ class WorkerPools {
 
   /// A cancel request is on its way to this connection, and has arrived. The connection may be gone by then.
   void cancel_started(ServerConnection& server) { ++server.cancels_in_flight; }
-  void cancel_ended(ServerConnection& server) {
-    if (owner_.contains(&server) && server.cancels_in_flight > 0) --server.cancels_in_flight;
-  }
+  void cancel_ended(ServerConnection& server);
 
   struct Counts {
     std::size_t idle = 0, leased = 0, opening = 0, waiting = 0;
@@ -105,14 +109,14 @@ class WorkerPools {
 
  private:
   friend class Lease;
-  struct Shard;
   struct Request;
 
-  Shard& shard(const PoolKey& key);
+  void release(ServerConnection& server);
   void give_back(ServerConnection& server);
   void close(ServerConnection& server);
   Lease lease(Shard& shard, ServerConnection& server);
-  ServerConnection* take_idle(Shard& shard, const StartupClass& startup);
+  ServerConnection* take_idle(Shard& shard, const StartupClass& startup, const SettingsPtr& settings);
+  void offer_after_pass(ServerConnection& server);
   bool evict_idle(Shard& shard);
   Ticket add_request(Shard& shard, const StartupClass& startup, OnLease on_lease);
   [[nodiscard]] bool open_for(Shard& shard, Ticket ticket);
@@ -128,7 +132,7 @@ class WorkerPools {
   void open_for_waiters(Shard& shard, std::uint32_t limit);
   void grant(PoolState& state, Waiter waiter);
   void receive_permit(const PoolKey& key, Ticket ticket);
-  void receive_connection(const PoolKey& key, Ticket ticket, ServerIdentity identity, int fd);
+  void receive_connection(const PoolKey& key, Ticket ticket, ServerIdentity identity, CarriedOnServer books, int fd);
   void offer_idle(Shard& shard);
   void finish(Ticket ticket, base::Result<Lease> result);
   void drop(Shard& shard, ServerConnection& server);

@@ -2,27 +2,63 @@
 #include "session/carried_state.h"
 
 #include <algorithm>
+#include <array>
+#include <functional>
 #include <utility>
 
 namespace pgweir::session {
 
 namespace {
+using pool::SettingText;
 using sql::StatementKind;
 
-constexpr std::string_view kResetAll = "reset all";
-constexpr std::string_view kDiscardAll = "discard all";
+constexpr std::string_view kRole = "role";
+constexpr std::string_view kAuthorization = "session_authorization";
 
-/// DISCARD ALL resets the role too, which RESET ALL does not.
-bool survives_reset_all(std::string_view key) {
-  return key == "role" || key == "session_authorization" || key == kDiscardAll;
+/// Change how long or how a statement runs, or how its result looks, but not what its text says.
+constexpr std::array<std::string_view, 9> kSayNothingOfTexts{
+    "application_name",    "bytea_output",      "client_min_messages", "extra_float_digits",
+    "idle_in_transaction_session_timeout", "idle_session_timeout", "lock_timeout", "statement_timeout",
+    "transaction_timeout"};
+
+/// Sorted by key, so that equal settings are equal lists.
+template <class Map>
+auto place_of(Map& map, std::string_view key) {
+  return std::lower_bound(map.begin(), map.end(), key,
+                          [](const SettingText& one, std::string_view k) { return one.key < k; });
+}
+
+void put(std::vector<SettingText>& map, std::string_view key, std::string_view text) {
+  const auto place = place_of(map, key);
+  if (place != map.end() && place->key == key)
+    place->text = text;
+  else
+    map.insert(place, {std::string(key), std::string(text)});
+}
+
+void remove(std::vector<SettingText>& map, std::string_view key) {
+  std::erase_if(map, [&](const SettingText& one) { return one.key == key; });
+}
+
+std::uint64_t number_of(const std::vector<SettingText>& map) {
+  std::uint64_t number = 0;
+  for (const SettingText& one : map) {
+    if (std::find(kSayNothingOfTexts.begin(), kSayNothingOfTexts.end(), one.key) != kSayNothingOfTexts.end()) continue;
+    const std::hash<std::string_view> hash;
+    number = (number ^ hash(one.key)) * 0x9e3779b97f4a7c15ULL;
+    number = (number ^ hash(one.text)) * 0x9e3779b97f4a7c15ULL;
+  }
+  return number;
 }
 }  // namespace
 
+void CarriedState::begin_with(pool::SettingsPtr beginning) {
+  beginning_ = std::move(beginning);
+  settings_ = beginning_;
+  meaning_.reset();
+}
+
 void CarriedState::completed(const Effect& effect, std::string_view tag) {
-  unknown_ = unknown_ || effect.unknown_state;
-  has_temporary_ = has_temporary_ || effect.creates_temporary;
-  holds_cursor_ = holds_cursor_ || effect.with_hold;
-  holds_lock_ = holds_lock_ || effect.takes_session_lock;
   switch (effect.kind) {
     case StatementKind::begin:
       // What the same query string or pipeline did before now belongs to the transaction (access/transam/xact.c).
@@ -36,54 +72,56 @@ void CarriedState::completed(const Effect& effect, std::string_view tag) {
       else
         commit_levels();
       if (effect.chain) levels_.emplace_back();
+      meaning_.reset();
       break;
     case StatementKind::rollback:
       levels_.clear();
       outside_.clear();
       if (effect.chain) levels_.emplace_back();
+      meaning_.reset();
       break;
     case StatementKind::savepoint:
       if (!levels_.empty()) levels_.push_back({effect.name, {}});
       break;
     case StatementKind::rollback_to_savepoint: roll_back_to(effect.name); break;
     case StatementKind::release_savepoint: release(effect.name); break;
-    case StatementKind::set: change_setting({0, effect.all ? std::string(kResetAll) : effect.name, effect.text}); break;
-    case StatementKind::set_session_characteristics: change_setting({0, effect.text, effect.text}); break;
-    case StatementKind::listen: listens_ = true; break;
-    case StatementKind::unlisten:
-      if (effect.name.empty()) listens_ = false;
-      break;
-    case StatementKind::load: unknown_ = true; break;
-    case StatementKind::discard:
-      if (effect.all) discard_all();
-      if (effect.name == "temp") has_temporary_ = false;
-      break;
     default: break;
   }
+  if (!effect.settings.empty()) change(effect.settings);
 }
 
 void CarriedState::ready(wire::TransactionStatus status, bool had_error) {
-  auto outside = std::exchange(outside_, {});
-  if (!had_error)
-    for (auto& change : outside) keep(std::move(change));
+  if (outside_.empty() && levels_.empty()) return;
+  const auto outside = std::exchange(outside_, {});
+  if (!had_error) keep(outside);
   if (status == wire::TransactionStatus::idle) levels_.clear();
+  meaning_.reset();
 }
 
-void CarriedState::change_setting(SettingChange change) {
-  (levels_.empty() ? outside_ : levels_.back().changes).push_back(std::move(change));
+void CarriedState::replace(std::vector<SettingText> settings) {
+  if (beginning_)
+    for (const SettingText& one : *beginning_)
+      if (const auto place = place_of(settings, one.key); place == settings.end() || place->key != one.key)
+        settings.insert(place, one);
+  publish(std::move(settings));
+}
+
+void CarriedState::change(const std::vector<SettingChange>& changes) {
+  auto& there = levels_.empty() ? outside_ : levels_.back().changes;
+  there.insert(there.end(), changes.begin(), changes.end());
+  meaning_.reset();
 }
 
 /// With the implicit transaction of a query string: COMMIT without BEGIN ends that one.
 void CarriedState::commit_levels() {
-  for (auto& change : std::exchange(outside_, {})) keep(std::move(change));
-  auto levels = std::exchange(levels_, {});
-  for (auto& level : levels)
-    for (auto& change : level.changes) keep(std::move(change));
+  keep(std::exchange(outside_, {}));
+  for (const auto& level : std::exchange(levels_, {})) keep(level.changes);
 }
 
 void CarriedState::roll_back_to(std::string_view savepoint) {
   while (levels_.size() > 1 && levels_.back().savepoint != savepoint) levels_.pop_back();
   if (!levels_.empty()) levels_.back().changes.clear();
+  meaning_.reset();
 }
 
 void CarriedState::release(std::string_view savepoint) {
@@ -93,27 +131,70 @@ void CarriedState::release(std::string_view savepoint) {
   const auto first = static_cast<std::size_t>(std::distance(levels_.begin(), found.base())) - 1;
   if (first == 0) return;
   for (std::size_t i = first; i < levels_.size(); ++i)
-    for (auto& change : levels_[i].changes) levels_[first - 1].changes.push_back(std::move(change));
+    for (auto& one : levels_[i].changes) levels_[first - 1].changes.push_back(std::move(one));
   levels_.resize(first);
 }
 
-/// A later change of the same setting replaces the earlier one.
-void CarriedState::keep(SettingChange change) {
-  change.sequence = ++sequence_;
-  std::erase_if(settings_, [&](const SettingChange& old) {
-    if (change.key == kResetAll) return !survives_reset_all(old.key);
-    // SET SESSION AUTHORIZATION undoes SET ROLE.
-    return old.key == change.key || (change.key == "session_authorization" && old.key == "role");
-  });
-  settings_.push_back(std::move(change));
+void CarriedState::keep(const std::vector<SettingChange>& changes) {
+  const bool any = std::any_of(changes.begin(), changes.end(), [](const SettingChange& one) { return !one.local; });
+  if (!any) return;
+  Map map = settings_ ? *settings_ : Map{};
+  for (const SettingChange& one : changes)
+    if (!one.local) apply(map, one);
+  publish(std::move(map));
 }
 
-void CarriedState::discard_all() {
-  settings_.clear();
-  outside_.clear();
-  levels_.clear();
-  has_temporary_ = unknown_ = listens_ = holds_cursor_ = holds_lock_ = false;
-  settings_.push_back({++sequence_, std::string(kDiscardAll), "DISCARD ALL"});
+/// To what the session began with.
+void CarriedState::restore(Map& map, std::string_view key) const {
+  remove(map, key);
+  if (!beginning_) return;
+  const auto place = place_of(*beginning_, key);
+  if (place != beginning_->end() && place->key == key) put(map, key, place->text);
+}
+
+void CarriedState::apply(Map& map, const SettingChange& one) const {
+  if (one.key == kWholeSession) {
+    map = beginning_ ? *beginning_ : Map{};
+  } else if (one.key == kAllSettings) {
+    // RESET ALL leaves the role alone (GUC_NO_RESET_ALL).
+    Map whole = beginning_ ? *beginning_ : Map{};
+    for (const std::string_view key : {kRole, kAuthorization}) {
+      remove(whole, key);
+      if (const auto place = place_of(map, key); place != map.end() && place->key == key) put(whole, key, place->text);
+    }
+    map = std::move(whole);
+  } else {
+    // SET SESSION AUTHORIZATION undoes SET ROLE.
+    if (one.key == kAuthorization) restore(map, kRole);
+    if (one.text.empty())
+      restore(map, one.key);
+    else
+      put(map, one.key, one.text);
+  }
+}
+
+void CarriedState::publish(Map map) {
+  if (beginning_ && map == *beginning_)
+    settings_ = beginning_;
+  else
+    settings_ = map.empty() ? nullptr : std::make_shared<const Map>(std::move(map));
+  meaning_.reset();
+}
+
+std::uint64_t CarriedState::meaning() const {
+  if (meaning_) return *meaning_;
+  const bool changed = !outside_.empty() || std::any_of(levels_.begin(), levels_.end(),
+                                                        [](const Level& level) { return !level.changes.empty(); });
+  if (!changed) {
+    meaning_ = settings_ ? number_of(*settings_) : 0;
+    return *meaning_;
+  }
+  Map map = settings_ ? *settings_ : Map{};
+  for (const Level& level : levels_)
+    for (const SettingChange& one : level.changes) apply(map, one);
+  for (const SettingChange& one : outside_) apply(map, one);
+  meaning_ = number_of(map);
+  return *meaning_;
 }
 
 }  // namespace pgweir::session

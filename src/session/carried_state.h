@@ -1,66 +1,63 @@
-// The session's own state, as far as it can be carried to another server connection: settings, in the order in which
-// they were made; and what cannot be carried, so that the session stays where it is. Pure.
+// The settings of a session, which go with it from one server connection to the next. Pure.
 //
-// Settings follow PostgreSQL's transaction rules (utils/misc/guc.c): a change is undone when its transaction or
-// savepoint is rolled back; SET LOCAL never outlives its transaction and is not kept at all.
+// They follow PostgreSQL's transaction rules (utils/misc/guc.c): a change is undone when its transaction or savepoint is
+// rolled back; SET LOCAL never outlives its transaction. RESET goes back to what the client said at start-up. What ties
+// a session to one connection is in pins.h.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "pool/carried_on_server.h"
 #include "session/effects.h"
 #include "wire/messages/backend.h"
 
 namespace pgweir::session {
 
-struct SettingChange {
-  std::uint64_t sequence = 0;  ///< grows; a server connection remembers up to where it has followed
-  std::string key;             ///< setting, lower case
-  std::string text;            ///< the statement that makes the change
-};
-
 class CarriedState {
  public:
+  /// `beginning`: what the client said at start-up and a connection of the pool does not have by itself; sorted by key.
+  void begin_with(pool::SettingsPtr beginning);
+
   /// A statement has succeeded; `tag` is the first word of its CommandComplete.
   void completed(const Effect& effect, std::string_view tag);
   /// ReadyForQuery: what was done outside a transaction block holds now, unless there was an error.
   void ready(wire::TransactionStatus status, bool had_error);
+  /// The truth about the settings, read back from a server outside a transaction; sorted by key.
+  void replace(std::vector<pool::SettingText> settings);
 
-  [[nodiscard]] const std::vector<SettingChange>& settings() const { return settings_; }
-  /// Sequence of the newest committed change; 0: none.
-  [[nodiscard]] std::uint64_t newest() const { return sequence_; }
-
-  /// Something may have changed the session in a way that cannot be seen from outside.
-  void mark_unknown() { unknown_ = true; }
-  [[nodiscard]] bool has_temporary() const { return has_temporary_; }
-  [[nodiscard]] bool has_unknown() const { return unknown_; }
-  /// State that is lost with the server connection: the client must then be told by closing its connection.
-  [[nodiscard]] bool is_bound_to_server() const {
-    return has_temporary_ || unknown_ || listens_ || holds_cursor_ || holds_lock_;
-  }
+  /// What holds now outside of the open transaction.
+  [[nodiscard]] const pool::SettingsPtr& settings() const { return settings_; }
+  [[nodiscard]] const pool::SettingsPtr& beginning() const { return beginning_; }
+  /// A number for the settings, those of the open transaction included, that may change what a statement's text means;
+  /// equal for equal settings, 0 when there are none.
+  [[nodiscard]] std::uint64_t meaning() const;
+  /// Whether the session began with settings of its own, which a server's RESET does not know.
+  [[nodiscard]] bool begins_with_settings() const { return beginning_ && !beginning_->empty(); }
 
  private:
   struct Level {
     std::string savepoint;  ///< empty: the transaction itself
     std::vector<SettingChange> changes;
   };
-  void change_setting(SettingChange change);
+  using Map = std::vector<pool::SettingText>;
+
+  void change(const std::vector<SettingChange>& changes);
+  void apply(Map& map, const SettingChange& change) const;
+  void restore(Map& map, std::string_view key) const;
+  void keep(const std::vector<SettingChange>& changes);
   void commit_levels();
-  void keep(SettingChange change);
-  void discard_all();
   void roll_back_to(std::string_view savepoint);
   void release(std::string_view savepoint);
+  void publish(Map map);
 
-  std::vector<SettingChange> settings_;
+  pool::SettingsPtr beginning_;
+  pool::SettingsPtr settings_;
   std::vector<Level> levels_;           ///< empty: no transaction block
   std::vector<SettingChange> outside_;  ///< of the exchange under way, outside a transaction block
-  std::uint64_t sequence_ = 0;
-  bool has_temporary_ = false;
-  bool unknown_ = false;
-  bool listens_ = false;
-  bool holds_cursor_ = false;
-  bool holds_lock_ = false;
+  mutable std::optional<std::uint64_t> meaning_ = 0;
 };
 
 }  // namespace pgweir::session

@@ -2,6 +2,9 @@
 #include "session/effects.h"
 
 #include <algorithm>
+#include <array>
+
+#include "session/settings_text.h"
 
 namespace pgweir::session {
 
@@ -10,12 +13,17 @@ namespace {
 using sql::StatementFacts;
 using sql::StatementKind;
 
-bool takes_session_lock(const StatementFacts& statement) {
-  return std::any_of(statement.functions.begin(), statement.functions.end(), [](const sql::QualifiedName& function) {
-    return function.name == "pg_advisory_lock" || function.name == "pg_advisory_lock_shared" ||
-           function.name == "pg_try_advisory_lock" || function.name == "pg_try_advisory_lock_shared";
+template <std::size_t N>
+bool calls_one_of(const StatementFacts& statement, const std::array<std::string_view, N>& names) {
+  return std::any_of(statement.functions.begin(), statement.functions.end(), [&](const sql::QualifiedName& function) {
+    return std::find(names.begin(), names.end(), function.name) != names.end();
   });
 }
+
+constexpr std::array<std::string_view, 4> kLock{"pg_advisory_lock", "pg_advisory_lock_shared", "pg_try_advisory_lock",
+                                                "pg_try_advisory_lock_shared"};
+constexpr std::array<std::string_view, 3> kUnlock{"pg_advisory_unlock", "pg_advisory_unlock_shared",
+                                                  "pg_advisory_unlock_all"};
 
 bool is_plain(const StatementFacts& statement) {
   switch (statement.kind) {
@@ -24,33 +32,75 @@ bool is_plain(const StatementFacts& statement) {
     case StatementKind::show:
     case StatementKind::copy_out:
     case StatementKind::fetch:
-    case StatementKind::close_cursor:
     case StatementKind::execute:
     case StatementKind::write:
     case StatementKind::maintenance:
-    case StatementKind::copy_in: return !statement.creates_temporary && !takes_session_lock(statement);
+    case StatementKind::copy_in:
+      return !statement.creates_temporary && !calls_one_of(statement, kLock) && !calls_one_of(statement, kUnlock);
     default: return false;
   }
 }
 
+bool may_free(const StatementFacts& statement) {
+  switch (statement.kind) {
+    case StatementKind::ddl:
+    case StatementKind::close_cursor:
+    case StatementKind::discard:
+    case StatementKind::unlisten: return true;
+    default: return calls_one_of(statement, kUnlock);
+  }
+}
+
+std::string_view isolation_name(sql::Isolation isolation) {
+  switch (isolation) {
+    case sql::Isolation::read_uncommitted: return "read uncommitted";
+    case sql::Isolation::read_committed: return "read committed";
+    case sql::Isolation::repeatable_read: return "repeatable read";
+    case sql::Isolation::serializable: break;
+  }
+  return "serializable";
+}
+
+/// SET SESSION CHARACTERISTICS says several settings at once (utils/misc/guc.c, ExecSetVariableStmt).
+std::vector<SettingChange> characteristics(const StatementFacts& statement) {
+  std::vector<SettingChange> changes;
+  const auto add = [&](std::string_view key, std::string_view value) {
+    changes.push_back({std::string(key), set_config_text(key, value)});
+  };
+  const auto on_or_off = [](bool value) { return value ? "on" : "off"; };
+  if (statement.isolation) add("default_transaction_isolation", isolation_name(*statement.isolation));
+  if (statement.read_only) add("default_transaction_read_only", on_or_off(*statement.read_only));
+  if (statement.deferrable) add("default_transaction_deferrable", on_or_off(*statement.deferrable));
+  return changes;
+}
+
+std::vector<SettingChange> setting_changes(const StatementFacts& statement, std::string_view own_text) {
+  const bool local = statement.kind == StatementKind::set_local;
+  if (statement.kind == StatementKind::set_session_characteristics) return characteristics(statement);
+  if (statement.discard_all) return {{std::string(kWholeSession), {}, false}};
+  if (statement.reset_all) return {{std::string(kAllSettings), {}, local}};
+  if (statement.kind != StatementKind::set && !local) return {};
+  return {{statement.name, statement.to_default ? std::string() : std::string(own_text), local}};
+}
+
 Effect effect_of(const StatementFacts& statement, std::string_view text, bool exact) {
+  const std::string_view own_text = exact ? text.substr(statement.offset, statement.length) : std::string_view();
   Effect effect;
   effect.kind = statement.kind;
   effect.name = statement.name;
   effect.chain = statement.chain;
-  effect.all = statement.discard_all || statement.reset_all;
+  effect.all = statement.discard_all;
+  effect.settings = setting_changes(statement, own_text);
   effect.creates_temporary = statement.creates_temporary;
   effect.with_hold = statement.with_hold;
   effect.changes_catalog = statement.kind == StatementKind::ddl && !statement.creates_temporary;
-  effect.takes_session_lock = takes_session_lock(statement);
-  switch (statement.kind) {
-    case StatementKind::set:
-    case StatementKind::set_session_characteristics:
-    case StatementKind::prepare:
-      if (exact) effect.text = text.substr(statement.offset, statement.length);
-      effect.inner_offset = statement.inner_offset - statement.offset;
-      break;
-    default: break;
+  effect.takes_session_lock = calls_one_of(statement, kLock);
+  effect.may_free = may_free(statement);
+  // Bytes that mean something else under another client_encoding or standard_conforming_strings are not repeated.
+  effect.unknown_state = statement.from_current || (statement.kind == StatementKind::set && !is_portable(own_text));
+  if (statement.kind == StatementKind::prepare) {
+    effect.text = own_text;
+    effect.inner_offset = statement.inner_offset - statement.offset;
   }
   return effect;
 }
@@ -62,7 +112,7 @@ EffectsPtr effects_of_query(const sql::QueryFacts& facts, std::string_view text,
   auto effects = std::make_shared<Effects>();
   for (const StatementFacts& statement : facts.statements) {
     effects->push_back(effect_of(statement, text, facts.exact));
-    effects->back().unknown_state = unknown_state;
+    effects->back().unknown_state = effects->back().unknown_state || unknown_state;
   }
   return effects;
 }

@@ -11,19 +11,29 @@
 
 namespace pgweir::session {
 
+/// One setting gets another value, or goes back to the one that the session began with.
+struct SettingChange {
+  std::string key;    ///< lower case; `kAllSettings` for RESET ALL, `kWholeSession` for DISCARD ALL
+  std::string text;   ///< the statement that makes the change; empty: back to the beginning
+  bool local = false; ///< until the end of the transaction
+};
+inline constexpr std::string_view kAllSettings = "reset all";
+inline constexpr std::string_view kWholeSession = "discard all";
+
 struct Effect {
   sql::StatementKind kind = sql::StatementKind::unknown;
-  std::string name{};            ///< setting, savepoint, prepared statement
-  std::string text{};            ///< of settings changes and PREPARE: how to repeat it on another connection
-  std::size_t inner_offset = 0;  ///< PREPARE: where the prepared statement begins in `text`
+  std::string name{};                      ///< savepoint, prepared statement, DISCARD's object
+  std::vector<SettingChange> settings{};   ///< SET, RESET and their kin
+  std::string text{};                      ///< of PREPARE: how to repeat it on another connection
+  std::size_t inner_offset = 0;            ///< PREPARE: where the prepared statement begins in `text`
   bool chain = false;
-  bool all = false;  ///< DISCARD ALL, RESET ALL
+  bool all = false;  ///< DISCARD ALL
   bool creates_temporary = false;
   bool with_hold = false;
   bool changes_catalog = false;
-  bool wrote = false;  ///< not provably a read
-  bool unknown_state = false;
   bool takes_session_lock = false;  ///< pg_advisory_lock and its kin
+  bool may_free = false;            ///< may end what pins the session: DROP, CLOSE, UNLISTEN, pg_advisory_unlock...
+  bool unknown_state = false;       ///< may have changed the session in a way that its text does not tell
 };
 
 /// One element per statement of the query string, in order.

@@ -3,15 +3,33 @@
 
 #include <utility>
 
+#include "sql/shape.h"
+
 namespace pgweir::session {
+
+namespace {
+/// Map node, shared pointer's block and the struct itself.
+constexpr std::size_t kOverhead = sizeof(PreparedStatement) + 128;
+
+std::size_t bytes_of(const PreparedStatement& statement) {
+  return kOverhead + 2 * statement.name.size() + statement.text.size() + statement.types.size();
+}
+
+pool::StatementKey key_of(const PreparedStatement& statement, std::uint64_t seed) {
+  const auto types = sql::exact_key(statement.types, seed + static_cast<std::uint64_t>(statement.origin));
+  const auto text = sql::exact_key(statement.text, types.low ^ types.high);
+  return {text.high, text.low};
+}
+}  // namespace
 
 StatementPtr PreparedStatements::get(std::string_view name) const {
   const auto found = by_name_.find(name);
   return found == by_name_.end() ? nullptr : found->second;
 }
 
-StatementPtr PreparedStatements::make(PreparedStatement statement) {
+StatementPtr PreparedStatements::make(PreparedStatement statement, std::uint64_t seed) {
   statement.id = ++last_id_;
+  statement.key = key_of(statement, seed);
   auto made = std::make_shared<PreparedStatement>(std::move(statement));
   // The hint points into the text, so it is read where the text stays.
   made->query.hint = sql::hint_of(made->text);
@@ -19,25 +37,44 @@ StatementPtr PreparedStatements::make(PreparedStatement statement) {
 }
 
 void PreparedStatements::define(const StatementPtr& statement) {
-  if (statement->name.empty())
-    by_name_.insert_or_assign(std::string(), statement);
-  else
-    by_name_.emplace(statement->name, statement);
+  if (statement->name.empty()) erase({});
+  if (by_name_.emplace(statement->name, statement).second) bytes_ += bytes_of(*statement);
 }
 
 void PreparedStatements::withdraw(const PreparedStatement& statement) {
   const auto found = by_name_.find(statement.name);
-  if (found != by_name_.end() && found->second->id == statement.id) by_name_.erase(found);
+  if (found != by_name_.end() && found->second->id == statement.id) erase(statement.name);
 }
 
 void PreparedStatements::erase(std::string_view name) {
   const auto found = by_name_.find(name);
-  if (found != by_name_.end()) by_name_.erase(found);
+  if (found == by_name_.end()) return;
+  bytes_ -= bytes_of(*found->second);
+  by_name_.erase(found);
+}
+
+void PreparedStatements::clear_named() {
+  const StatementPtr unnamed = get({});
+  clear();
+  if (unnamed) define(unnamed);
 }
 
 sql::CachedFactsPtr PreparedStatements::find(std::string_view name) const {
   const auto statement = get(name);
   return statement ? statement->query.entry : sql::CachedFactsPtr{};
+}
+
+pool::StatementKey with_meaning(pool::StatementKey key, std::uint64_t meaning) {
+  // Odd multipliers: for one key no two meanings fall together.
+  return {key.high ^ (meaning * 0x9e3779b97f4a7c15ULL), key.low + meaning * 0xc2b2ae3d27d4eb4fULL};
+}
+
+std::string shared_name(pool::StatementKey key) {
+  static constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string name = "pgweir_";
+  for (const std::uint64_t half : {key.high, key.low})
+    for (int shift = 60; shift >= 0; shift -= 4) name += kDigits[(half >> static_cast<unsigned>(shift)) & 0xf];
+  return name;
 }
 
 }  // namespace pgweir::session

@@ -1,5 +1,5 @@
 // The prepared statements that the session's client believes to exist, on whichever server they really are. Pure.
-// A name means the same everywhere: each server connection remembers which of the session's statements it has under it.
+// What they are called on a server, and how they get there, is in flows/prepare.cpp.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "pool/carried_on_server.h"
 #include "routing/route.h"
 #include "sql/classifier.h"
 
@@ -20,10 +21,11 @@ struct PreparedStatement {
   };
   std::uint64_t id = 0;  ///< unique within the session, never 0
   Origin origin = Origin::protocol;
-  std::string name;
+  std::string name;  ///< the client's
   std::string text;
   std::string types;
-  sql::Classified query;  ///< of what is prepared, not of the PREPARE around it
+  sql::Classified query;   ///< of what is prepared, not of the PREPARE around it
+  pool::StatementKey key;  ///< of origin, text and types
 };
 using StatementPtr = std::shared_ptr<const PreparedStatement>;
 
@@ -31,24 +33,34 @@ class PreparedStatements final : public routing::PreparedLookup {
  public:
   /// Null when there is none of that name. The unnamed statement has the empty name.
   [[nodiscard]] StatementPtr get(std::string_view name) const;
-  /// What a statement would become; not yet defined.
-  [[nodiscard]] StatementPtr make(PreparedStatement statement);
+  /// What a statement would become; not yet defined. `seed`: the process's, for its key.
+  [[nodiscard]] StatementPtr make(PreparedStatement statement, std::uint64_t seed);
   /// An existing named statement stays: PostgreSQL refuses the second one (42P05). The unnamed one is replaced.
   void define(const StatementPtr& statement);
   /// Its Parse failed: gone, unless another one has taken the name since.
   void withdraw(const PreparedStatement& statement);
   void erase(std::string_view name);
-  void clear() { by_name_.clear(); }
-  void clear_named() {
-    std::erase_if(by_name_, [](const auto& one) { return !one.first.empty(); });
+  void clear() {
+    by_name_.clear();
+    bytes_ = 0;
   }
+  void clear_named();
   [[nodiscard]] std::size_t size() const { return by_name_.size(); }
+  /// About what they cost in memory.
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+  [[nodiscard]] const std::map<std::string, StatementPtr, std::less<>>& all() const { return by_name_; }
 
   [[nodiscard]] sql::CachedFactsPtr find(std::string_view name) const override;
 
  private:
   std::map<std::string, StatementPtr, std::less<>> by_name_;
   std::uint64_t last_id_ = 0;
+  std::size_t bytes_ = 0;
 };
+
+/// The key under other settings that change what the text means (`CarriedState::meaning`).
+[[nodiscard]] pool::StatementKey with_meaning(pool::StatementKey key, std::uint64_t meaning);
+/// What a statement of that key is called on a server that many sessions share.
+[[nodiscard]] std::string shared_name(pool::StatementKey key);
 
 }  // namespace pgweir::session

@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "pool/carried_on_server.h"
 #include "session/effects.h"
 #include "session/prepared_statements.h"
 
@@ -21,10 +23,29 @@ enum class Action : std::uint8_t {
   synthesise,  ///< the client asked, pgweir answers with `synthesised`; no server owes anything
 };
 
+/// What a query is for that pgweir itself has sent.
+enum class Purpose : std::uint8_t {
+  none,
+  settings,  ///< makes the session's settings
+  restore,   ///< takes back what a RESET has done beyond the session's beginning
+  audit,     ///< asks what the session has left there
+};
+
+/// A change in the books of a server connection (pool::PreparedOnServer), made when its message was sent: to be taken
+/// back when the server has skipped the message.
+struct PreparedChange {
+  std::string name;  ///< on the server; empty: the unnamed statement
+  pool::StatementKey added{};
+  std::optional<pool::PreparedOnServer::Entry> removed{};  ///< present: the message was a Close
+};
+
 struct Expected {
   Expect what = Expect::query;
   Action action = Action::forward;
-  StatementPtr statement{};   ///< parse, close, execute: which one
+  Purpose purpose = Purpose::none;
+  std::size_t text_hash = 0;  ///< of a query that pgweir has sent
+  StatementPtr statement{};   ///< parse, close: which one of the client's
+  std::unique_ptr<PreparedChange> change{};
   EffectsPtr effects{};       ///< query, execute: what completing it means; null: nothing to remember
   std::string synthesised{};  ///< messages in PostgreSQL's form
 };
@@ -56,10 +77,13 @@ class ReplyQueue {
   [[nodiscard]] bool expects_nothing() const { return entries_.empty() && eaten_syncs_ == 0; }
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
   [[nodiscard]] const Expected& front() const { return entries_.front(); }
+  [[nodiscard]] bool front_is(Purpose purpose) const { return !entries_.empty() && entries_.front().purpose == purpose; }
   /// The next answer is pgweir's own.
   [[nodiscard]] bool answers_here() const { return !entries_.empty() && entries_.front().action == Action::synthesise; }
   /// Removes the front entry if it is to be synthesised and returns its messages; false otherwise.
   bool take_synthesised(std::string& messages);
+  /// The entry pushed last changes a server's books; not while skipping.
+  void attach(std::unique_ptr<PreparedChange> change) { entries_.back().change = std::move(change); }
   /// True between CopyInResponse and the end of that COPY: a Sync sent now is ignored by the server.
   [[nodiscard]] bool copying_in() const { return copying_in_; }
   /// The client has ended its side of the COPY.

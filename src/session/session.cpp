@@ -1,11 +1,13 @@
 // The life cycle of a session: login, welcome, end; see session.h.
 #include "session/session.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
 #include "base/assertion.h"
 #include "base/log.h"
+#include "session/settings_text.h"
 #include "wire/crypto.h"
 #include "wire/messages/backend.h"
 
@@ -15,17 +17,26 @@ namespace log = base::log;
 namespace sqlstate = base::sqlstate;
 
 namespace {
-constexpr std::size_t kSecretBytes = 4;
+// backend/utils/init/globals.c, MAX_CANCEL_KEY_LENGTH; before protocol 3.2 a key was one number.
+constexpr std::size_t kSecretBytes = 4, kLongSecretBytes = 32;
+constexpr std::uint16_t kMinorWithLongSecrets = 2;
+constexpr int kFirstServerWithLongSecrets = 180000;
 constexpr std::chrono::seconds kPatienceWithHalfClosed{5};
+// A client hears what the servers would say themselves: the versions of the primary; of any node until there is one.
+std::uint16_t newest_minor(const routing::Topology& topology) {
+  int version = 0;
+  for (const auto& node : topology.nodes) version = std::max(version, node.server_version);
+  if (topology.primary) version = topology.node(*topology.primary).server_version;
+  return version >= kFirstServerWithLongSecrets ? kMinorWithLongSecrets : std::uint16_t{0};
+}
 }  // namespace
 
 Session::Session(Worker& worker, base::SessionId id, int fd)
     : worker_(worker),
       id_(id),
-      secret_(wire::random_bytes(kSecretBytes)),
       client_(worker.loop(), fd, static_cast<net::Connection::Handler&>(*this)),
       peer_(client_.peer_name()),
-      startup_(std::make_unique<StartupFlow>(worker.auth())) {
+      startup_(std::make_unique<StartupFlow>(worker.auth(), newest_minor(worker.topology()))) {
   login_timer_ = std::make_unique<net::Timer>(worker_.loop(), [this] {
     // As PostgreSQL does on authentication_timeout: no message, the connection just ends.
     finish("login_timeout");
@@ -101,30 +112,38 @@ std::size_t Session::take_startup(std::string_view bytes) {
 void Session::on_authenticated() {
   login_timer_.reset();
   auto& message = startup_->message();
-  user_ = message.user;
-  database_ = message.database;
-  startup_class_ = pool::StartupClass(message.parameters, message.replication);
+  secret_ = wire::random_bytes(startup_->minor_version() >= kMinorWithLongSecrets ? kLongSecretBytes : kSecretBytes);
+  account_ = &worker_.account(message.database, message.user);
+  const bool replication = pool::asks_for_replication(message.replication);
+  mode_ = replication ? config::PoolMode::session
+                      : worker_.pool_rules(account_->database, account_->user).mode;
+  welcome_key_ = worker_.welcome_key(*account_, message.parameters, message.replication);
+  if (shares_servers()) {
+    StartupParts parts = split_startup(message.parameters);
+    startup_class_ = pool::StartupClass(std::move(parts.of_connection), {});
+    if (!parts.settings.empty())
+      carried_.begin_with(std::make_shared<const std::vector<pool::SettingText>>(std::move(parts.settings)));
+  } else {
+    startup_class_ = pool::StartupClass(message.parameters, message.replication);
+  }
+  auto known = worker_.welcome(welcome_key_, message.parameters);
   startup_.reset();
   apply(Event::authenticated);
-  const auto named = worker_.process().clients.name(place_, database_, user_, worker_.settings());
+  const auto named = worker_.process().clients.name(place_, account_->database, account_->user, worker_.settings());
   if (!named) return terminate(named.error());
   if (worker_.draining()) return terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
+  if (known) return say_welcome(std::move(known));
 
-  if (auto parameters = worker_.welcome(database_ + '\0' + user_ + '\0' + startup_class_.key())) {
-    say_welcome(std::move(parameters));
-    return;
-  }
   // The first of its kind asks a server: it alone knows whether such a login is possible and what its parameters are.
   const auto& topology = worker_.topology();
   std::optional<base::NodeId> node = topology.primary;
   for (const auto& one : topology.nodes)
     if (!node && one.status == routing::NodeStatus::up) node = one.id;
   if (!node) return terminate(no_primary());
-  if (auto lease = worker_.pools().try_acquire(pool_key(*node), startup_class_)) {
-    on_welcome_lease(std::move(lease));
-    return;
-  }
-  ticket_ = worker_.pools().acquire(pool_key(*node), startup_class_, [this](base::Result<pool::Lease> lease) {
+  auto& pools = worker_.pools();
+  if (auto lease = pools.try_acquire(account_->pool(pools, *node), startup_class_, carried_.settings()))
+    return on_welcome_lease(std::move(lease));
+  ticket_ = pools.acquire(account_->pool_key(*node), startup_class_, [this](base::Result<pool::Lease> lease) {
     ticket_.reset();
     on_welcome_lease(std::move(lease));
   });
@@ -132,17 +151,23 @@ void Session::on_authenticated() {
 
 void Session::on_welcome_lease(base::Result<pool::Lease> lease) {
   if (!lease) return terminate(lease.error());
-  pool::ServerConnection& server = *lease->server();
-  server.lease_to(static_cast<pool::ServerUser&>(*this));
-  leases_.emplace_back(server.node(), std::move(*lease));
-  auto parameters = std::make_shared<const Parameters>(server.identity().parameters);
-  worker_.remember_welcome(database_ + '\0' + user_ + '\0' + startup_class_.key(), parameters);
+  pool::ServerConnection& server = adopt_lease(std::move(*lease));
+  current_ = &server;
+  if (pool::same_settings(server.carried.settings, carried_.settings())) return finish_welcome();
+  // The server says whether they are right, and what is reported with them.
+  inject_query(server, statements_between(server.carried.settings, carried_.settings()), Purpose::settings);
+}
+
+void Session::finish_welcome() {
+  auto parameters = std::make_shared<const Parameters>(current_->identity().parameters);
+  worker_.remember_welcome(welcome_key_, parameters);
   say_welcome(std::move(parameters));
 }
 
 void Session::say_welcome(ParametersPtr parameters) {
   told_ = std::move(parameters);
-  database_state_ = &worker_.database(database_);
+  told_hash_ = pool::hash_of(*told_);
+  welcome_key_ = {};
   read_rules();
   times_.ready(worker_.loop().now(), TimeLimits::Transaction::none, TimeLimits::Pipeline::empty);
   base::ByteQueue& out = client_.output();
@@ -153,10 +178,11 @@ void Session::say_welcome(ParametersPtr parameters) {
   apply(Event::welcomed);
   WorkerCounters::count(worker_.mutable_counters().sessions);
   if (worker_.settings().log.connections)
-    log::info("connected", {{"session", id_.value}, {"client", peer_}, {"user", user_}, {"database", database_}});
+    log::info("connected", {{"session", id_.value}, {"client", peer_}, {"user", account_->user}, {"database", account_->database}});
   client_held_ = false;
   update_client_reading();
   resume_client();
+  settle();
   if (worker_.draining()) drain();
 }
 
@@ -174,8 +200,8 @@ void Session::on_end(net::Connection&, std::string_view error) {
 void Session::on_drained(net::Connection&) {
   // The client takes bytes again: whoever was stopped for it may go on.
   client_full_ = false;
-  for (auto& [node, lease] : leases_)
-    if (!lease->connection().reading()) lease->connection().resume_reading();
+  for (Held& one : leases_)
+    if (!one.lease->connection().reading()) one.lease->connection().resume_reading();
   release_held_servers();
   resume_client();
 }
@@ -189,7 +215,8 @@ void Session::cancel(std::string_view secret) {
     resume_client();
     return;
   }
-  if (current_ && !queue_.empty()) cancel_on_server(*current_);
+  // What pgweir asks for itself is nothing that a client could cancel.
+  if (current_ && !queue_.empty() && !queue_.front_is(Purpose::audit)) cancel_on_server(*current_);
 }
 
 void Session::drain() {
@@ -232,23 +259,29 @@ void Session::finish(std::string_view why) {
   worker_.finished(*this);
 }
 
-/// What owes nothing is reset and used again. What has been asked for in full is run to its end. Half a message, or an
-/// exchange without its Sync, is what PostgreSQL too gives up with the connection.
+/// What owes nothing is used again, reset if there may be more on it than its books say. What has been asked for in full
+/// is run to its end. Half a message, or an exchange without its Sync, is what PostgreSQL too gives up with the
+/// connection.
 void Session::give_up_leases() {
-  for (auto& [node, lease] : leases_) {
-    pool::ServerConnection* server = lease.server();
+  for (Held& one : leases_) {
+    pool::ServerConnection* server = one.lease.server();
     const bool is_current = server == current_;
     const bool half_sent = server == stream_to_ || (is_current && (stage_ == Stage::open || queue_.copying_in()));
+    const bool clean = shares_servers() && !one.pins.any() && one.due == Audit::none &&
+                       server->transaction == wire::TransactionStatus::idle;
     if (half_sent || server->out_of_step || server->connection().ended())
-      lease.close();
+      one.lease.close();
     else if (is_current && !queue_.empty())
-      worker_.abandon(std::move(lease), std::move(queue_), server->reply_left);
+      worker_.abandon(std::move(one.lease), std::move(queue_), server->reply_left);
+    else if (clean)
+      one.lease.release();
     else
-      lease.give_back();
+      one.lease.give_back();
   }
   queue_.clear();
   leases_.clear();
   current_ = nullptr;
+  if (account_) publish_pins();
 }
 
 }  // namespace pgweir::session

@@ -27,10 +27,12 @@
 #include "pool/server_connection.h"
 #include "pool/worker_pools.h"
 #include "routing/route.h"
+#include "session/audit.h"
 #include "session/carried_state.h"
 #include "session/client_places.h"
 #include "session/exchange.h"
 #include "session/flows/startup.h"
+#include "session/pins.h"
 #include "session/prepared_statements.h"
 #include "session/reply_queue.h"
 #include "session/time_limits.h"
@@ -48,6 +50,14 @@ struct Plan {
   bool wrote = false;     ///< something is not provably a read
   bool executes = false;  ///< something runs, and is not only prepared
   bool has_server_message = false;
+};
+
+/// A server connection that the session has, and what ties the session to it.
+struct Held {
+  base::NodeId node;
+  pool::Lease lease;
+  Pins pins;
+  Audit due = Audit::none;  ///< something was sent that may have changed what `pins` says, or the settings
 };
 
 /// Lives on one worker. Destroyed by the worker after `Worker::finished`.
@@ -81,7 +91,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   enum class Wait : std::uint8_t {
     none,
     lease,      ///< for a server connection
-    quiet,      ///< for the answers to what is in flight, before going to another server
+    quiet,      ///< for the answers to what is in flight, before going on
     retryable,  ///< for a read that may still have to run again
   };
   enum class Stage : std::uint8_t { none, gathering, open };  ///< of the exchange: open means sent without its Sync
@@ -97,6 +107,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   std::size_t take_startup(std::string_view bytes);
   void on_authenticated();
   void on_welcome_lease(base::Result<pool::Lease> lease);
+  void finish_welcome();
   void say_welcome(ParametersPtr parameters);
   void finish(std::string_view why);
   void give_up_leases();
@@ -120,6 +131,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   [[nodiscard]] bool describe_message(const wire::Frame& frame, GatheredMessage& message);
   void note_message(GatheredMessage& message, const wire::Frame& frame);
   std::size_t discard(const wire::Frame& frame);
+  std::size_t refuse_transaction(const wire::Frame& frame);
   void stream_rest(const wire::Frame& frame, pool::ServerConnection* server);
   void violation(std::string_view what);
   void wait_for(Wait wait);
@@ -134,9 +146,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   [[nodiscard]] bool must_stay_on_primary() const {
     return plan_.decided && plan_.node_class != routing::NodeClass::standby;
   }
-  [[nodiscard]] EffectsPtr effects_for(const sql::Classified& query, std::string_view text);
-  void explain_effects();
-  void mark_unknown();
+  [[nodiscard]] EffectsPtr effects_for(const sql::Classified& query, std::string_view text) const;
+  [[nodiscard]] bool refused_by_mode(const sql::QueryFacts& facts) const;
 
   // flows/dispatch.cpp
   void dispatch();
@@ -144,23 +155,61 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void on_lease(base::NodeId node, base::Result<pool::Lease> lease);
   void send_exchange(pool::ServerConnection& server);
   void send_message(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes);
-  void push_expected(const GatheredMessage& message);
-  void bring_up_to_date(pool::ServerConnection& server);
-  void ensure_prepared(pool::ServerConnection& server, std::string_view name, const StatementPtr& wanted,
-                       Around around);
-  void ensure_named_in(pool::ServerConnection& server, const sql::QueryFacts& facts, Around around);
-  void inject_prepare(pool::ServerConnection& server, const PreparedStatement& wanted);
-  void inject_query(pool::ServerConnection& server, std::string_view text);
+  void push_expected(pool::ServerConnection& server, const GatheredMessage& message);
+  void send_lazy_begin(pool::ServerConnection& server);
   void fail_exchange(const base::Error& error);
   void finish_local_exchange();
+  [[nodiscard]] Held* held(base::NodeId node);
+  [[nodiscard]] const Held* held(base::NodeId node) const;
   [[nodiscard]] pool::ServerConnection* leased(base::NodeId node) const;
   [[nodiscard]] routing::Choice choose_reader();
   [[nodiscard]] pool::ServerConnection& adopt_lease(pool::Lease lease);
-  void release_leases();
-  [[nodiscard]] pool::PoolKey pool_key(base::NodeId node) const;
   [[nodiscard]] base::Error no_primary() const;
   void count_and_log(base::NodeId node);
   void count_reads(base::NodeId node, const GatheredMessage& message);
+
+  // flows/prepare.cpp
+  [[nodiscard]] bool shares_servers() const { return mode_ != config::PoolMode::session; }
+  [[nodiscard]] pool::StatementKey key_now(const PreparedStatement& statement) const;
+  [[nodiscard]] std::string server_name(const PreparedStatement& statement) const;
+  [[nodiscard]] std::string name_on(pool::ServerConnection& server, const PreparedStatement& statement) const;
+  void send_parse(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes);
+  void send_naming(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes);
+  void send_close(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes);
+  void send_renamed(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes,
+                    std::string_view name);
+  void ensure_named_in(pool::ServerConnection& server, const sql::QueryFacts& facts, Around around);
+  void ensure_present(pool::ServerConnection& server, std::string_view name, const PreparedStatement& wanted,
+                      Around around);
+  void ensure_absent(pool::ServerConnection& server, std::string_view name, Around around);
+  void show_own_statements(pool::ServerConnection& server);
+  void add_to_books(pool::ServerConnection& server, std::string_view name, const PreparedStatement& statement);
+  void note_prepared(pool::ServerConnection& server, std::string_view name, const PreparedStatement& statement);
+  void inject_close(pool::ServerConnection& server, std::string_view name);
+  void inject_parse(pool::ServerConnection& server, std::string_view name, const PreparedStatement& wanted);
+  void inject_sql_prepare(pool::ServerConnection& server, const PreparedStatement& wanted);
+  void inject_query(pool::ServerConnection& server, std::string_view text, Purpose purpose);
+  void inject_sync(pool::ServerConnection& server);
+  void undo_on_server(pool::ServerConnection& server);
+
+  // flows/carry.cpp
+  [[nodiscard]] bool settings_hold(pool::ServerConnection& server);
+  void note_resets(const Effect& effect);
+  [[nodiscard]] bool restore_beginning(pool::ServerConnection& server);
+  void tell_parameters(pool::ServerConnection& server);
+  void tell_parameter(std::string_view name, std::string_view value);
+  void note_due(pool::ServerConnection& server, const EffectsPtr& effects);
+  void note_due(pool::ServerConnection& server, Audit audit);
+  void unsettle();
+  void start_audit(Held& there);
+  void finish_audit(pool::ServerConnection& server);
+  void publish_pins() const;
+  [[nodiscard]] bool is_pinned(base::NodeId node) const;
+  [[nodiscard]] bool is_pinned() const;
+  [[nodiscard]] bool is_pinned_for(PinReason reason) const;
+  [[nodiscard]] bool audit_is_due() const;
+  void settle();
+  void release_leases();
 
   // flows/replies.cpp
   std::size_t on_server_data(pool::ServerConnection& server, std::string_view bytes) override;
@@ -168,12 +217,16 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void on_server_drained(pool::ServerConnection& server) override;
   bool take_reply(pool::ServerConnection& server, const wire::Frame& frame);
   bool take_asynchronous(pool::ServerConnection& server, const wire::Frame& frame);
-  void tell_parameter(std::string_view name, std::string_view value);
-  void on_complete(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame);
+  bool on_complete(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame);
   void on_part(pool::ServerConnection& server, const wire::Frame& frame);
-  void on_ready(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame);
+  bool on_ready(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame);
+  void on_swallowed_ready(pool::ServerConnection& server, const Expected& entry);
   void after_ready();
-  void on_error(pool::ServerConnection& server, const wire::Frame& frame, Action action);
+  void on_error(pool::ServerConnection& server, const wire::Frame& frame, const ReplyQueue::Taken& taken);
+  [[nodiscard]] bool on_swallowed_error(pool::ServerConnection& server, const wire::Frame& frame);
+  void fail_exchange_for_settings();
+  void settings_lost();
+  void on_transaction_end();
   void apply_effect(pool::ServerConnection& server, const Effects& effects, std::size_t index, std::string_view tag);
   void emit_synthesised();
   void write_client(std::string_view bytes);
@@ -181,7 +234,6 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   [[nodiscard]] bool client_is_mid_message_for_other(const pool::ServerConnection& server) const;
   void release_held_servers();
   void out_of_step(pool::ServerConnection& server, std::string_view what);
-  void undo_on_server(pool::ServerConnection& server);
   void check_client_takes();
 
   // flows/retry.cpp
@@ -224,14 +276,15 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   const config::Pool* rules_ = nullptr;  ///< of this user in this database; null before the welcome
   TimeLimits times_;
 
-  std::string user_;
-  std::string database_;
-  DatabaseState* database_state_ = nullptr;
+  Account* account_ = nullptr;  ///< the worker's; from the login on
+  config::PoolMode mode_ = config::PoolMode::session;
   pool::StartupClass startup_class_;
-  ParametersPtr told_;  ///< what the client was told of parameters; replaced when it changes
+  std::string welcome_key_;  ///< while welcoming
+  ParametersPtr told_;       ///< what the client was told of parameters; replaced when it changes
+  std::uint64_t told_hash_ = 0;
   bool unsafe_encoding_ = false;
 
-  std::vector<std::pair<base::NodeId, pool::Lease>> leases_;
+  std::vector<Held> leases_;
   pool::ServerConnection* current_ = nullptr;  ///< the one that owes what is in the queue
   std::optional<pool::WorkerPools::Ticket> ticket_;
   std::optional<base::NodeId> session_reader_;  ///< routing.balance: session
@@ -252,6 +305,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   Stage stage_ = Stage::none;
   Exchange exchange_;
   Plan plan_;
+  std::optional<base::NodeId> chosen_;  ///< where the exchange runs that waits for its settings to be made there
   PreparedStatements prepared_;
   std::vector<std::pair<std::string, StatementPtr>> portals_;
   ReplyQueue queue_;
@@ -268,11 +322,16 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   bool wrote_ = false;  ///< since the last time the queue was empty
   bool transaction_wrote_ = false;
   bool catalog_changed_ = false;
-  /// Statements that ran while no catalog was there to tell what they may do to the session.
-  std::vector<sql::CachedFactsPtr> unexplained_;
   base::Time last_write_{};  ///< when the last write was acknowledged
   CarriedState carried_;
-  base::NodeId bound_node_;  ///< where the state is that `carried_` cannot carry
+  /// Not 0 while statements are under way that may change the settings, or an audit of them is due: a number of its own.
+  std::uint64_t unsettled_ = 0;
+  std::uint32_t unsettled_times_ = 0;
+  bool solitary_ = false;            ///< the exchange just sent must be answered before anything else is sent
+  std::vector<std::string> resets_;  ///< settings that a server has set back further than to the session's beginning
+  std::optional<wire::TransactionStatus> held_ready_;  ///< ReadyForQuery that the client gets when they are restored
+  std::optional<base::Error> settings_error_;          ///< the server refused the session's settings
+  std::unique_ptr<AuditReader> audit_;                 ///< while one is under way
 
   bool retry_begins_ = false;                 ///< the exchange on probation is the first of a transaction
   bool retrying_ = false;                     ///< the answers of the first try are being swallowed

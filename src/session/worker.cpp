@@ -2,6 +2,7 @@
 #include "session/worker.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string_view>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "base/log.h"
 #include "session/abandoned_exchange.h"
 #include "session/session.h"
+#include "wire/crypto.h"
 
 namespace pgweir::session {
 
@@ -202,9 +204,72 @@ bool Worker::still_good_reader(base::NodeId id, base::Time not_before) const {
          (most == 0 || freshness.lag_bytes <= most);
 }
 
-ParametersPtr Worker::welcome(const std::string& key) const {
+namespace {
+
+/// The value that a server reports for an application_name it was told; absent when it would change it
+/// (utils/misc/guc.c, check_application_name; it is a name, so it may be cut).
+bool is_reported_as_given(std::string_view name) {
+  constexpr std::size_t kLongestName = 63;
+  return name.size() <= kLongestName &&
+         std::all_of(name.begin(), name.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
+
+const std::string* own_application_name(const Parameters& parameters) {
+  const std::string* found = nullptr;
+  for (const auto& [name, value] : parameters)
+    if (name == "application_name") found = &value;
+  return found && is_reported_as_given(*found) ? found : nullptr;
+}
+
+}  // namespace
+
+std::string Worker::welcome_key(const Account& account, const Parameters& parameters, const std::string& replication) {
+  Parameters others = parameters;
+  if (own_application_name(parameters))
+    for (auto& [name, value] : others)
+      if (name == "application_name") value.clear();
+  return account.database + '\0' + account.user + '\0' + pool::StartupClass(std::move(others), replication).key();
+}
+
+ParametersPtr Worker::welcome(const std::string& key, const Parameters& parameters) const {
   const auto found = welcomes_.find(key);
-  return found == welcomes_.end() ? nullptr : found->second;
+  if (found == welcomes_.end()) return nullptr;
+  const std::string* name = own_application_name(parameters);
+  if (!name) return found->second;
+  const auto is_name = [](const auto& one) { return one.first == "application_name"; };
+  const auto known = std::find_if(found->second->begin(), found->second->end(), is_name);
+  if (known == found->second->end() || known->second == *name) return found->second;
+  auto own = std::make_shared<Parameters>(*found->second);
+  std::find_if(own->begin(), own->end(), is_name)->second = *name;
+  return own;
+}
+
+bool Worker::settings_were_taken(base::NodeId node, std::size_t text_hash) const {
+  return settings_taken_.contains(text_hash + node.value);
+}
+
+void Worker::settings_taken(base::NodeId node, std::size_t text_hash) {
+  // Texts come from clients: the memory for them is bounded by forgetting all and waiting for the answer again.
+  constexpr std::size_t kMost = 10'000;
+  if (settings_taken_.size() >= kMost) settings_taken_.clear();
+  settings_taken_.insert(text_hash + node.value);
+}
+
+Account& Worker::account(const std::string& database_name, const std::string& user) {
+  const auto [place, is_new] = accounts_.try_emplace({database_name, user});
+  if (is_new) {
+    place->second.database = database_name;
+    place->second.user = user;
+    place->second.state = &database(database_name);
+  }
+  return place->second;
+}
+
+std::uint64_t Process::random_seed() {
+  const std::string bytes = wire::random_bytes(sizeof(std::uint64_t));
+  std::uint64_t seed = 0;
+  std::memcpy(&seed, bytes.data(), sizeof seed);
+  return seed;
 }
 
 void Worker::remember_welcome(const std::string& key, ParametersPtr parameters) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/ids.h"
@@ -28,7 +29,9 @@
 #include "session/client_places.h"
 #include "session/flows/startup.h"
 #include "session/local_commands.h"
+#include "session/pins.h"
 #include "session/reply_queue.h"
+#include "session/settings_text.h"
 #include "sql/classifier.h"
 
 namespace pgweir::session {
@@ -54,7 +57,7 @@ struct WorkerCounters {
 class Process {
  public:
   Process(std::size_t nodes, config::PasswordFile server_passwords)
-      : freshness(nodes), passwords(std::move(server_passwords)) {}
+      : freshness(nodes), passwords(std::move(server_passwords)), statement_seed(random_seed()) {}
   virtual ~Process() = default;
 
   /// Any thread. The control thread probes the node / loads the catalog / counts a session that is gone.
@@ -65,11 +68,14 @@ class Process {
   virtual Worker* worker(base::WorkerId id) = 0;
   virtual std::size_t worker_count() const = 0;
 
+  [[nodiscard]] static std::uint64_t random_seed();
   pool::PoolDirectory pools;
   cluster::SharedFreshness freshness;
   const config::PasswordFile passwords;
   ClientPlaces clients;
   const LocalCommands* local_commands = nullptr;
+  PinDirectory pins;
+  const std::uint64_t statement_seed;  ///< of the keys of prepared statements, which go from worker to worker
 };
 
 /// A database as this worker knows it.
@@ -84,8 +90,25 @@ struct DatabaseState {
   }
 };
 
+/// One user of one database, as this worker knows them; shared by their sessions.
+struct Account {
+  std::string database;
+  std::string user;
+  DatabaseState* state = nullptr;
+
+  [[nodiscard]] pool::PoolKey pool_key(base::NodeId node) const { return {node, database, user}; }
+  /// Their pool on a node, looked up once.
+  [[nodiscard]] pool::WorkerPools::Shard& pool(pool::WorkerPools& pools, base::NodeId node) {
+    if (pools_by_node.size() <= node.value) pools_by_node.resize(node.value + std::size_t{1});
+    auto*& known = pools_by_node[node.value];
+    if (!known) known = &pools.shard(pool_key(node));
+    return *known;
+  }
+
+  std::vector<pool::WorkerPools::Shard*> pools_by_node;
+};
+
 /// What a client is told at login: the parameters of the first server connection of its start-up class.
-using Parameters = std::vector<std::pair<std::string, std::string>>;
 using ParametersPtr = std::shared_ptr<const Parameters>;
 /// Whether the tokenizer could misread texts under these settings: backslashes in plain strings, or a client encoding
 /// whose characters may end in a byte that looks like ASCII.
@@ -128,12 +151,19 @@ class Worker final : public pool::PoolEnvironment {
   [[nodiscard]] Process& process() { return process_; }
   [[nodiscard]] WorkerCounters& mutable_counters() { return counters_; }
   [[nodiscard]] DatabaseState& database(const std::string& name);
+  [[nodiscard]] Account& account(const std::string& database, const std::string& user);
   void catalog_changed(const std::string& database);
   /// A node for a read of a session whose last write was acknowledged at `not_before`.
   [[nodiscard]] routing::Choice pick_reader(base::Time not_before);
   /// Whether a node chosen earlier may still serve such a read.
   [[nodiscard]] bool still_good_reader(base::NodeId id, base::Time not_before) const;
-  [[nodiscard]] ParametersPtr welcome(const std::string& key) const;
+  /// What clients with the same start-up parameters were told; application_name apart, which is as the client says.
+  [[nodiscard]] static std::string welcome_key(const Account& account, const Parameters& parameters,
+                                               const std::string& replication);
+  [[nodiscard]] ParametersPtr welcome(const std::string& key, const Parameters& parameters) const;
+  /// Whether a server on that node has made these settings before.
+  [[nodiscard]] bool settings_were_taken(base::NodeId node, std::size_t text_hash) const;
+  void settings_taken(base::NodeId node, std::size_t text_hash);
   void remember_welcome(const std::string& key, ParametersPtr parameters);
   /// Routes a cancel request to the worker whose session it names.
   void deliver_cancel(const wire::CancelRequest& request);
@@ -185,6 +215,8 @@ class Worker final : public pool::PoolEnvironment {
   std::vector<routing::NodeFreshness> freshness_;
   std::map<std::string, DatabaseState, std::less<>> databases_;
   std::map<std::string, ParametersPtr, std::less<>> welcomes_;
+  std::map<std::pair<std::string, std::string>, Account> accounts_;
+  std::unordered_set<std::size_t> settings_taken_;  ///< hashes of node and text
   std::unordered_map<base::SessionId, std::unique_ptr<Session>> sessions_;
   std::map<std::uint64_t, std::unique_ptr<pool::CancelCarrier>> cancels_;
   std::map<std::uint64_t, std::unique_ptr<AbandonedExchange>> abandoned_;

@@ -73,9 +73,12 @@ struct StatementFacts {
   bool chain = false;             ///< COMMIT / ROLLBACK AND CHAIN
   bool discard_all = false;       ///< DISCARD ALL
   bool reset_all = false;         ///< RESET ALL
+  bool to_default = false;        ///< RESET x, SET x TO DEFAULT
+  bool from_current = false;      ///< SET x FROM CURRENT
   /// BEGIN, SET TRANSACTION, SET SESSION CHARACTERISTICS: what they say; absent when they do not say.
   std::optional<Isolation> isolation;
   std::optional<bool> read_only;
+  std::optional<bool> deferrable;
   /// PREPARE, EXECUTE, DEALLOCATE (empty: ALL), savepoints, cursors, SET / RESET (the setting, lower case; "role" and
   /// "session_authorization" for those), LISTEN / UNLISTEN channel (empty: *), DISCARD ("all", "plans", "sequences",
   /// "temp"), LOAD's file. SHOW: the setting, lower case; `show_pool`: what follows SHOW ("pool_nodes").

@@ -58,6 +58,7 @@ void transaction_modes(PgQuery__Node* const* options, std::size_t count, Stateme
     const std::string_view name = option->defname;
     if (name == "transaction_isolation") facts.isolation = isolation_of(constant_text(option->arg));
     if (name == "transaction_read_only") facts.read_only = is_on(option->arg);
+    if (name == "transaction_deferrable") facts.deferrable = is_on(option->arg);
   }
 }
 
@@ -127,6 +128,9 @@ void fill_set(const ProtobufCMessage& message, const TreeFindings& found, Statem
   facts.kind = statement.is_local != 0 ? StatementKind::set_local : StatementKind::set;
   if (sets_transaction(statement, facts)) facts.kind = StatementKind::set_transaction;
   facts.reset_all = statement.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_RESET_ALL;
+  facts.to_default = statement.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_RESET ||
+                     statement.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_SET_DEFAULT;
+  facts.from_current = statement.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_SET_CURRENT;
   // With pg_temp in front of the path, a plain CREATE TABLE makes a temporary one.
   if (facts.name == "search_path") facts.creates_temporary = found.temporary;
 }

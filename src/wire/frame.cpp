@@ -5,6 +5,13 @@
 
 namespace pgweir::wire {
 
+void encode_header(base::ByteQueue& out, char type, std::uint32_t length) {
+  std::array<char, kHeaderBytes> raw;
+  raw[0] = type;
+  base::store_be32(raw.data() + 1, length);
+  out.append({raw.data(), raw.size()});
+}
+
 FrameWriter::FrameWriter(base::ByteQueue& out, char type) : out_(out) {
   if (type != 0) byte(type);
   length_at_ = out_.size();

@@ -41,6 +41,9 @@ inline FrameStatus read_frame(std::string_view bytes, Frame& frame) noexcept {
   return FrameStatus::ok;
 }
 
+/// `length`: of the body and of the length itself.
+void encode_header(base::ByteQueue& out, char type, std::uint32_t length);
+
 /// Reads a body from front to back. A read beyond the end fails for good: check `ok()` once at the end.
 class BodyReader {
  public:

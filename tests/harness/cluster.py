@@ -22,11 +22,11 @@ from pathlib import Path
 
 import psycopg
 
-from . import ports
+from . import ports, release
+from .release import CACHE
 from .waiting import wait_for
 
-BIN = Path("/usr/lib/postgresql/15/bin")
-CACHE = Path(__file__).resolve().parents[2] / ".cache"
+BIN = release.CLIENT_BIN  # where tests find psql, pgbench and the like; never the servers
 PASSWORD = "s3cret, with 'quotes' and ü"
 
 # First match wins, so the roles that must prove themselves come first.
@@ -123,7 +123,12 @@ def make_temporary(prefix: str = "pgweir-") -> Path:
 
 def _template() -> Path:
     """The data directory that all nodes are copies of; made when it is missing. Safe against parallel callers."""
-    version = subprocess.run([BIN / "postgres", "--version"], stdout=subprocess.PIPE, check=True).stdout
+    server = release.server_bin() / "postgres"
+    try:
+        version = subprocess.run(as_server([server, "--version"]), stdout=subprocess.PIPE, check=True).stdout
+    except subprocess.CalledProcessError as problem:
+        raise RuntimeError(f"{server} cannot be run by the user {server_user()!r}: every directory above it must be open to "
+                           "that user") from problem
     digest = hashlib.sha256(version + (_HBA + _CONF + _SETUP).encode()).hexdigest()[:16]
     finished = CACHE / f"template-{digest}"
     if finished.exists():
@@ -138,7 +143,7 @@ def _template() -> Path:
             data = work / "data"
             data.mkdir()
             _give_away(work)
-            _run([BIN / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8",
+            _run([release.server_bin() / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8",
                   "--no-sync", "--no-instructions"], work)
             (data / "pg_hba.conf").write_text(_HBA)
             with open(data / "postgresql.conf", "a") as conf:
@@ -197,7 +202,7 @@ class Node:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         with open(self.log_path, "ab") as log:
             self._process = subprocess.Popen(
-                as_server([BIN / "postgres", "-D", self.data, "-p", self.port, "-k", self.directory,
+                as_server([release.server_bin() / "postgres", "-D", self.data, "-p", self.port, "-k", self.directory,
                            "-c", f"cluster_name={self.name}"]),
                 cwd=self.directory, env=_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True)

@@ -87,7 +87,7 @@ class Pgweir:
             "workers": 2,
             "nodes": [{"name": n.name, "host": n.host, "port": n.port, "weight": 1} for n in servers],
             "auth": {"method": "trust"},
-            "pool": {"mode": "session", "size": 50, "max_clients": 1000, "queue_timeout": "10s"},
+            "pool": {"mode": os.environ.get("PGWEIR_TEST_POOL_MODE", "transaction"), "size": 50, "max_clients": 1000, "queue_timeout": "10s"},
             "routing": {"reads": "standbys", "consistency": "session"},
             "monitor": {"user": "pgweir_monitor", "database": "postgres", "interval": "100ms", "timeout": "1s",
                         "lag_interval": "10ms"},

@@ -16,9 +16,11 @@ import xml.etree.ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import release
 from .proxy import REPOSITORY, sanitizer_options
 
-INTEGRATION = REPOSITORY / "tests/integration"
+# Folders of tests/, and how their tests are shared out: a file of the integration tests has proxies of its own.
+PYTEST_SUITES = {"integration": "loadfile", "protocol": "load", "semantics": "load", "drivers": "loadfile"}
 _DOCTEST = re.compile(r"\[doctest\] test cases:\s*(\d+) \|\s*(\d+) passed \|\s*(\d+) failed \|\s*(\d+) skipped")
 
 
@@ -72,13 +74,28 @@ def run_unit(build: Path, sanitize: str, expression: str | None) -> list[Count]:
     return [_count_program(json.loads(line)) for line in log.read_text().splitlines()]
 
 
-def run_pytest(build: Path, sanitize: str, targets: list[str], expression: str | None, processes: int) -> list[Count]:
-    name = "integration"
-    print(f"== {name} ({build.name})", flush=True)
+def pytest_targets(asked: list[str]) -> dict[str, list[Path]]:
+    """By suite, the folder or the files to run. A name that is no suite is a file in one of them."""
+    targets: dict[str, list[Path]] = {}
+    for name in asked:
+        if name in PYTEST_SUITES:
+            targets[name] = [REPOSITORY / "tests" / name]
+            continue
+        files = [(suite, REPOSITORY / "tests" / suite / f"{Path(name).stem}.py") for suite in PYTEST_SUITES]
+        found = [(suite, file) for suite, file in files if file.exists()]
+        if not found:
+            sys.exit(f"'{name}' is neither a suite nor a file of one")
+        for suite, file in found:
+            targets.setdefault(suite, []).append(file)
+    return targets
+
+
+def run_pytest(name: str, build: Path, sanitize: str, targets: list[Path], expression: str | None, processes: int) -> list[Count]:
+    print(f"== {name} ({build.name}, PostgreSQL {release.major()})", flush=True)
     with tempfile.TemporaryDirectory(prefix="pgweir-junit-") as directory:
         report = Path(directory) / "junit.xml"
         command = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}",
-                   "--durations=8", "-n", str(processes), "--dist", "loadfile", *targets]
+                   "--durations=8", "-n", str(processes), "--dist", PYTEST_SUITES[name], *map(str, targets)]
         if expression:
             command += ["-k", expression]
         status = subprocess.run(command, env=_environment(build, sanitize), cwd=REPOSITORY).returncode
@@ -97,21 +114,25 @@ def run_pytest(build: Path, sanitize: str, targets: list[str], expression: str |
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev test", description=__doc__)
-    parser.add_argument("suite", nargs="*", help="unit, integration, or a file of tests/integration (test_pooling)")
+    parser.add_argument("suite", nargs="*", help=f"unit, {', '.join(PYTEST_SUITES)}, or a file of one of them (test_pooling)")
     parser.add_argument("--build", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--sanitize", default="none", help=argparse.SUPPRESS)
     parser.add_argument("-k", dest="expression", help="only tests whose name matches")
-    parser.add_argument("-n", dest="processes", type=int, default=2, help="integration tests in parallel")
+    parser.add_argument("-n", dest="processes", type=int, default=2, help="tests against servers in parallel")
+    parser.add_argument("--pg", choices=release.RELEASES, default=release.RELEASES[0],
+                        help="major version of the PostgreSQL servers (default %(default)s)")
     arguments = parser.parse_args()
     build = (REPOSITORY / arguments.build).resolve()
-    suites = arguments.suite or ["unit", "integration"]
+    suites = arguments.suite or ["unit", *PYTEST_SUITES]
+    os.environ.update(release.environment(arguments.pg))
+    targets = pytest_targets([suite for suite in suites if suite != "unit"])
     counts: list[Count] = []
     if "unit" in suites:
         counts += run_unit(build, arguments.sanitize, arguments.expression)
-    targets = [str(INTEGRATION if suite == "integration" else INTEGRATION / f"{Path(suite).stem}.py")
-               for suite in suites if suite != "unit"]
     if targets:
-        counts += run_pytest(build, arguments.sanitize, targets, arguments.expression, arguments.processes)
+        release.server_bin()  # before several processes ask for it, and where its messages are seen
+    for name, paths in targets.items():
+        counts += run_pytest(name, build, arguments.sanitize, paths, arguments.expression, arguments.processes)
     if not any(count.passed + count.failed for count in counts):
         print("no test ran", flush=True)
         counts.append(Count("nothing", failed=1))

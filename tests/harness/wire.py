@@ -173,6 +173,11 @@ class Wire:
     def send(self, *parts: bytes) -> None:
         self.socket.sendall(b"".join(parts))
 
+    @property
+    def has_buffered(self) -> bool:
+        """Whether bytes were received that no message was made of yet; `select` on the socket does not see them."""
+        return bool(self._buffer)
+
     def _need(self, size: int) -> None:
         while len(self._buffer) < size:
             piece = self.socket.recv(65536)

@@ -3,42 +3,15 @@
 A test that stops or breaks a node takes `breakable_cluster`, which is whole again afterwards.
 """
 
-import os
-import signal
 import sys
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-for _name in [name for name in os.environ if name.startswith("PG") and not name.startswith("PGWEIR_")]:
-    del os.environ[_name]  # libpq's variables would steer the clients of the tests
 
-from harness.cluster import Cluster  # noqa: E402
+from harness.fixtures import cluster, time_limit  # noqa: E402, F401
 from harness.proxy import Pgweir  # noqa: E402
-from harness.waiting import SCALE  # noqa: E402
-
-TIME_LIMIT = 60.0  # seconds for one test; `slow` ones have ten times as much
-
-
-@pytest.fixture(autouse=True)
-def time_limit(request):
-    """A test that hangs fails, and the others run on."""
-    limit = TIME_LIMIT * SCALE * (10 if request.node.get_closest_marker("slow") else 1)
-
-    def over(*_):
-        raise TimeoutError(f"the test took longer than {limit:.0f} s")
-    before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, limit)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
-
-
-@pytest.fixture(scope="session")
-def cluster():
-    with Cluster(standbys=2) as running:
-        yield running
 
 
 @pytest.fixture

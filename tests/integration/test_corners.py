@@ -423,8 +423,7 @@ def test_connection_that_is_out_of_step_is_used_again(cluster):
         with Pgweir([meddler], topology="single", workers=1, pool={"size": 1}) as proxy:
             with session(proxy) as client:
                 pid = text_of(client, "SELECT pg_backend_pid()")
-                client.send(query("SELECT 1 /* ONE MORE */"))
-                client.read_to_end()
+                client.ask(query("SELECT 1 /* ONE MORE */"))
             pids = set()
             with session(proxy) as other:
                 pids.add(text_of(other, "SELECT pg_backend_pid()"))

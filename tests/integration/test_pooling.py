@@ -96,7 +96,7 @@ def first_error(port: int, **login: str) -> wire.Message:
 
 
 def test_too_many_for_the_pool_is_a_clear_error(make_proxy):
-    proxy = make_proxy(pool={"size": 2, "queue_timeout": "300ms"})
+    proxy = make_proxy(pool={"mode": "session", "size": 2, "queue_timeout": "300ms"})
     with app(proxy) as one, app(proxy) as two:
         backend(one), backend(two)
         error = first_error(proxy.port, user="app")
@@ -106,7 +106,7 @@ def test_too_many_for_the_pool_is_a_clear_error(make_proxy):
 
 
 def test_whoever_waits_is_served_when_someone_leaves(make_proxy):
-    proxy = make_proxy(pool={"size": 1, "queue_timeout": "20s"})
+    proxy = make_proxy(pool={"mode": "session", "size": 1, "queue_timeout": "20s"})
     served: list[int] = []
 
     def wait_for_turn() -> None:

@@ -9,11 +9,15 @@ import time
 
 import pytest
 
+from harness import release
 from harness.cluster import BIN
 from harness.waiting import SCALE, wait_for
 
 SECONDS = os.environ.get("PGWEIR_PGBENCH_SECONDS", "3")
 CLIENTS = 8
+
+# Debian's pg_dump refuses a server that is newer than itself.
+needs_pg_dump = pytest.mark.skipif(release.major() > 15, reason=f"pg_dump 15 does not dump PostgreSQL {release.major()}")
 
 
 def tool(proxy, *command, check: bool = True, **more) -> subprocess.CompletedProcess:
@@ -97,6 +101,7 @@ def dump(server, *options: str) -> list[str]:
     return [line for line in text.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
 
 
+@needs_pg_dump
 @pytest.mark.parametrize("options", [["-n", "tools"], [], ["--inserts", "-n", "tools"]], ids=["schema", "all", "inserts"])
 def test_pg_dump_is_the_same(proxy, cluster, objects, options):
     direct, through = dump(cluster.primary, *options), dump(proxy, *options)
@@ -104,6 +109,7 @@ def test_pg_dump_is_the_same(proxy, cluster, objects, options):
     assert through == direct
 
 
+@needs_pg_dump
 def test_a_dump_can_be_restored_through_the_proxy(proxy, cluster, objects, tmp_path):
     script = tmp_path / "dump.sql"
     script.write_text("\n".join(dump(cluster.primary, "-n", "tools")))
@@ -136,8 +142,13 @@ def psql(server, *commands: str) -> str:
 @pytest.mark.parametrize("command", ["\\d", "\\d tools.people", "\\dt+ tools.*", "\\df tools.*", "\\dn", "\\du", "\\l", "\\dT tools.*",
                                      "\\dv tools.*", "\\sf tools.twice", "\\conninfo", "\\encoding"])
 def test_psql_describes(proxy, cluster, objects, command):
-    through, direct = psql(proxy, command), psql(cluster.primary, command)
-    assert through.replace(str(proxy.port), "PORT") == direct.replace(str(cluster.primary.port), "PORT")
+    def outcome(server) -> tuple[int, str]:
+        done = tool(server, "psql", "-XAt", "-d", "test", "-c", command, check=False)
+        return done.returncode, (done.stdout + done.stderr).replace(str(server.port), "PORT")
+    through, direct = outcome(proxy), outcome(cluster.primary)
+    # Debian's psql does not know the catalog of a newer server; what fails then has to fail in the same way.
+    assert direct[0] == 0 or release.major() > 15
+    assert through == direct
 
 
 def test_psql_copy(proxy, objects, tmp_path):

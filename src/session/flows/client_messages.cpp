@@ -94,6 +94,21 @@ std::size_t Session::discard(const wire::Frame& frame) {
   return frame.bytes_here();
 }
 
+/// pool.mode: statement.
+std::size_t Session::refuse_transaction(const wire::Frame& frame) {
+  const base::Error error{sqlstate::feature_not_supported,
+                          "transaction blocks are not allowed in statement pooling mode",
+                          "The server connection is given back after each statement (pool.mode).",
+                          "Use pool.mode transaction or session."};
+  if (frame.type == frontend::kQuery && stage_ == Stage::none && queue_.empty()) {
+    reply_error(error);
+    reply_ready();
+  } else {
+    fail_exchange(error);
+  }
+  return discard(frame);
+}
+
 /// What is still to come of this message goes to `server` without being looked at; null: nowhere.
 void Session::stream_rest(const wire::Frame& frame, pool::ServerConnection* server) {
   stream_left_ = frame.bytes_left();
@@ -109,7 +124,7 @@ std::size_t Session::take_query(const wire::Frame& frame, std::string_view bytes
   if (too_large) {
     plan_primary(routing::Reason::too_large);
     prepared_.erase({});
-    mark_unknown();
+    message.unknown_effects = true;
     return pass_whole(std::move(message), frame, bytes);
   }
   const auto query = wire::decode_query(frame.body);
@@ -119,7 +134,8 @@ std::size_t Session::take_query(const wire::Frame& frame, std::string_view bytes
   }
   // A simple query destroys the unnamed statement (tcop/postgres.c, exec_simple_query).
   prepared_.erase({});
-  const sql::Classified classified = worker_.classifier().classify(database_state_->id, query->text);
+  const sql::Classified classified = worker_.classifier().classify(account_->state->id, query->text);
+  if (refused_by_mode(classified.entry->facts)) return refuse_transaction(frame);
   if (stage_ == Stage::none && answer_locally(classified, query->text, message.synthesised)) {
     message.local = true;
     return pass_whole(std::move(message), frame, bytes);
@@ -134,9 +150,9 @@ std::size_t Session::take_function_call(const wire::Frame& frame, std::string_vi
   if (!frame.complete() && frame.body_size <= kLargestGathered) return 0;
   begin_exchange();
   plan_primary(routing::Reason::function_call);
-  mark_unknown();
   GatheredMessage message;
   message.type = frontend::kFunctionCall;
+  message.unknown_effects = true;
   return pass_whole(std::move(message), frame, bytes);
 }
 
@@ -226,8 +242,8 @@ bool Session::describe_message(const wire::Frame& frame, GatheredMessage& messag
       statement.name = parse->name;
       statement.text = parse->text;
       statement.types = parse->types;
-      statement.query = worker_.classifier().classify(database_state_->id, parse->text);
-      message.statement = prepared_.make(std::move(statement));
+      statement.query = worker_.classifier().classify(account_->state->id, parse->text);
+      message.statement = prepared_.make(std::move(statement), worker_.process().statement_seed);
       return true;
     }
     case frontend::kBind: {
@@ -271,6 +287,9 @@ void Session::note_message(GatheredMessage& message, const wire::Frame& frame) {
       if (message.what == 'S') {
         message.statement = prepared_.get(message.name);
         prepared_.erase(message.name);
+        // What other sessions may be using stays on the server; only the client's name for it is gone.
+        message.local = shares_servers() && message.statement && !message.name.empty() &&
+                        message.statement->origin == PreparedStatement::Origin::protocol;
       }
       break;
     default: break;
@@ -286,6 +305,8 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
   note_message(message, frame);
   if (stage_ != Stage::gathering && stage_ != Stage::open) return frame.bytes_here();  // it failed just now
   const char type = message.type;
+  if (type == frontend::kParse && refused_by_mode(message.statement->query.entry->facts))
+    return refuse_transaction(frame);
   const bool states_something = type == frontend::kParse || type == frontend::kBind || type == frontend::kDescribe;
   if (message.statement && states_something && !message.local) plan_statement(message.statement->query);
   if (!message.statement && (type == frontend::kBind || type == frontend::kDescribe))

@@ -18,9 +18,6 @@ namespace sqlstate = base::sqlstate;
 
 namespace {
 
-/// A name that no client uses: for what must be run in the middle of a client's extended-protocol messages.
-constexpr std::string_view kInjectedName = "pgweir_injected";
-
 /// A Sync ends it. A query or function call alone is one by itself; behind messages of the extended protocol that have
 /// no Sync yet it is part of theirs, because their error would make the server skip it.
 bool is_closed(const Exchange& exchange) {
@@ -38,12 +35,15 @@ void Session::dispatch() {
   const bool local = !plan_.has_server_message;
   if (!queue_.empty()) {
     // What is in flight may begin or end a transaction, so only the primary can be right without knowing.
-    const bool stay = !local && current_ && plan_.node_class != routing::NodeClass::node &&
+    const bool others_wait = shares_servers() && transaction_ == Transaction::none && current_ &&
+                             pool::WorkerPools::anybody_waits(account_->pool(worker_.pools(), current_->node()));
+    const bool stay = !local && !others_wait && current_ && plan_.node_class != routing::NodeClass::node &&
                       worker_.topology().primary == current_->node();
     if (!stay) return wait_for(Wait::quiet);
     return dispatch_to(current_->node(), plan_.reason);
   }
   if (local) return finish_local_exchange();
+  if (chosen_) return dispatch_to(*chosen_, plan_.reason);
   if (transaction_ == Transaction::failed_here)
     return fail_exchange({sqlstate::in_failed_sql_transaction,
                           "current transaction is aborted, commands ignored until end of transaction block"});
@@ -79,8 +79,9 @@ void Session::dispatch_to(base::NodeId node, routing::Reason reason) {
   plan_.reason = reason;
   if (pool::ServerConnection* server = leased(node)) return send_exchange(*server);
   auto& pools = worker_.pools();
-  const pool::PoolKey key = pool_key(node);
-  if (auto lease = pools.try_acquire(key, startup_class_)) return send_exchange(adopt_lease(std::move(lease)));
+  if (auto lease = pools.try_acquire(account_->pool(pools, node), startup_class_, carried_.settings()))
+    return send_exchange(adopt_lease(std::move(lease)));
+  const pool::PoolKey key = account_->pool_key(node);
   const auto take = [this, node](base::Result<pool::Lease> lease) {
     ticket_.reset();
     wait_ = Wait::none;
@@ -110,32 +111,27 @@ void Session::on_lease(base::NodeId node, base::Result<pool::Lease> lease) {
 pool::ServerConnection& Session::adopt_lease(pool::Lease lease) {
   pool::ServerConnection& server = *lease.server();
   server.lease_to(static_cast<pool::ServerUser&>(*this));
-  leases_.emplace_back(server.node(), std::move(lease));
-  if (worker_.topology().primary == server.node())
-    for (const auto& [name, value] : server.identity().parameters) tell_parameter(name, value);
+  leases_.push_back({.node = server.node(), .lease = std::move(lease)});
   return server;
 }
 
-pool::ServerConnection* Session::leased(base::NodeId node) const {
-  for (const auto& [id, lease] : leases_)
-    if (id == node) return lease.server();
+Held* Session::held(base::NodeId node) {
+  for (Held& one : leases_)
+    if (one.node == node) return &one;
   return nullptr;
 }
 
-/// Only with nothing outstanding. What the session carries is made again on whatever connection it gets next.
-void Session::release_leases() {
-  PGWEIR_ASSERT(queue_.empty() && transaction_ != Transaction::open);
-  current_ = nullptr;
-  std::erase_if(leases_, [&](auto& one) {
-    // State that only this connection has keeps it.
-    if (carried_.is_bound_to_server() && bound_node_ == one.first) return false;
-    one.second.give_back();
-    return true;
-  });
+const Held* Session::held(base::NodeId node) const { return const_cast<Session*>(this)->held(node); }
+
+pool::ServerConnection* Session::leased(base::NodeId node) const {
+  const Held* there = held(node);
+  return there ? there->lease.server() : nullptr;
 }
 
 void Session::send_exchange(pool::ServerConnection& server) {
   current_ = &server;
+  chosen_.reset();
+  if (!settings_hold(server)) return;
   if (queue_.empty()) {
     times_.sent(worker_.loop().now());
     exchange_error_ = false;
@@ -152,7 +148,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
                           !(worker_.topology().primary == server.node());
   if (read) last_read_node_ = server.node();
   count_and_log(server.node());
-  bring_up_to_date(server);
+  send_lazy_begin(server);
   for (const auto& message : messages) send_message(server, message, exchange_.bytes_of(message));
   stream_to_ = stream_left_ > 0 ? &server : nullptr;
   stage_ = closed ? Stage::none : Stage::open;
@@ -160,6 +156,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
     begin_probation();
   else
     exchange_.clear();
+  if (closed && std::exchange(solitary_, false) && wait_ == Wait::none) wait_for(Wait::quiet);
   check_server_takes(server);
 }
 
@@ -173,61 +170,41 @@ void Session::count_and_log(base::NodeId node) {
                         {"reason", routing::name_of(plan_.reason)}});
 }
 
-/// Everything that the client believes to be so on its one server, and is not so on this one yet.
-void Session::bring_up_to_date(pool::ServerConnection& server) {
-  if (server.carried.settings != carried_.newest()) {
-    for (const SettingChange& change : carried_.settings()) {
-      if (change.sequence <= server.carried.settings) continue;
-      if (change.text == "DISCARD ALL") server.carried.prepared.clear();
-      inject_query(server, change.text);
-    }
-    server.carried.settings = carried_.newest();
-  }
-  if (transaction_ == Transaction::lazy) {
-    inject_query(server, lazy_begin_);
-    transaction_ = Transaction::open;
-    transaction_node_ = server.node();
-  }
-}
-
-void Session::inject_query(pool::ServerConnection& server, std::string_view text) {
-  wire::encode_query(server.connection().output(), text);
-  queue_.push({.what = Expect::query, .action = Action::swallow});
+/// A BEGIN that was put off goes in front of the statement that says where the transaction runs.
+void Session::send_lazy_begin(pool::ServerConnection& server) {
+  if (transaction_ != Transaction::lazy) return;
+  inject_query(server, lazy_begin_, Purpose::none);
+  transaction_ = Transaction::open;
+  transaction_node_ = server.node();
 }
 
 void Session::send_message(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes) {
   if (message.local) {
     if (!message.synthesised.empty())
-      queue_.push({.what = Expect::bind, .action = Action::synthesise, .synthesised = message.synthesised});
+      queue_.push({.what = message.type == frontend::kClose ? Expect::close : Expect::bind,
+                   .action = Action::synthesise,
+                   .statement = message.type == frontend::kClose ? message.statement : nullptr,
+                   .synthesised = message.synthesised});
     emit_synthesised();
     return;
   }
-  auto& prepared = server.carried.prepared;
+  count_reads(server.node(), message);
+  if (message.unknown_effects) note_due(server, Audit::all);
   switch (message.type) {
-    case frontend::kQuery:
-      prepared.erase(std::string());
-      if (message.query) ensure_named_in(server, message.query->facts, Around::simple);
-      break;
-    case frontend::kBind:
-      ensure_prepared(server, message.name, message.statement, Around::extended);
-      if (message.statement) ensure_named_in(server, message.statement->query.entry->facts, Around::extended);
-      break;
+    case frontend::kParse: return send_parse(server, message, bytes);
+    case frontend::kBind: return send_naming(server, message, bytes);
+    case frontend::kClose: return send_close(server, message, bytes);
     case frontend::kDescribe:
-      if (message.what == 'S') ensure_prepared(server, message.name, message.statement, Around::extended);
-      if (message.statement) ensure_named_in(server, message.statement->query.entry->facts, Around::extended);
+      if (message.what == 'S') return send_naming(server, message, bytes);
       break;
-    case frontend::kParse: {
-      // A name that is taken must be refused by the server, and one that is free must be free there too.
-      const StatementPtr owner = message.name.empty() ? message.statement : prepared_.get(message.name);
-      const bool taken = owner && owner->id != message.statement->id && owner->id < message.statement->id;
-      ensure_prepared(server, message.name, taken ? owner : nullptr, Around::extended);
-      if (!taken) prepared[message.name] = message.statement->id;
+    case frontend::kQuery:
+      if (message.query) ensure_named_in(server, message.query->facts, Around::simple);
+      // A simple query destroys the unnamed statement (tcop/postgres.c, exec_simple_query).
+      server.carried.prepared.unnamed.reset();
       break;
-    }
     default: break;
   }
-  count_reads(server.node(), message);
-  push_expected(message);
+  push_expected(server, message);
   server.connection().write_through(bytes);
 }
 
@@ -239,83 +216,24 @@ void Session::count_reads(base::NodeId node, const GatheredMessage& message) {
       WorkerCounters::count(worker_.mutable_counters().reads[node.value]);
 }
 
-void Session::push_expected(const GatheredMessage& message) {
+void Session::push_expected(pool::ServerConnection& server, const GatheredMessage& message) {
+  note_due(server, message.effects);
   Expected expected;
   switch (message.type) {
-    case frontend::kQuery: expected = {.what = Expect::query, .effects = message.effects}; break;
-    case frontend::kFunctionCall: expected = {.what = Expect::function_call}; break;
-    case frontend::kParse: expected = {.what = Expect::parse, .statement = message.statement}; break;
-    case frontend::kBind: expected = {.what = Expect::bind}; break;
-    case frontend::kDescribe: expected = {.what = Expect::describe}; break;
-    case frontend::kExecute: expected = {.what = Expect::execute, .effects = message.effects}; break;
-    case frontend::kClose: expected = {.what = Expect::close, .statement = message.statement}; break;
-    case frontend::kSync: expected = {.what = Expect::sync}; break;
+    case frontend::kQuery: expected.what = Expect::query; break;
+    case frontend::kFunctionCall: expected.what = Expect::function_call; break;
+    case frontend::kParse: expected.what = Expect::parse; break;
+    case frontend::kBind: expected.what = Expect::bind; break;
+    case frontend::kDescribe: expected.what = Expect::describe; break;
+    case frontend::kExecute: expected.what = Expect::execute; break;
+    case frontend::kClose: expected.what = Expect::close; break;
+    case frontend::kSync: expected.what = Expect::sync; break;
     default: return;  // Flush has no answer
   }
+  if (message.type == frontend::kParse || message.type == frontend::kClose) expected.statement = message.statement;
+  expected.effects = message.effects;
   if (queue_.empty()) times_.sent(worker_.loop().now());
   queue_.push(std::move(expected));
-}
-
-/// What EXECUTE and DEALLOCATE name must be on the server that runs them.
-void Session::ensure_named_in(pool::ServerConnection& server, const sql::QueryFacts& facts, Around around) {
-  for (const auto& statement : facts.statements) {
-    const bool names_one = statement.kind == sql::StatementKind::execute ||
-                           (statement.kind == sql::StatementKind::deallocate && !statement.name.empty());
-    if (!names_one) continue;
-    // One that is made and used in the same text is the server's own business.
-    if (const StatementPtr wanted = prepared_.get(statement.name))
-      ensure_prepared(server, statement.name, wanted, around);
-  }
-}
-
-/// Makes `name` mean `wanted` on this server (null: nothing), with messages whose answers the client does not see.
-void Session::ensure_prepared(pool::ServerConnection& server, std::string_view name, const StatementPtr& wanted,
-                              Around around) {
-  auto& prepared = server.carried.prepared;
-  const auto there = prepared.find(std::string(name));
-  const bool right = wanted ? there != prepared.end() && there->second == wanted->id : there == prepared.end();
-  if (right || (wanted && wanted->origin == PreparedStatement::Origin::local)) return;
-  auto& out = server.connection().output();
-  if (there != prepared.end()) {
-    wire::encode_close(out, 'S', name);
-    // Carries what is closed, to be put back if the server skips it.
-    PreparedStatement closed;
-    closed.id = there->second;
-    closed.name = name;
-    queue_.push({.what = Expect::close,
-                 .action = Action::swallow,
-                 .statement = std::make_shared<const PreparedStatement>(std::move(closed))});
-    prepared.erase(there);
-  }
-  const bool simple_prepare = wanted && wanted->origin == PreparedStatement::Origin::sql && around == Around::simple;
-  if (wanted && !simple_prepare) inject_prepare(server, *wanted);
-  if (around == Around::simple && (!simple_prepare || !queue_.empty())) {
-    wire::encode_bare(out, frontend::kSync);
-    queue_.push({.what = Expect::sync, .action = Action::swallow});
-  }
-  if (simple_prepare) inject_query(server, wanted->text);
-  if (wanted) prepared[std::string(name)] = wanted->id;
-}
-
-void Session::inject_prepare(pool::ServerConnection& server, const PreparedStatement& wanted) {
-  auto& out = server.connection().output();
-  const auto owner = std::make_shared<const PreparedStatement>(wanted);
-  if (wanted.origin == PreparedStatement::Origin::protocol) {
-    wire::encode_parse(out, wanted.name, wanted.text, wanted.types);
-    queue_.push({.what = Expect::parse, .action = Action::swallow, .statement = owner});
-    return;
-  }
-  // PREPARE cannot be sent as a simple query here: that would end the client's implicit transaction.
-  wire::encode_parse(out, kInjectedName, wanted.text, std::string_view("\0\0", 2));
-  queue_.push({.what = Expect::parse, .action = Action::swallow, .statement = owner});
-  wire::encode_bind(out, kInjectedName, kInjectedName);
-  queue_.push({.what = Expect::bind, .action = Action::swallow});
-  wire::encode_execute(out, kInjectedName);
-  queue_.push({.what = Expect::execute, .action = Action::swallow});
-  wire::encode_close(out, 'P', kInjectedName);
-  wire::encode_close(out, 'S', kInjectedName);
-  queue_.push({.what = Expect::close, .action = Action::swallow});
-  queue_.push({.what = Expect::close, .action = Action::swallow});
 }
 
 /// pgweir itself cannot do what was asked; nothing of this exchange has been sent.
@@ -330,6 +248,7 @@ void Session::fail_exchange(const base::Error& error) {
   exchange_.clear();
   stage_ = Stage::none;
   stream_to_ = nullptr;
+  chosen_.reset();
   if (transaction_ == Transaction::lazy) transaction_ = Transaction::failed_here;
   reply_error(error);
   if (closed)
@@ -353,8 +272,6 @@ void Session::finish_local_exchange() {
   reply_ready();
   end_if_idle();
 }
-
-pool::PoolKey Session::pool_key(base::NodeId node) const { return {node, database_, user_}; }
 
 base::Error Session::no_primary() const {
   std::string detail;

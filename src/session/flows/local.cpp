@@ -113,7 +113,7 @@ LocalTable Session::run_local(const sql::Classified& query, std::string_view tex
 }
 
 LocalTable Session::explain_route(std::string_view inner) {
-  const sql::Classified query = worker_.classifier().classify(database_state_->id, inner);
+  const sql::Classified query = worker_.classifier().classify(account_->state->id, inner);
   const routing::Route route = routing::decide(query, facts(), prepared_, catalog());
   const routing::Explanation explanation = routing::explain(route, query.entry->facts);
   LocalTable table;

@@ -1,4 +1,6 @@
 // Where an exchange runs: each of its statements is put to the routing table, the strictest answer wins.
+#include <algorithm>
+
 #include "routing/route.h"
 #include "session/session.h"
 
@@ -7,8 +9,6 @@ namespace pgweir::session {
 namespace {
 
 using sql::StatementKind;
-
-constexpr std::size_t kMostUnexplained = 64;
 
 /// Whether a statement leaves the database as it was, whatever it does to the session.
 bool changes_nothing(StatementKind kind) {
@@ -46,8 +46,8 @@ routing::SessionFacts Session::facts() const {
                                                           : Known::none;
   facts.lazy_read_only = lazy_facts_.read_only.value_or(false);
   facts.lazy_serializable = lazy_facts_.isolation == sql::Isolation::serializable;
-  facts.has_temporary = carried_.has_temporary();
-  facts.unknown_state = carried_.has_unknown() || !unexplained_.empty();
+  facts.has_temporary = is_pinned_for(PinReason::temporary);
+  facts.unknown_state = audit_is_due() || is_pinned_for(PinReason::unknown);
   facts.unsafe_encoding = unsafe_encoding_;
   facts.replication = startup_class_.replication();
   facts.reads = worker_.settings().routing.reads == config::Reads::primary ? routing::ReadsMode::primary
@@ -55,10 +55,9 @@ routing::SessionFacts Session::facts() const {
   return facts;
 }
 
-const routing::Catalog* Session::catalog() const { return database_state_->usable(); }
+const routing::Catalog* Session::catalog() const { return account_->state->usable(); }
 
 void Session::plan_statement(const sql::Classified& query) {
-  if (!unexplained_.empty()) explain_effects();
   const routing::SessionFacts session = facts();
   routing::Route route = routing::decide(query, session, prepared_, catalog());
   bool proven_read = route.node_class == routing::NodeClass::standby;
@@ -96,27 +95,14 @@ void Session::plan_primary(routing::Reason reason) {
   plan_.reason = reason;
 }
 
-EffectsPtr Session::effects_for(const sql::Classified& query, std::string_view text) {
-  bool unknown = routing::effects_of(*query.entry, catalog()).unknown;
-  if (unknown && !catalog() && unexplained_.size() < kMostUnexplained) {
-    unexplained_.push_back(query.entry);
-    unknown = false;
-  }
-  return effects_of_query(query.entry->facts, text, unknown);
+EffectsPtr Session::effects_for(const sql::Classified& query, std::string_view text) const {
+  return effects_of_query(query.entry->facts, text, routing::effects_of(*query.entry, catalog()).unknown);
 }
 
-/// What runs on the primary may change the session in ways that cannot be seen.
-void Session::mark_unknown() {
-  if (!carried_.is_bound_to_server()) bound_node_ = worker_.topology().primary.value_or(bound_node_);
-  carried_.mark_unknown();
-}
-
-/// The catalog may be there by now: what ran without it either changed nothing, or ties the session to its server.
-void Session::explain_effects() {
-  if (!catalog()) return;
-  for (const auto& entry : unexplained_)
-    if (routing::effects_of(*entry, catalog()).unknown) mark_unknown();
-  unexplained_.clear();
+bool Session::refused_by_mode(const sql::QueryFacts& facts) const {
+  return mode_ == config::PoolMode::statement &&
+         std::any_of(facts.statements.begin(), facts.statements.end(),
+                     [](const sql::StatementFacts& one) { return one.kind == StatementKind::begin; });
 }
 
 }  // namespace pgweir::session

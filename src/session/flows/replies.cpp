@@ -62,7 +62,8 @@ std::size_t Session::on_server_data(pool::ServerConnection& server, std::string_
       out_of_step(server, "invalid message from the server");
       return bytes.size();
     }
-    const bool passing = only_passes(frame.type) && !queue_.empty() && &server == current_;
+    const bool passing = only_passes(frame.type) && !queue_.empty() && &server == current_ &&
+                         queue_.front().purpose == Purpose::none;
     if (!frame.complete() && !passing) {
       if (frame.body_size <= kLargestLookedAt) break;
     }
@@ -75,7 +76,7 @@ std::size_t Session::on_server_data(pool::ServerConnection& server, std::string_
     }
     flush();  // what comes before this one must be out before it is handled
     const bool forward = take_reply(server, frame);
-    if (state_ == State::finished || !leased(server.node())) return bytes.size();
+    if (state_ == State::finished || leased(server.node()) != &server) return bytes.size();
     run.end = before + frame.bytes_here();
     if (!forward) run.begin = run.end;
     server.reply_left = frame.bytes_left();
@@ -87,7 +88,9 @@ std::size_t Session::on_server_data(pool::ServerConnection& server, std::string_
     if (frame.type == backend::kReadyForQuery) {
       flush();
       after_ready();
-      if (state_ == State::finished || !leased(server.node())) return bytes.size();
+      if (state_ == State::finished) return bytes.size();
+      // Given back: what follows is its next user's.
+      if (leased(server.node()) != &server) return run.end;
     }
   }
   flush();
@@ -109,7 +112,7 @@ void Session::release_held_servers() {
 
 void Session::redeliver_servers() {
   std::vector<base::NodeId> nodes;
-  for (const auto& [node, lease] : leases_) nodes.push_back(node);
+  for (const Held& one : leases_) nodes.push_back(one.node);
   for (const base::NodeId node : nodes) {
     pool::ServerConnection* server = leased(node);
     if (!server || server == current_ || state_ == State::finished) continue;
@@ -143,14 +146,18 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
       out_of_step(server, std::string("unexpected message '") + frame.type + "' from the server");
       return false;
     case ReplyQueue::Taken::Kind::error:
+      // Its books say what the server has just refused.
+      if (queue_.front_is(Purpose::settings) && !chosen_) server.out_of_step = true;
       if (on_probation() && should_retry(frame)) {
         undo_on_server(server);
         start_retry(&server);
         return false;
       }
-      on_error(server, frame, action);
+      on_error(server, frame, taken);
       break;
-    case ReplyQueue::Taken::Kind::complete: on_complete(server, completed, frame); break;
+    case ReplyQueue::Taken::Kind::complete:
+      if (!on_complete(server, completed, frame)) return false;
+      break;
     case ReplyQueue::Taken::Kind::part:
       if (frame.type == backend::kCopyIn) pass_gathered_to_copy(server);
       // The Sync that closed the exchange was not one: another will come behind the COPY.
@@ -181,9 +188,10 @@ bool Session::take_asynchronous(pool::ServerConnection& server, const wire::Fram
     const auto status = wire::decode_parameter_status(frame.body);
     if (!status) return !swallowed;
     server.set_parameter(status->name, status->value);
-    const bool speaks_for_session =
-        worker_.topology().primary == server.node() || (!swallowed && &server == current_ && !queue_.empty());
-    if (speaks_for_session) tell_parameter(status->name, status->value);
+    const bool answers = &server == current_ && !queue_.empty();
+    const bool speaks_for_session = answers || worker_.topology().primary == server.node();
+    // What is being restored is told when it holds again.
+    if (speaks_for_session && !swallowed && resets_.empty()) tell_parameter(status->name, status->value);
     return false;
   }
   if (swallowed) return false;
@@ -191,130 +199,170 @@ bool Session::take_asynchronous(pool::ServerConnection& server, const wire::Fram
   return true;
 }
 
-/// Tells the client a parameter's value unless it knows it.
-void Session::tell_parameter(std::string_view name, std::string_view value) {
-  for (const auto& [known, current] : *told_)
-    if (known == name && current == value) return;
-  auto changed = std::make_shared<Parameters>(*told_);
-  const auto found = std::find_if(changed->begin(), changed->end(), [&](const auto& one) { return one.first == name; });
-  if (found != changed->end())
-    found->second = value;
-  else
-    changed->emplace_back(name, value);
-  told_ = std::move(changed);
-  unsafe_encoding_ = is_unsafe_encoding(*told_);
-  wire::encode_parameter_status(client_.output(), name, value);
-}
-
 void Session::on_part(pool::ServerConnection& server, const wire::Frame& frame) {
+  const Expected& front = queue_.front();
+  if (front.purpose == Purpose::audit && frame.type == backend::kDataRow) {
+    if (frame.complete())
+      audit_->take_row(frame.body);
+    else
+      audit_->fail();
+  }
   if (frame.type != backend::kCommandComplete && frame.type != backend::kEmptyQuery) return;
   times_.completed(worker_.loop().now());
-  const Expected& front = queue_.front();
   if (front.action == Action::forward && front.effects && !retrying_)
     apply_effect(server, *front.effects, query_index_, first_word(frame.body));
   ++query_index_;
 }
 
-void Session::on_complete(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame) {
+/// False when the client does not get the message, whatever the entry says.
+bool Session::on_complete(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame) {
   times_.completed(worker_.loop().now());
   switch (entry.what) {
     case Expect::execute:
       if (entry.effects && entry.action == Action::forward && frame.type == backend::kCommandComplete && !retrying_)
         apply_effect(server, *entry.effects, 0, first_word(frame.body));
-      break;
-    case Expect::close:
-      if (entry.statement) {
-        const auto there = server.carried.prepared.find(entry.statement->name);
-        if (there != server.carried.prepared.end() && there->second == entry.statement->id)
-          server.carried.prepared.erase(there);
-      }
-      break;
+      return true;
     case Expect::query:
     case Expect::sync:
-    case Expect::function_call:
-      query_index_ = 0;
-      on_ready(server, entry, frame);
-      break;
-    default: break;
+    case Expect::function_call: query_index_ = 0; return on_ready(server, entry, frame);
+    default: return true;
   }
 }
 
-void Session::on_ready(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame) {
+bool Session::on_ready(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame) {
   const auto status = wire::decode_ready_for_query(frame.body);
-  if (!status) return out_of_step(server, status.error().message);
+  if (!status) {
+    out_of_step(server, status.error().message);
+    return false;
+  }
   server.transaction = *status;
-  if (entry.action != Action::forward || retrying_) return;
+  if (retrying_) return false;
+  if (entry.action != Action::forward) {
+    on_swallowed_ready(server, entry);
+    return false;
+  }
   if (on_probation()) end_probation();
   const bool idle = *status == wire::TransactionStatus::idle;
   times_.ready(worker_.loop().now(), idle ? TimeLimits::Transaction::none : TimeLimits::Transaction::open,
                queue_.empty() ? TimeLimits::Pipeline::empty : TimeLimits::Pipeline::more);
   transaction_ = idle ? Transaction::none : Transaction::open;
   transaction_node_ = server.node();
-  const bool up_to_date = server.carried.settings == carried_.newest();
+  const bool up_to_date = server.carried.settings == carried_.settings();
   carried_.ready(*status, std::exchange(exchange_error_, false));
-  if (up_to_date) server.carried.settings = carried_.newest();
+  if (up_to_date) server.carried.settings = carried_.settings();
   transaction_wrote_ = transaction_wrote_ || wrote_;
-  if (!idle) return;
+  if (idle) on_transaction_end();
+  if (restore_beginning(server)) return false;
+  if (worker_.topology().primary == server.node()) tell_parameters(server);
+  return true;
+}
+
+void Session::on_transaction_end() {
   portals_.clear();
   // Read here and not from the loop's time: the moment must not lie before the write (routing/freshness.h).
   if (transaction_wrote_) last_write_ = base::Clock::now();
-  if (std::exchange(catalog_changed_, false)) worker_.catalog_changed(database_);
+  if (std::exchange(catalog_changed_, false)) worker_.catalog_changed(account_->database);
   transaction_wrote_ = false;
 }
 
-/// The client has its ReadyForQuery; whoever waited for quiet goes on.
+void Session::on_swallowed_ready(pool::ServerConnection& server, const Expected& entry) {
+  switch (entry.purpose) {
+    case Purpose::none: break;
+    case Purpose::settings:
+      if (settings_error_) break;
+      server.carried.settings = carried_.settings();
+      worker_.settings_taken(server.node(), entry.text_hash);
+      break;
+    case Purpose::restore:
+      server.carried.settings = carried_.settings();
+      tell_parameters(server);
+      if (held_ready_) wire::encode_ready_for_query(client_.output(), *std::exchange(held_ready_, std::nullopt));
+      break;
+    case Purpose::audit: finish_audit(server); break;
+  }
+}
+
+/// Something has been answered to its end; whoever waited for quiet goes on.
 void Session::after_ready() {
   if (!queue_.empty()) return;
+  if (!audit_is_due()) unsettled_ = 0;
   if (retrying_) return finish_retry();
+  if (settings_error_) return fail_exchange_for_settings();
+  if (state_ == State::welcoming) return finish_welcome();
+  // Whoever waits for a connection comes before this session's next exchange.
+  if (shares_servers() && current_ && transaction_ == Transaction::none && stage_ != Stage::open && !chosen_ &&
+      pool::WorkerPools::anybody_waits(account_->pool(worker_.pools(), current_->node())) && !is_pinned())
+    release_leases();
   if (wait_ == Wait::quiet || wait_ == Wait::retryable) go_on();
+  settle();
   end_if_idle();
 }
 
-void Session::on_error(pool::ServerConnection& server, const wire::Frame& frame, Action action) {
-  if (action == Action::swallow && !retrying_) {
-    // Something that pgweir sent on the session's behalf was refused: what follows it must not be believed.
-    const auto fields = wire::decode_error(frame.body);
-    if (dropped_.empty() || dropped_.front().what != Expect::parse) {
-      server.out_of_step = true;
-      terminate({sqlstate::connection_failure,
-                 "the session's state could not be made again on another server connection",
-                 fields ? std::string(fields->message) : std::string(), ""});
-      return;
-    }
-  }
-  exchange_error_ = true;
+void Session::on_error(pool::ServerConnection& server, const wire::Frame& frame, const ReplyQueue::Taken& taken) {
+  if (taken.action == Action::swallow && !retrying_ && !on_swallowed_error(server, frame)) return;
+  exchange_error_ = exchange_error_ || taken.action == Action::forward;
   const auto fields = wire::decode_error(frame.body);
   fatal_forwarded_ = fields && (fields->severity == "FATAL" || fields->severity == "PANIC");
   undo_on_server(server);
   for (auto entry = dropped_.rbegin(); entry != dropped_.rend(); ++entry) {
-    if (!entry->statement || entry->action != Action::forward) continue;
+    if (!entry->statement || entry->action == Action::swallow) continue;
     if (entry->what == Expect::parse) prepared_.withdraw(*entry->statement);
     if (entry->what == Expect::close) prepared_.define(entry->statement);
   }
-  if (action == Action::swallow) client_.write(wire::raw(frame));
 }
 
-/// The books of a server connection were kept when messages were sent; those it has skipped are undone, last first.
-void Session::undo_on_server(pool::ServerConnection& server) {
-  auto& prepared = server.carried.prepared;
-  for (auto entry = dropped_.rbegin(); entry != dropped_.rend(); ++entry) {
-    if (!entry->statement) continue;
-    const auto& statement = *entry->statement;
-    const auto there = prepared.find(statement.name);
-    if (entry->what == Expect::parse && there != prepared.end() && there->second == statement.id) prepared.erase(there);
-    if (entry->what == Expect::close && entry->action == Action::swallow) prepared[statement.name] = statement.id;
+/// Something that pgweir sent on the session's behalf was refused. True when the session goes on.
+bool Session::on_swallowed_error(pool::ServerConnection& server, const wire::Frame& frame) {
+  const auto fields = wire::decode_error(frame.body);
+  const Purpose purpose = queue_.empty() ? Purpose::none : queue_.front().purpose;
+  if (purpose == Purpose::audit) {
+    audit_->fail();
+    return true;
   }
+  const bool nothing_behind = purpose == Purpose::settings && (chosen_ || state_ == State::welcoming);
+  if (nothing_behind && fields) {
+    settings_error_ = base::Error{base::Sqlstate(fields->sqlstate), std::string(fields->message),
+                                  std::string(fields->detail), std::string(fields->hint)};
+    return true;
+  }
+  const bool parse_refused = !dropped_.empty() && dropped_.front().what == Expect::parse;
+  if (parse_refused) {
+    // Before a simple query the Sync behind it ends the matter, and the query gets an answer of its own.
+    const bool before_query = !queue_.empty() && queue_.front().action == Action::swallow;
+    if (!before_query) {
+      exchange_error_ = true;
+      client_.write(wire::raw(frame));
+    }
+    return true;
+  }
+  // What follows it must not be believed.
+  server.out_of_step = true;
+  terminate({sqlstate::connection_failure,
+             "the session's state could not be made again on another server connection",
+             fields ? std::string(fields->message) : std::string(), ""});
+  return false;
+}
+
+/// Nothing of the client's exchange has been sent.
+void Session::fail_exchange_for_settings() {
+  base::Error error = std::move(*std::exchange(settings_error_, std::nullopt));
+  if (state_ == State::welcoming) return terminate(error);
+  if (!error.detail.empty()) error.detail += ' ';
+  error.detail += "A setting of this session could not be made again on another server connection.";
+  wait_ = Wait::none;
+  fail_exchange(error);
+  settle();
+  resume_client();
 }
 
 void Session::apply_effect(pool::ServerConnection& server, const Effects& effects, std::size_t index,
                            std::string_view tag) {
   if (index >= effects.size()) return;
   const Effect& effect = effects[index];
-  const bool was_bound = carried_.is_bound_to_server();
+  note_resets(effect);
   carried_.completed(effect, tag);
-  if (!was_bound) bound_node_ = server.node();
   catalog_changed_ = catalog_changed_ || effect.changes_catalog;
-  auto& on_server = server.carried.prepared;
+  auto& books = server.carried.prepared;
   switch (effect.kind) {
     case sql::StatementKind::prepare: {
       PreparedStatement statement;
@@ -322,26 +370,35 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
       statement.name = effect.name;
       statement.text = effect.text;
       statement.query =
-          worker_.classifier().classify(database_state_->id, std::string_view(effect.text).substr(effect.inner_offset));
-      const auto made = prepared_.make(std::move(statement));
+          worker_.classifier().classify(account_->state->id, std::string_view(effect.text).substr(effect.inner_offset));
+      const auto made = prepared_.make(std::move(statement), worker_.process().statement_seed);
       prepared_.define(made);
-      on_server[effect.name] = made->id;
+      books.remove(effect.name);
+      add_to_books(server, effect.name, *made);
       break;
     }
     case sql::StatementKind::deallocate:
       if (effect.name.empty()) {
         prepared_.clear_named();
-        std::erase_if(on_server, [](const auto& one) { return !one.first.empty(); });
+        const auto unnamed = books.unnamed;
+        books.clear();
+        books.unnamed = unnamed;
       } else {
         prepared_.erase(effect.name);
-        on_server.erase(effect.name);
+        books.remove(effect.name);
+      }
+      break;
+    case sql::StatementKind::load:
+      if (Held* there = held(server.node())) {
+        there->pins.add(PinReason::library);
+        publish_pins();
       }
       break;
     case sql::StatementKind::discard:
       if (!effect.all) break;
       prepared_.clear();
-      on_server.clear();
-      server.carried.settings = carried_.newest();
+      books.clear();
+      if (Held* there = held(server.node())) there->pins.remove(PinReason::library);
       break;
     default: break;
   }
@@ -364,8 +421,8 @@ void Session::check_client_takes() {
   if (client_.unsent() <= mark) return;
   client_full_ = true;
   client_.notify_when_drained(mark);
-  for (auto& [node, lease] : leases_)
-    if (lease->connection().reading()) lease->connection().pause_reading();
+  for (Held& one : leases_)
+    if (one.lease->connection().reading()) one.lease->connection().pause_reading();
 }
 
 void Session::on_server_drained(pool::ServerConnection&) {
@@ -389,8 +446,9 @@ void Session::on_server_end(pool::ServerConnection& server, std::string_view err
     if (retrying_) return finish_retry();
     return start_retry(nullptr);
   }
-  const bool bound = carried_.is_bound_to_server() && bound_node_ == node;
+  const bool bound = is_pinned(node);
   lose_server(server);
+  if (chosen_ || state_ == State::welcoming) return settings_lost();
   if (fatal_forwarded_) return finish("server ended the session");
   if (!owes && !in_transaction && !open_exchange && !bound) return;
   terminate({sqlstate::connection_failure, "the connection to server \"" + name + "\" was lost",
@@ -399,16 +457,26 @@ void Session::on_server_end(pool::ServerConnection& server, std::string_view err
              "Connect again."});
 }
 
+/// The server has gone while it was being told the session's settings: nothing of the client's has been sent.
+void Session::settings_lost() {
+  queue_.clear();
+  chosen_.reset();
+  if (state_ == State::welcoming)
+    return terminate({sqlstate::connection_failure, "the server closed the connection during the login"});
+  go_on();
+}
+
 /// Gives up the lease of a connection that is dead, so that its place in the pool is free at once.
 void Session::lose_server(pool::ServerConnection& server) {
   if (current_ == &server) current_ = nullptr;
   if (stream_to_ == &server) stream_to_ = nullptr;
   const base::NodeId node = server.node();
   std::erase_if(leases_, [&](auto& one) {
-    if (!(one.first == node)) return false;
-    one.second.close();
+    if (!(one.node == node)) return false;
+    one.lease.close();
     return true;
   });
+  publish_pins();
 }
 
 }  // namespace pgweir::session

@@ -76,7 +76,7 @@ void Session::leave_node(base::NodeId node) {
     return start_retry(nullptr);
   }
   // A primary that comes back keeps its sessions; whatever is lost shows when the connection ends.
-  if (in_use || in_transaction || (carried_.is_bound_to_server() && bound_node_ == node)) return;
+  if (in_use || in_transaction || is_pinned(node)) return;
   lose_server(*server);
 }
 

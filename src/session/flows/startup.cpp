@@ -71,8 +71,9 @@ void StartupFlow::handle(wire::StartupPacket packet, base::ByteQueue& out) {
 
 void StartupFlow::begin(base::ByteQueue& out) {
   // backend/tcop/backend_startup.c: sent whenever the client asked for more than the server has.
-  if (message_.minor_version > 0 || !message_.unknown_protocol_options.empty())
-    wire::encode_negotiate_protocol_version(out, wire::kProtocol30, message_.unknown_protocol_options);
+  if (message_.minor_version > newest_minor_ || !message_.unknown_protocol_options.empty())
+    wire::encode_negotiate_protocol_version(out, wire::kProtocol30 + minor_version(),
+                                            message_.unknown_protocol_options);
   if (auth_->method == config::AuthMethod::trust) {
     wire::encode_authentication(out, wire::AuthenticationCode::ok, {});
     stage_ = Stage::authenticated;

@@ -6,6 +6,8 @@
 //   packet --Cancel------> cancel        packet --Startup--> authenticating | authenticated
 //   authenticating --SASL ok--> authenticated        anything else --> failed (FATAL error is in the output)
 #pragma once
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,7 +34,10 @@ class StartupFlow {
  public:
   enum class Stage : std::uint8_t { packet, sasl_first, sasl_final, authenticated, cancel, failed };
 
-  explicit StartupFlow(std::shared_ptr<const ClientAuth> auth) : auth_(std::move(auth)) {}
+  /// `newest_minor`: of the protocol versions 3.x that the servers understand; a client that asks for more gets this
+  /// one.
+  explicit StartupFlow(std::shared_ptr<const ClientAuth> auth, std::uint16_t newest_minor = 0)
+      : auth_(std::move(auth)), newest_minor_(newest_minor) {}
 
   /// Consumes what it can of `bytes`, appends what must be sent to `out`; returns how many bytes were consumed.
   /// Goes on until it needs more bytes or the stage is authenticated, cancel or failed.
@@ -42,6 +47,8 @@ class StartupFlow {
   /// Valid from the StartupMessage on.
   [[nodiscard]] const wire::StartupMessage& message() const { return message_; }
   [[nodiscard]] bool has_message() const { return has_message_; }
+  /// The version 3.x that is spoken with this client. Valid from the StartupMessage on.
+  [[nodiscard]] std::uint16_t minor_version() const { return std::min(message_.minor_version, newest_minor_); }
   [[nodiscard]] const wire::CancelRequest& cancel_request() const { return cancel_; }
   /// Why it failed, for the log.
   [[nodiscard]] const base::Error& error() const { return error_; }
@@ -58,6 +65,7 @@ class StartupFlow {
   [[nodiscard]] base::Error wrong_password() const;
 
   std::shared_ptr<const ClientAuth> auth_;
+  std::uint16_t newest_minor_;
   Stage stage_ = Stage::packet;
   bool refused_ssl_ = false;
   bool refused_gss_ = false;

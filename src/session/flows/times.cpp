@@ -8,7 +8,7 @@ namespace pgweir::session {
 namespace log = base::log;
 
 void Session::read_rules() {
-  if (database_state_) rules_ = &worker_.pool_rules(database_, user_);
+  if (account_) rules_ = &worker_.pool_rules(account_->database, account_->user);
 }
 
 Doing Session::doing() const {

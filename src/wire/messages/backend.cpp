@@ -136,10 +136,10 @@ void encode_ready_for_query(base::ByteQueue& out, TransactionStatus status) {
   FrameWriter(out, backend::kReadyForQuery).byte(static_cast<char>(status));
 }
 
-void encode_negotiate_protocol_version(base::ByteQueue& out, std::uint32_t newest_minor,
+void encode_negotiate_protocol_version(base::ByteQueue& out, std::uint32_t version,
                                        std::span<const std::string> unknown_options) {
   FrameWriter frame(out, backend::kNegotiateProtocolVersion);
-  frame.uint32(newest_minor).uint32(static_cast<std::uint32_t>(unknown_options.size()));
+  frame.uint32(version).uint32(static_cast<std::uint32_t>(unknown_options.size()));
   for (const auto& name : unknown_options) frame.c_string(name);
 }
 

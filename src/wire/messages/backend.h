@@ -90,7 +90,7 @@ void encode_authentication(base::ByteQueue& out, AuthenticationCode code, std::s
 void encode_parameter_status(base::ByteQueue& out, std::string_view name, std::string_view value);
 void encode_backend_key_data(base::ByteQueue& out, std::uint32_t process_id, std::string_view secret);
 void encode_ready_for_query(base::ByteQueue& out, TransactionStatus status);
-void encode_negotiate_protocol_version(base::ByteQueue& out, std::uint32_t newest_minor,
+void encode_negotiate_protocol_version(base::ByteQueue& out, std::uint32_t version,
                                        std::span<const std::string> unknown_options);
 void encode_command_complete(base::ByteQueue& out, std::string_view tag);
 /// A message of a type byte and nothing else: ParseComplete, BindComplete, NoData, EmptyQuery...

@@ -60,7 +60,8 @@ const std::string kGss = packet(big_endian(wire::kGssEncRequestCode));
 // A client that sends in pieces and sees what comes back.
 class Client {
  public:
-  explicit Client(std::shared_ptr<const ClientAuth> how) : flow(std::move(how)) {}
+  explicit Client(std::shared_ptr<const ClientAuth> how, std::uint16_t newest_minor = 0)
+      : flow(std::move(how), newest_minor) {}
 
   void send(std::string_view bytes) {
     unread_.append(bytes);
@@ -279,24 +280,37 @@ TEST_CASE("the database defaults to the user, the rest is kept in order") {
 
 TEST_CASE("a newer minor version and unknown protocol options are negotiated down") {
   struct Row {
-    std::uint32_t version;
+    std::uint16_t newest, asked, spoken;
     std::vector<std::string> options;
   };
-  for (const Row& row : {Row{wire::kProtocol30, {"_pq_.a"}}, Row{wire::kProtocol30 + 2, {}},
-                         Row{wire::kProtocol30 + 9999, {"_pq_.a", "_pq_.b"}}}) {
+  for (const Row& row : {Row{0, 0, 0, {"_pq_.a"}}, Row{0, 2, 0, {}}, Row{0, 9999, 0, {"_pq_.a", "_pq_.b"}},
+                         Row{2, 0, 0, {"_pq_.a"}}, Row{2, 2, 2, {"_pq_.a"}}, Row{2, 3, 2, {}}}) {
     std::string more;
     for (const std::string& option : row.options) more += c_string(option) + c_string("on");
-    Client client(trust());
-    client.send(startup("alice", row.version, more));
+    Client client(trust(), row.newest);
+    client.send(startup("alice", wire::kProtocol30 + row.asked, more));
     CHECK(client.stage() == Stage::authenticated);
+    CHECK(client.flow.minor_version() == row.spoken);
     const auto all = client.messages();
     REQUIRE(all.size() == 2);
     CHECK(all[0].type == wire::backend::kNegotiateProtocolVersion);
-    std::string expected = big_endian(wire::kProtocol30) + big_endian(static_cast<std::uint32_t>(row.options.size()));
+    std::string expected =
+        big_endian(wire::kProtocol30 + row.spoken) + big_endian(static_cast<std::uint32_t>(row.options.size()));
     for (const std::string& option : row.options) expected += c_string(option);
     CHECK(all[0].body == expected);
     CHECK(client.flow.message().parameters.empty());
     CHECK(authentication(all[1]).code == wire::AuthenticationCode::ok);
+  }
+}
+
+TEST_CASE("a minor version that the servers speak is accepted without a word") {
+  for (const std::uint16_t asked : {std::uint16_t{0}, std::uint16_t{1}, std::uint16_t{2}}) {
+    Client client(trust(), 2);
+    client.send(startup("alice", wire::kProtocol30 + asked));
+    CHECK(client.flow.minor_version() == asked);
+    const auto all = client.messages();
+    REQUIRE(all.size() == 1);
+    CHECK(authentication(all[0]).code == wire::AuthenticationCode::ok);
   }
 }
 

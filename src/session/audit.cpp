@@ -1,0 +1,84 @@
+// The queries, and the reading of their rows; see audit.h.
+#include "session/audit.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "session/settings_text.h"
+#include "wire/frame.h"
+
+namespace pgweir::session {
+
+namespace {
+
+// 2615 is pg_namespace: what is in the schema of the temporary objects depends on it (catalog/namespace.c,
+// RemoveTempRelations). Locks that are still held outside of a transaction are the session's.
+constexpr std::string_view kPins =
+    "SELECT 'pin', 'temporary_objects', NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_depend"
+    " WHERE refclassid OPERATOR(pg_catalog.=) 2615::pg_catalog.oid"
+    " AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())"
+    " UNION ALL SELECT 'pin', 'hold_cursor', NULL"
+    " WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_cursors WHERE is_holdable)"
+    " UNION ALL SELECT 'pin', 'listen', NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_listening_channels())"
+    " UNION ALL SELECT 'pin', 'advisory_lock', NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_locks"
+    " WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())";
+
+// transaction_isolation and its kin belong to the audit's own transaction.
+constexpr std::string_view kRest =
+    " UNION ALL SELECT 'setting', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings"
+    " WHERE source OPERATOR(pg_catalog.=) 'session'"
+    " AND NOT (name OPERATOR(pg_catalog.~) '^transaction_(isolation|read_only|deferrable)$')"
+    " UNION ALL SELECT 'role', pg_catalog.current_setting('role'), NULL"
+    " UNION ALL SELECT 'authorization', SESSION_USER::pg_catalog.text, NULL"
+    " UNION ALL SELECT 'prepared', pg_catalog.count(*)::pg_catalog.text, NULL FROM pg_catalog.pg_prepared_statements";
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  for (char& c : result)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return result;
+}
+
+std::string_view column(wire::BodyReader& reader) {
+  const std::int32_t size = reader.int32();
+  return size < 0 ? std::string_view() : reader.bytes(static_cast<std::size_t>(size));
+}
+
+}  // namespace
+
+std::string audit_query(Audit audit) {
+  std::string text(kPins);
+  if (audit == Audit::all) text += kRest;
+  return text;
+}
+
+void AuditReader::take_row(std::string_view body) {
+  wire::BodyReader reader(body);
+  if (reader.uint16() != 3) return fail();
+  const std::string_view kind = column(reader);
+  const std::string_view name = column(reader);
+  const std::string_view value = column(reader);
+  if (!reader.ok()) return fail();
+  if (kind == "pin") {
+    for (const PinReasonRow& row : kPinReasons)
+      if (row.name == name) pins_.add(row.reason);
+  } else if (kind == "setting") {
+    settings_.push_back({lower(name), set_config_text(name, value)});
+  } else if (kind == "role") {
+    if (name != "none") settings_.push_back({"role", "SET ROLE " + to_identifier(name)});
+  } else if (kind == "authorization") {
+    if (name != user_)
+      settings_.push_back({"session_authorization", "SET SESSION AUTHORIZATION " + to_identifier(name)});
+  } else if (kind == "prepared") {
+    if (std::from_chars(name.data(), name.data() + name.size(), prepared_).ec != std::errc()) fail();
+  } else {
+    fail();
+  }
+}
+
+std::vector<pool::SettingText> AuditReader::take_settings() {
+  std::sort(settings_.begin(), settings_.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
+  return std::move(settings_);
+}
+
+}  // namespace pgweir::session

@@ -1,0 +1,54 @@
+// Asking a server what a session has left on its connection: when a statement's text does not tell (functions, DO,
+// CALL), and when what pinned the session may be gone. Asked outside of transactions only, so that what it says stays
+// true. Pure: a query text out, rows in.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pool/carried_on_server.h"
+#include "session/pins.h"
+
+namespace pgweir::session {
+
+/// In the order of how much is asked.
+enum class Audit : std::uint8_t {
+  none,
+  pins,  ///< what cannot be carried
+  all,   ///< that, the settings, and the prepared statements
+};
+
+/// One statement; its rows are for `AuditReader`. Safe under any search_path.
+[[nodiscard]] std::string audit_query(Audit audit);
+
+class AuditReader {
+ public:
+  /// `user`: who logged in.
+  AuditReader(Audit audit, std::string user) : audit_(audit), user_(std::move(user)) {}
+
+  /// A DataRow's body.
+  void take_row(std::string_view body);
+  /// The server has refused, or said what was not expected.
+  void fail() { failed_ = true; }
+
+  [[nodiscard]] Audit audit() const { return audit_; }
+  [[nodiscard]] bool failed() const { return failed_; }
+  [[nodiscard]] Pins pins() const { return pins_; }
+  /// Of `Audit::all`: all settings that differ from a new connection's, sorted by key.
+  [[nodiscard]] std::vector<pool::SettingText> take_settings();
+  /// Of `Audit::all`: how many named prepared statements there are.
+  [[nodiscard]] std::size_t prepared() const { return prepared_; }
+
+ private:
+  Audit audit_;
+  std::string user_;
+  bool failed_ = false;
+  Pins pins_;
+  std::vector<pool::SettingText> settings_;
+  std::size_t prepared_ = 0;
+};
+
+}  // namespace pgweir::session

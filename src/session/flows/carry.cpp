@@ -1,0 +1,233 @@
+// What a session takes with it from one server connection to the next, and when it may leave one: its settings are made
+// where they do not hold yet; what a statement has done unseen is asked for; a connection goes back to the pool when
+// nothing is under way on it and nothing ties the session to it.
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/assertion.h"
+#include "base/log.h"
+#include "session/session.h"
+#include "session/settings_text.h"
+#include "wire/messages/backend.h"
+
+namespace pgweir::session {
+
+namespace log = base::log;
+
+namespace {
+
+/// Settings that name something in the database: what was there once may be gone.
+constexpr std::array<std::string_view, 6> kNamesSomething{"default_table_access_method", "default_tablespace", "role",
+                                                          "session_authorization",       "temp_tablespaces",
+                                                          "default_text_search_config"};
+
+bool names_something(const pool::SettingsPtr& settings) {
+  return settings && std::any_of(settings->begin(), settings->end(), [](const pool::SettingText& one) {
+           return std::find(kNamesSomething.begin(), kNamesSomething.end(), one.key) != kNamesSomething.end();
+         });
+}
+
+}  // namespace
+
+// --- Settings ---------------------------------------------------------------------------------------------------------
+
+/// True when the session's settings hold on this server, or will before what is sent next. False: they have to be made
+/// first, because the server may refuse them; `dispatch` is called again when they are.
+bool Session::settings_hold(pool::ServerConnection& server) {
+  const pool::SettingsPtr& wanted = carried_.settings();
+  pool::SettingsPtr& there = server.carried.settings;
+  if (there == wanted) return true;
+  if (pool::same_settings(there, wanted)) {
+    there = wanted;
+    return true;
+  }
+  const std::string text = statements_between(there, wanted);
+  const bool safe = !names_something(there) && !names_something(wanted) && worker_.settings_were_taken(server.node(), std::hash<std::string_view>{}(text));
+  inject_query(server, text, Purpose::settings);
+  if (safe) {
+    there = wanted;
+    return true;
+  }
+  chosen_ = server.node();
+  wait_for(Wait::quiet);
+  return false;
+}
+
+/// RESET on the server goes back further than to what the client said at start-up.
+void Session::note_resets(const Effect& effect) {
+  if (!carried_.begins_with_settings()) return;
+  for (const SettingChange& change : effect.settings) {
+    if (!change.text.empty() || change.local) continue;
+    const bool every = change.key == kAllSettings || change.key == kWholeSession;
+    for (const auto& one : *carried_.beginning()) {
+      const bool identity = one.key == "role" || one.key == "session_authorization";
+      if (one.key == change.key || change.key == kWholeSession || (every && !identity)) resets_.push_back(one.key);
+    }
+  }
+}
+
+/// Before the client's ReadyForQuery: makes those settings again. False when there is nothing to do.
+bool Session::restore_beginning(pool::ServerConnection& server) {
+  const auto keys = std::exchange(resets_, {});
+  if (keys.empty() || server.transaction == wire::TransactionStatus::failed) return false;
+  std::string text;
+  for (const auto& one : *carried_.beginning()) {
+    if (std::find(keys.begin(), keys.end(), one.key) == keys.end()) continue;
+    if (!text.empty()) text += ';';
+    text += one.text;
+  }
+  held_ready_ = server.transaction;
+  inject_query(server, text, Purpose::restore);
+  wait_for(Wait::quiet);
+  return true;
+}
+
+/// The client believes of its parameters what the server says.
+void Session::tell_parameters(pool::ServerConnection& server) {
+  if (server.identity().parameters_hash == told_hash_) return;
+  for (const auto& [name, value] : server.identity().parameters) tell_parameter(name, value);
+}
+
+/// Tells the client a parameter's value unless it knows it.
+void Session::tell_parameter(std::string_view name, std::string_view value) {
+  for (const auto& [known, current] : *told_)
+    if (known == name && current == value) return;
+  auto changed = std::make_shared<Parameters>(*told_);
+  const auto found = std::find_if(changed->begin(), changed->end(), [&](const auto& one) { return one.first == name; });
+  if (found != changed->end())
+    found->second = value;
+  else
+    changed->emplace_back(name, value);
+  told_ = std::move(changed);
+  told_hash_ = pool::hash_of(*told_);
+  unsafe_encoding_ = is_unsafe_encoding(*told_);
+  wire::encode_parameter_status(client_.output(), name, value);
+}
+
+// --- What cannot be carried -------------------------------------------------------------------------------------------
+
+/// Something is being sent whose effect on the session will have to be asked for, whether it succeeds or not.
+void Session::note_due(pool::ServerConnection& server, Audit audit) {
+  if (Held* there = held(server.node())) there->due = std::max(there->due, audit);
+}
+
+void Session::note_due(pool::ServerConnection& server, const EffectsPtr& effects) {
+  if (!effects) return;
+  const bool pinned = is_pinned(server.node());
+  for (const Effect& effect : *effects) {
+    if (effect.unknown_state) note_due(server, Audit::all);
+    if (effect.unknown_state || !effect.settings.empty()) unsettle();
+    const bool binds = effect.creates_temporary || effect.with_hold || effect.takes_session_lock ||
+                       effect.kind == sql::StatementKind::listen;
+    if (binds || (pinned && effect.may_free)) note_due(server, Audit::pins);
+    for (const SettingChange& change : effect.settings)
+      if (change.text.empty() && carried_.begins_with_settings()) solitary_ = true;
+  }
+}
+
+void Session::unsettle() {
+  if (unsettled_ == 0) unsettled_ = (std::uint64_t{id_.value} << 32U) | ++unsettled_times_;
+}
+
+void Session::start_audit(Held& there) {
+  pool::ServerConnection& server = *there.lease.server();
+  current_ = &server;
+  audit_ = std::make_unique<AuditReader>(there.due, account_->user);
+  there.due = Audit::none;
+  inject_query(server, audit_query(audit_->audit()), Purpose::audit);
+  wait_for(Wait::quiet);
+}
+
+void Session::finish_audit(pool::ServerConnection& server) {
+  const auto reader = std::exchange(audit_, nullptr);
+  Held* there = held(server.node());
+  if (!there) return;
+  const Pins before = there->pins;
+  if (reader->failed()) {
+    there->pins.add(PinReason::unknown);
+    there->due = Audit::none;
+  } else {
+    const bool library = before.has(PinReason::library);
+    there->pins = reader->pins();
+    if (library) there->pins.add(PinReason::library);
+    if (reader->audit() == Audit::all) {
+      carried_.replace(reader->take_settings());
+      server.carried.settings = carried_.settings();
+      // A statement that code has prepared: nobody else may find it.
+      if (reader->prepared() != server.carried.prepared.size()) there->pins.add(PinReason::unknown);
+    } else if (before.has(PinReason::unknown)) {
+      there->pins.add(PinReason::unknown);
+    }
+  }
+  if (!(there->pins == before)) publish_pins();
+}
+
+/// For SHOW pins.
+void Session::publish_pins() const {
+  PinnedSession pinned;
+  for (const Held& one : leases_) {
+    if (!one.pins.any()) continue;
+    pinned.pins = one.pins;
+    pinned.node = worker_.topology().node(one.node).name;
+  }
+  auto& directory = worker_.process().pins;
+  if (!pinned.pins.any()) return directory.erase(id_);
+  pinned.client = peer_;
+  pinned.user = account_->user;
+  pinned.database = account_->database;
+  pinned.since = std::chrono::system_clock::now();
+  directory.set(id_, std::move(pinned));
+}
+
+bool Session::is_pinned(base::NodeId node) const {
+  const Held* there = held(node);
+  return there && (there->pins.any() || there->due != Audit::none);
+}
+
+bool Session::is_pinned() const {
+  return std::any_of(leases_.begin(), leases_.end(),
+                     [](const Held& one) { return one.pins.any() || one.due != Audit::none; });
+}
+
+bool Session::is_pinned_for(PinReason reason) const {
+  return std::any_of(leases_.begin(), leases_.end(), [&](const Held& one) { return one.pins.has(reason); });
+}
+
+/// What a statement has done to the session is not known yet.
+bool Session::audit_is_due() const {
+  return audit_ || std::any_of(leases_.begin(), leases_.end(), [](const Held& one) { return one.due == Audit::all; });
+}
+
+// --- Giving back ------------------------------------------------------------------------------------------------------
+
+/// Nothing may be under way any more: what is not known is asked for, then the connections go back.
+void Session::settle() {
+  if (leases_.empty() || !queue_.empty() || stage_ != Stage::none || wait_ != Wait::none || stream_left_ > 0) return;
+  if (transaction_ == Transaction::open || state_ == State::finished) return;
+  for (Held& one : leases_) {
+    if (one.due == Audit::none) continue;
+    start_audit(one);
+    return;
+  }
+  if (shares_servers()) release_leases();
+}
+
+/// Only with nothing outstanding. What the session carries is made again on whatever connection it gets next.
+void Session::release_leases() {
+  PGWEIR_ASSERT(queue_.empty() && transaction_ != Transaction::open);
+  current_ = nullptr;
+  std::erase_if(leases_, [&](Held& one) {
+    // State that only this connection has keeps it.
+    if (one.pins.any() || one.due != Audit::none) return false;
+    if (one.lease->out_of_step)
+      one.lease.close();
+    else if (shares_servers())
+      one.lease.release();
+    else
+      one.lease.give_back();
+    return true;
+  });
+}
+
+}  // namespace pgweir::session

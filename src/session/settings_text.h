@@ -1,0 +1,39 @@
+// Settings as statements: what must be said to a server connection that has been told one thing so that it has been
+// told another, and which of a client's start-up parameters can be said that way. Pure.
+#pragma once
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "pool/carried_on_server.h"
+
+namespace pgweir::session {
+
+/// A string constant that means the same whatever standard_conforming_strings says.
+[[nodiscard]] std::string to_literal(std::string_view text);
+/// As an identifier, quoted.
+[[nodiscard]] std::string to_identifier(std::string_view name);
+/// `SELECT pg_catalog.set_config(...)`: takes a value in the form in which SHOW gives it, lists too.
+[[nodiscard]] std::string set_config_text(std::string_view name, std::string_view value);
+/// Whether a text means the same under every client_encoding and string syntax: ASCII without backslashes.
+[[nodiscard]] bool is_portable(std::string_view text);
+
+/// One query string that brings a connection from `from` to `to`; empty when there is nothing to do. All of it happens
+/// or none, because a query string is one transaction.
+[[nodiscard]] std::string statements_between(const pool::SettingsPtr& from, const pool::SettingsPtr& to);
+
+using Parameters = std::vector<std::pair<std::string, std::string>>;
+
+/// A client's start-up parameters, in two parts.
+struct StartupParts {
+  Parameters of_connection;                  ///< only a connection's own start-up packet can say them
+  std::vector<pool::SettingText> settings;   ///< can be set later; sorted by key
+};
+
+/// `parameters`: of a StartupMessage without user, database and replication. The switches in "options" are taken apart
+/// as PostgreSQL does (utils/init/postinit.c, process_startup_options; tcop/postgres.c, process_postgres_switches).
+[[nodiscard]] StartupParts split_startup(const Parameters& parameters);
+
+}  // namespace pgweir::session

@@ -1,0 +1,1 @@
+"""The protocol player: see README.md."""

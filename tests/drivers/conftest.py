@@ -18,11 +18,11 @@ from harness.cluster import Cluster  # noqa: E402
 from harness.proxy import Pgweir  # noqa: E402
 
 # The one place that says how the drivers are pooled.
-POOL_MODE = "session"
+POOL_MODE = "transaction"
 
 
 def pool(servers: int, clients: int) -> dict:
-    """`servers` connections per node for all clients; where each client keeps its own, as many as there are clients."""
+    """`servers` connections per node for all clients; where a client keeps its own, as many as there are clients."""
     return {"mode": POOL_MODE, "size": clients + 5 if POOL_MODE == "session" else servers, "queue_timeout": "60s"}
 
 

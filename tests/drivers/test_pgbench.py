@@ -44,7 +44,10 @@ def pgbench(arena, *options: str) -> str:
 
 def run(arena, *options: str) -> int:
     """Transactions that were processed, none of them with an error."""
-    text = pgbench(arena, "-n", "-T", SECONDS, "-c", str(MAX_CLIENTS), "-j", "2", *options)
+    # pgbench prepares while all other clients of the same thread stand still, those in a transaction too. With more
+    # clients in a thread than there are server connections it would wait for itself, so each has a thread of its own.
+    threads = MAX_CLIENTS if "prepared" in options else 2
+    text = pgbench(arena, "-n", "-T", SECONDS, "-c", str(MAX_CLIENTS), "-j", str(threads), *options)
     assert "number of failed transactions: 0 (0.000%)" in text, text
     assert not re.search(r"error|abort|FATAL", text, re.IGNORECASE), text
     print(text)

@@ -23,7 +23,7 @@ import scripts  # noqa: E402, F401  enters the semantics
 import world  # noqa: E402
 from player import CarelessPool, Stage, WirePeer  # noqa: E402
 
-POOL_MODE = os.environ.get("PGWEIR_SEMANTICS_MODE", "session")
+POOL_MODE = os.environ.get("PGWEIR_SEMANTICS_MODE", "transaction")
 CLIENTS = 50
 SERVER_CONNECTIONS = 5
 

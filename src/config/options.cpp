@@ -146,7 +146,8 @@ const std::vector<Option<Settings>>& table() {
        "its Sync. 0: never."},
       {"pool.query_timeout", kinds::lifetime(at(&S::pool, &Pool::query_timeout)), Reload::yes,
        "A statement that a server has been running for this time is cancelled (57014). Waiting for a server connection "
-       "does not count. When the server does not react to that within 5s, the client is disconnected. 0: never."},
+       "does not count, and replication has no limit. When the server does not react to that within 5s, the client is "
+       "disconnected. 0: never."},
       {"pool.transaction_timeout", kinds::lifetime(at(&S::pool, &Pool::transaction_timeout)), Reload::yes,
        "A client whose transaction, or single statement outside of one, lasts longer than this is disconnected (25P04, "
        "as PostgreSQL 17's transaction_timeout). 0: never."},

@@ -30,9 +30,11 @@ void ServerConnection::open(std::string user, std::string database, std::optiona
   user_ = std::move(user);
   database_ = std::move(database);
   login_.emplace(user_, std::move(password));
-  timer_ = std::make_unique<net::Timer>(loop_, [this] {
+  const auto limit = std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count();
+  timer_ = std::make_unique<net::Timer>(loop_, [this, limit] {
     finish_opening(base::Failure(
-        base::Error{base::sqlstate::connection_failure, "the server did not complete the login in time"}));
+        base::Error{base::sqlstate::connection_failure, "the server did not complete the login in time", "",
+                    "Opening a server connection may take " + std::to_string(limit) + " ms (pool.connect_timeout)."}));
   });
   timer_->start(timeout);
   connector_ = std::make_unique<net::Connector>(loop_, identity_.endpoint, timeout,

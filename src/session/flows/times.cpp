@@ -21,6 +21,8 @@ Doing Session::doing() const {
 
 void Session::check_times(base::Time now) {
   if (!rules_ || state_ == State::finished) return;
+  // A stream of replication is no statement; PostgreSQL does not limit it either.
+  if (startup_class_.replication() && !queue_.empty()) return;
   const Due due = times_.due(doing(), *rules_, now);
   if (due == Due::nothing) return;
   const base::Error error = error_for(due, *rules_);

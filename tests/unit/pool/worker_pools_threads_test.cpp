@@ -22,10 +22,14 @@ using namespace std::chrono_literals;
 
 constexpr std::uint32_t kSeed = 20251;
 constexpr std::size_t kWorkers = 4;
-constexpr int kSessions = 20;  // per worker
-constexpr int kRounds = 40;    // per session
-/// Who finds an idle connection is served before all who have to open one.
-constexpr std::size_t kNoQueue = kWorkers * kSessions * kRounds;
+constexpr int kRounds = 40;  // per session
+
+struct Game {
+  PoolLimits limits;
+  int sessions = 20;    ///< per worker
+  int pause_ms = 0;     ///< the longest between two rounds of a session
+  bool ordered = true;  ///< false: who finds an idle connection is served before all who have to open one
+};
 
 class Threads;
 
@@ -66,7 +70,7 @@ struct OneWorker {
 
 class Threads final : public PoolEnvironment {
  public:
-  explicit Threads(PoolLimits limits) : limits_(limits) {
+  explicit Threads(const Game& g) : game(g) {
     for (std::uint16_t i = 0; i < kWorkers; ++i) all.push_back(std::make_unique<OneWorker>(*this, i, directory));
     server_thread = std::thread([this] { server_loop.run(); });
     for (auto& one : all) one->thread = std::thread([&worker = *one] { worker.loop.run(); });
@@ -82,7 +86,7 @@ class Threads final : public PoolEnvironment {
     }
   }
 
-  PoolLimits limits(const PoolKey&) const override { return limits_; }
+  PoolLimits limits(const PoolKey&) const override { return game.limits; }
   net::Endpoint endpoint(base::NodeId) const override { return server.endpoint; }
   std::string node_name(base::NodeId) const override { return "pg1"; }
   std::optional<std::string> password(const PoolKey&) const override { return std::nullopt; }
@@ -96,10 +100,8 @@ class Threads final : public PoolEnvironment {
 
   void run() {
     for (auto& one : all) one->mailbox->post([&worker = *one] { worker.begin(); });
-    for (auto& one : all) {
-      const auto end = one->done.get_future().wait_for(60s);
-      CHECK(end == std::future_status::ready);
-    }
+    const auto deadline = std::chrono::steady_clock::now() + 30s;
+    for (auto& one : all) CHECK(one->done.get_future().wait_until(deadline) == std::future_status::ready);
   }
   void stop() {
     for (auto& one : all)
@@ -110,6 +112,7 @@ class Threads final : public PoolEnvironment {
       });
   }
 
+  const Game game;
   Books books;
   const PoolKey key{base::NodeId{0}, "db", "alice"};
   PoolDirectory directory;
@@ -117,7 +120,6 @@ class Threads final : public PoolEnvironment {
   std::vector<std::unique_ptr<OneWorker>> all;
 
  private:
-  const PoolLimits limits_;
   net::Loop server_loop;
   test::SmallServer server{server_loop};
   net::Mailbox server_mailbox{server_loop};
@@ -132,16 +134,16 @@ struct OneWorker::Session final : ServerUser {
   void on_server_drained(ServerConnection&) override {}
 
   void ask() {
-    auto& pools = *worker.pools;
+    auto& here = *worker.pools;
     auto& books = worker.threads.books;
     static const StartupClass kClasses[] = {StartupClass(), StartupClass({{"application_name", "other"}}, "")};
     const StartupClass& startup = kClasses[worker.roll(10) == 0 ? 1 : 0];
     turn.asked = ++books.clock;
-    if (Lease found = pools.try_acquire(worker.threads.key, startup)) {
+    if (Lease found = here.try_acquire(worker.threads.key, startup)) {
       turn.queued = ++books.clock;
       return take(std::move(found));
     }
-    ticket = pools.acquire(worker.threads.key, startup, [this](base::Result<Lease> result) {
+    ticket = here.acquire(worker.threads.key, startup, [this](base::Result<Lease> result) {
       ticket.reset();
       timer.stop();
       if (!result) {
@@ -172,6 +174,7 @@ struct OneWorker::Session final : ServerUser {
   }
 
   void on_time() {
+    if (std::exchange(pausing, false)) return ask();
     if (ticket) {
       worker.pools->cancel(*std::exchange(ticket, std::nullopt));
       ++worker.threads.books.given_up;
@@ -187,7 +190,10 @@ struct OneWorker::Session final : ServerUser {
 
   void next() {
     if (--rounds <= 0) return worker.one_is_done();
-    worker.loop.after_pass([this] { ask(); });
+    const int pause = worker.threads.game.pause_ms;
+    if (pause == 0) return worker.loop.after_pass([this] { ask(); });
+    pausing = true;
+    timer.start(std::chrono::milliseconds(worker.roll(pause + 1)));
   }
 
   OneWorker& worker;
@@ -195,6 +201,7 @@ struct OneWorker::Session final : ServerUser {
   std::optional<WorkerPools::Ticket> ticket;
   Books::Turn turn{};
   int rounds = kRounds;
+  bool pausing = false;
   net::Timer timer;
 };
 
@@ -206,10 +213,10 @@ OneWorker::OneWorker(Threads& t, std::uint16_t n, PoolDirectory& directory)
       pools(std::make_unique<WorkerPools>(loop, id, directory, static_cast<PoolEnvironment&>(t))) {}
 
 void OneWorker::begin() {
-  busy = kSessions;
-  for (int i = 0; i < kSessions; ++i) {
+  busy = threads.game.sessions;
+  for (int i = 0; i < busy; ++i) {
     sessions.push_back(std::make_unique<Session>(*this));
-    sessions.back()->ask();
+    loop.after_pass([&session = *sessions.back()] { session.ask(); });
   }
 }
 
@@ -225,11 +232,12 @@ std::size_t most_overtakers(std::vector<Books::Turn> turns) {
   return most;
 }
 
-void play(const PoolLimits& limits, std::uint32_t most_allowed, std::size_t most_overtakers_allowed) {
+void play(const Game& game) {
   MESSAGE("seed " << kSeed);
-  Threads threads(limits);
+  Threads threads(game);
   threads.run();
   Books& books = threads.books;
+  const PoolLimits& limits = game.limits;
   // Resets and openings may still be under way.
   const auto deadline = std::chrono::steady_clock::now() + 20s;
   const auto settled = [&] {
@@ -240,36 +248,40 @@ void play(const PoolLimits& limits, std::uint32_t most_allowed, std::size_t most
   CHECK_FALSE(threads.state.anybody_waits());
   CHECK(books.leased.load() == 0);
   CHECK(books.failed.load() == 0);
-  CHECK(books.served.load() + books.given_up.load() == static_cast<int>(kWorkers) * kSessions * kRounds);
+  const int asked = static_cast<int>(kWorkers) * game.sessions * kRounds;
+  CHECK(books.served.load() + books.given_up.load() == asked);
   CHECK(books.given_up.load() > 0);
-  CHECK(books.most_leased.load() > 1);
-  CHECK(books.most_leased.load() <= most_allowed);
+  CHECK(books.most_leased.load() >= 1);
+  CHECK(books.most_leased.load() <= limits.size + limits.reserve);
   // What was granted in order arrives a little out of it: a connection that has to be opened takes longer than one that
   // moves. In any other order the unlucky would be overtaken by hundreds.
   const std::size_t overtakers = most_overtakers(books.turns);
   MESSAGE("overtaken at most by " << overtakers << " of " << books.turns.size());
-  CHECK(overtakers <= most_overtakers_allowed);
+  if (game.ordered) CHECK(overtakers < kWorkers * 20);
   threads.stop();
 }
 
 }  // namespace
 
 TEST_CASE("four workers share one pool, with a queue that is never empty") {
-  play({.size = 5, .connect_timeout = 10s, .reset_timeout = 10s}, 5, kWorkers * kSessions);
+  play({.limits = {.size = 5, .connect_timeout = 10s, .reset_timeout = 10s}});
 }
 
 TEST_CASE("four workers share one pool that is hardly ever full") {
-  play({.size = 60, .connect_timeout = 10s, .reset_timeout = 10s}, 60, kNoQueue);
+  play({.limits = {.size = 60, .connect_timeout = 10s, .reset_timeout = 10s}, .ordered = false});
+}
+
+TEST_CASE("four workers with little to do: what one needs lies idle at another") {
+  play({.limits = {.size = 2, .connect_timeout = 10s, .reset_timeout = 10s}, .sessions = 1, .pause_ms = 6});
 }
 
 TEST_CASE("four workers, with a reserve, connections that age and some that are kept ready") {
-  play({.size = 4,
-        .connect_timeout = 10s,
-        .reset_timeout = 10s,
-        .min_idle = 2,
-        .reserve = 3,
-        .reserve_timeout = 30ms,
-        .server_lifetime = 100ms,
-        .lifetime_jitter = 0.5},
-       7, kWorkers * kSessions);
+  play({.limits = {.size = 4,
+                   .connect_timeout = 10s,
+                   .reset_timeout = 10s,
+                   .min_idle = 2,
+                   .reserve = 3,
+                   .reserve_timeout = 30ms,
+                   .server_lifetime = 100ms,
+                   .lifetime_jitter = 0.5}});
 }

@@ -74,10 +74,11 @@ std::string set_config_text(std::string_view name, std::string_view value) {
   return "SELECT pg_catalog.set_config(" + to_literal(name) + "," + to_literal(value) + ",false)";
 }
 
-bool is_portable(std::string_view text) {
-  return std::none_of(text.begin(), text.end(),
-                      [](char c) { return c == '\\' || static_cast<unsigned char>(c) >= 0x80; });
+bool is_ascii(std::string_view text) {
+  return std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
 }
+
+bool is_portable(std::string_view text) { return is_ascii(text) && text.find('\\') == std::string_view::npos; }
 
 std::string statements_between(const SettingsPtr& from, const SettingsPtr& to) {
   std::string text;

@@ -27,16 +27,6 @@ bool is_closed(const Exchange& exchange) {
   return exchange.messages().size() == 1 && (last == frontend::kQuery || last == frontend::kFunctionCall);
 }
 
-/// Something runs that was prepared in an earlier exchange.
-bool runs_prepared(const Exchange& exchange) {
-  const auto& messages = exchange.messages();
-  return std::any_of(messages.begin(), messages.end(), [](const GatheredMessage& message) {
-    if (message.type == frontend::kQuery)
-      return message.query && message.query->facts.statements.front().kind == sql::StatementKind::execute;
-    return message.type == frontend::kBind && !message.name.empty();
-  });
-}
-
 }  // namespace
 
 /// The exchange is ready to be sent, as a whole or with its beginning. May have to wait first: then `go_on` calls

@@ -269,9 +269,9 @@ bool Session::on_ready(pool::ServerConnection& server, const Expected& entry, co
                queue_.empty() ? TimeLimits::Pipeline::empty : TimeLimits::Pipeline::more);
   transaction_ = idle ? Transaction::none : Transaction::open;
   transaction_node_ = server.node();
-  const bool up_to_date = server.carried.settings == carried_.settings();
   carried_.ready(*status, std::exchange(exchange_error_, false));
-  if (up_to_date) server.carried.settings = carried_.settings();
+  // They were the same when the exchange was sent (`settings_hold`); what it has changed, it has changed there.
+  server.carried.settings = carried_.settings();
   transaction_wrote_ = transaction_wrote_ || wrote_;
   if (idle) on_transaction_end();
   if (restore_beginning(server)) return false;

@@ -72,6 +72,7 @@ std::string audit_query(Audit audit, const std::vector<std::string>& custom) {
 }
 
 bool AuditReader::is_known(std::string_view key) const {
+  if (std::find(mentioned_.begin(), mentioned_.end(), key) != mentioned_.end()) return true;
   return known_ && std::any_of(known_->begin(), known_->end(), [&](const auto& one) { return one.key == key; });
 }
 

@@ -7,6 +7,8 @@
 #include <span>
 #include <utility>
 
+#include "session/settings_text.h"
+
 namespace pgweir::session {
 
 namespace {
@@ -145,11 +147,17 @@ void CarriedState::release(std::string_view savepoint) {
 }
 
 void CarriedState::keep(const std::vector<SettingChange>& changes) {
-  const bool any = std::any_of(changes.begin(), changes.end(), [](const SettingChange& one) { return !one.local; });
-  if (!any) return;
+  // SET LOCAL of a setting that nobody has defined leaves it there, empty.
+  const auto stays = [](const SettingChange& one) { return !one.local || one.key.find('.') != std::string::npos; };
+  if (std::none_of(changes.begin(), changes.end(), stays)) return;
   Map map = settings_ ? *settings_ : Map{};
-  for (const SettingChange& one : changes)
-    if (!one.local) apply(map, one);
+  for (const SettingChange& one : changes) {
+    if (!one.local)
+      apply(map, one);
+    else if (const auto place = place_of(map, one.key);
+             stays(one) && (place == map.end() || place->key != one.key))
+      put(map, one.key, set_config_text(one.key, {}));
+  }
   publish(std::move(map));
 }
 

@@ -215,6 +215,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void unsettle();
   void start_audit(Held& there);
   void finish_audit(pool::ServerConnection& server);
+  void pin(pool::ServerConnection& server, PinReason reason);
   void publish_pins() const;
   [[nodiscard]] bool is_pinned(base::NodeId node) const;
   [[nodiscard]] bool is_pinned() const;

@@ -123,6 +123,10 @@ void Session::note_due(pool::ServerConnection& server, const EffectsPtr& effects
     if (binds || (pinned && effect.may_free)) note_due(server, Audit::pins);
     for (const SettingChange& change : effect.settings)
       if (change.text.empty() && carried_.begins_with_settings()) solitary_ = true;
+    // What comes next may name it.
+    if (effect.kind == sql::StatementKind::prepare || effect.kind == sql::StatementKind::deallocate ||
+        effect.kind == sql::StatementKind::discard)
+      solitary_ = true;
   }
 }
 
@@ -148,7 +152,7 @@ void Session::unsettle() {
 void Session::start_audit(Held& there) {
   pool::ServerConnection& server = *there.lease.server();
   current_ = &server;
-  audit_ = std::make_unique<AuditReader>(there.due, account_->user, carried_.settings());
+  audit_ = std::make_unique<AuditReader>(there.due, account_->user, custom_names_, carried_.settings());
   there.due = Audit::none;
   auto custom = std::exchange(custom_names_, {});
   if (carried_.settings())
@@ -167,9 +171,9 @@ void Session::finish_audit(pool::ServerConnection& server) {
     there->pins.add(PinReason::unknown);
     there->due = Audit::none;
   } else {
-    const bool library = before.has(PinReason::library);
     there->pins = reader->pins();
-    if (library) there->pins.add(PinReason::library);
+    for (const PinReason unseen : {PinReason::library, PinReason::seed})
+      if (before.has(unseen)) there->pins.add(unseen);
     if (reader->audit() == Audit::all) {
       carried_.replace(reader->take_settings());
       server.carried.settings = carried_.settings();
@@ -180,6 +184,14 @@ void Session::finish_audit(pool::ServerConnection& server) {
     }
   }
   if (!(there->pins == before)) publish_pins();
+}
+
+/// For what no view of PostgreSQL shows.
+void Session::pin(pool::ServerConnection& server, PinReason reason) {
+  Held* there = held(server.node());
+  if (!there) return;
+  there->pins.add(reason);
+  publish_pins();
 }
 
 /// For SHOW pins.

@@ -149,7 +149,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
                           !(worker_.topology().primary == server.node());
   if (read) last_read_node_ = server.node();
   count_and_log(server.node());
-  healable_ = closed && stream_left_ == 0 && queue_.empty() && transaction_ == Transaction::none &&
+  healable_ = closed && stream_left_ == 0 && !queue_.owes_client() && transaction_ == Transaction::none &&
               !std::exchange(healed_, false) && runs_prepared(exchange_);
   prepare_as_parsed(server, exchange_);
   send_lazy_begin(server);

@@ -415,6 +415,8 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
   carried_.completed(effect, tag);
   catalog_changed_ = catalog_changed_ || effect.changes_catalog;
   auto& books = server.carried.prepared;
+  if (effect.sets_seed)
+    pin(server, PinReason::seed);
   switch (effect.kind) {
     case sql::StatementKind::prepare: {
       PreparedStatement statement;
@@ -442,16 +444,12 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
         books.remove(effect.name);
       }
       break;
-    case sql::StatementKind::load:
-      if (Held* there = held(server.node())) {
-        there->pins.add(PinReason::library);
-        publish_pins();
-      }
-      break;
+    case sql::StatementKind::load: pin(server, PinReason::library); break;
     case sql::StatementKind::discard:
       if (!effect.all) break;
       prepared_.clear();
       books.clear();
+      if (Held* there = held(server.node())) there->pins.remove(PinReason::seed);
       break;
     default: break;
   }

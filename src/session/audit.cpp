@@ -106,6 +106,8 @@ void AuditReader::take_row(std::string_view body) {
 
 std::vector<pool::SettingText> AuditReader::take_settings() {
   std::sort(settings_.begin(), settings_.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
+  const auto same_key = [](const auto& a, const auto& b) { return a.key == b.key; };
+  settings_.erase(std::unique(settings_.begin(), settings_.end(), same_key), settings_.end());
   return std::move(settings_);
 }
 

@@ -94,6 +94,11 @@ std::size_t Session::discard(const wire::Frame& frame) {
   return frame.bytes_here();
 }
 
+void Session::note_wrote(pool::ServerConnection& server) {
+  wrote_ = wrote_ || plan_.wrote;
+  if (plan_.wrote) server.carried.last_writer = id_;
+}
+
 /// pool.mode: statement.
 std::size_t Session::refuse_transaction(const wire::Frame& frame) {
   const base::Error error{sqlstate::feature_not_supported,
@@ -167,7 +172,7 @@ std::size_t Session::pass_whole(GatheredMessage message, const wire::Frame& fram
   const std::string_view here = bytes.substr(0, frame.bytes_here());
   if (!message.local) plan_.has_server_message = plan_.executes = true;
   if (stage_ == Stage::open) {
-    wrote_ = wrote_ || plan_.wrote;
+    note_wrote(*current_);
     send_message(*current_, message, here);
     stream_rest(frame, current_);
     check_server_takes(*current_);
@@ -318,7 +323,7 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
   }
   if (type != frontend::kSync && type != frontend::kFlush && !message.local) plan_.has_server_message = true;
   if (stage_ == Stage::open) {
-    wrote_ = wrote_ || plan_.wrote;
+    note_wrote(*current_);
     const bool ends = type == frontend::kSync;
     send_message(*current_, message, here);
     stream_rest(frame, current_);

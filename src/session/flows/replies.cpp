@@ -271,7 +271,10 @@ bool Session::on_ready(pool::ServerConnection& server, const Expected& entry, co
   transaction_node_ = server.node();
   carried_.ready(*status, std::exchange(exchange_error_, false));
   // They were the same when the exchange was sent (`settings_hold`); what it has changed, it has changed there.
-  server.carried.settings = carried_.settings();
+  if (server.carried.settings != carried_.settings()) {
+    server.carried.settings = carried_.settings();
+    note_custom(server);
+  }
   transaction_wrote_ = transaction_wrote_ || wrote_;
   if (idle) on_transaction_end();
   if (restore_beginning(server)) return false;

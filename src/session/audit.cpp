@@ -14,25 +14,25 @@ namespace {
 // 2615 is pg_namespace: what is in the schema of the temporary objects depends on it (catalog/namespace.c,
 // RemoveTempRelations). Locks that are still held outside of a transaction are the session's.
 constexpr std::string_view kPins =
-    "SELECT 'pin', 'temporary_objects', NULL, NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_depend"
+    "SELECT 'pin', 'temporary_objects', NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_depend"
     " WHERE refclassid OPERATOR(pg_catalog.=) 2615::pg_catalog.oid"
     " AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())"
-    " UNION ALL SELECT 'pin', 'hold_cursor', NULL, NULL"
+    " UNION ALL SELECT 'pin', 'hold_cursor', NULL"
     " WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_cursors WHERE is_holdable)"
-    " UNION ALL SELECT 'pin', 'listen', NULL, NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_listening_channels())"
-    " UNION ALL SELECT 'pin', 'advisory_lock', NULL, NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_locks"
+    " UNION ALL SELECT 'pin', 'listen', NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_listening_channels())"
+    " UNION ALL SELECT 'pin', 'advisory_lock', NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_locks"
     " WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())";
 
 // transaction_isolation and its kin belong to the audit's own transaction.
 constexpr std::string_view kRest =
-    " UNION ALL SELECT 'setting', name, pg_catalog.current_setting(name),"
+    " UNION ALL SELECT 'setting', name,"
     " pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting(name), 'UTF8'), 'hex')"
     " FROM pg_catalog.pg_settings"
     " WHERE source OPERATOR(pg_catalog.=) 'session'"
     " AND NOT (name OPERATOR(pg_catalog.~) '^transaction_(isolation|read_only|deferrable)$')"
-    " UNION ALL SELECT 'role', pg_catalog.current_setting('role'), NULL, NULL"
-    " UNION ALL SELECT 'authorization', SESSION_USER::pg_catalog.text, NULL, NULL"
-    " UNION ALL SELECT 'prepared', pg_catalog.count(*)::pg_catalog.text, NULL, NULL"
+    " UNION ALL SELECT 'role', pg_catalog.current_setting('role'), NULL"
+    " UNION ALL SELECT 'authorization', SESSION_USER::pg_catalog.text, NULL"
+    " UNION ALL SELECT 'prepared', pg_catalog.count(*)::pg_catalog.text, NULL"
     " FROM pg_catalog.pg_prepared_statements";
 
 std::string lower(std::string_view text) {
@@ -42,10 +42,20 @@ std::string lower(std::string_view text) {
   return result;
 }
 
-/// In ASCII, so that it means the same under every client_encoding. `hex`: the value in UTF-8.
-std::string text_for(std::string_view name, std::string_view value, std::string_view hex) {
+/// A value as the audit gives it: in UTF-8, two hexadecimal digits a byte. So it comes through whatever the session's
+/// client_encoding is.
+std::string from_hex(std::string_view hex) {
+  const auto digit = [](char c) { return static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10); };
+  std::string value;
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) value += static_cast<char>(digit(hex[i]) * 16 + digit(hex[i + 1]));
+  return value;
+}
+
+/// In ASCII, and without a result, for the same reason.
+std::string text_for(std::string_view name, std::string_view hex) {
+  const std::string value = from_hex(hex);
   if (is_ascii(value)) return set_config_text(name, value);
-  return "SELECT pg_catalog.set_config(" + to_literal(name) + ",pg_catalog.convert_from(pg_catalog.decode('" +
+  return "SELECT FROM pg_catalog.set_config(" + to_literal(name) + ",pg_catalog.convert_from(pg_catalog.decode('" +
          std::string(hex) + "','hex'),'UTF8'),false)";
 }
 
@@ -64,7 +74,7 @@ std::string audit_query(Audit audit, const std::vector<std::string>& custom) {
   std::string names;
   for (const std::string& name : custom) names += (names.empty() ? "" : ",") + to_literal(name);
   // One that a library has defined is in the view.
-  text += " UNION ALL SELECT 'custom', n, pg_catalog.current_setting(n, true),"
+  text += " UNION ALL SELECT 'custom', n,"
           " pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting(n, true), 'UTF8'), 'hex') FROM pg_catalog.unnest(ARRAY[" + names +
           "]::pg_catalog.text[]) n WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_settings s"
           " WHERE pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) n)";
@@ -78,20 +88,19 @@ bool AuditReader::is_known(std::string_view key) const {
 
 void AuditReader::take_row(std::string_view body) {
   wire::BodyReader reader(body);
-  if (reader.uint16() != 4) return fail();
+  if (reader.uint16() != 3) return fail();
   const std::string_view kind = column(reader);
   const std::string_view name = column(reader);
   const std::string_view value = column(reader);
-  const std::string_view hex = column(reader);
   if (!reader.ok()) return fail();
   if (kind == "pin") {
     for (const PinReasonRow& row : kPinReasons)
       if (row.name == name) pins_.add(row.reason);
   } else if (kind == "setting") {
-    settings_.push_back({lower(name), text_for(name, value, hex)});
+    settings_.push_back({lower(name), text_for(name, value)});
   } else if (kind == "custom") {
     // Empty on a connection where another session has had it, too.
-    if (!value.empty() || is_known(name)) settings_.push_back({std::string(name), text_for(name, value, hex)});
+    if (!value.empty() || is_known(name)) settings_.push_back({std::string(name), text_for(name, value)});
   } else if (kind == "role") {
     if (name != "none") settings_.push_back({"role", "SET ROLE " + to_identifier(name)});
   } else if (kind == "authorization") {

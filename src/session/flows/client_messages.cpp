@@ -72,7 +72,14 @@ std::size_t Session::take_one(std::string_view bytes) {
     case frontend::kFunctionCall: return take_function_call(frame, bytes);
     case frontend::kCopyData:
     case frontend::kCopyDone:
-    case frontend::kCopyFail: return take_copy(frame, bytes);
+    case frontend::kCopyFail:
+      if (stage_ == Stage::gathering) {
+        // Data for a COPY in an exchange that has not been sent yet, because its end was waited for.
+        plan_primary(routing::Reason::copy_in);
+        dispatch();
+        if (!may_take_message()) return 0;
+      }
+      return take_copy(frame, bytes);
     default: return take_extended(frame, bytes);
   }
 }

@@ -89,8 +89,8 @@ class Catalog {
   [[nodiscard]] Safety operator_(const sql::QualifiedName& name) const { return safety(Kind::operator_, name); }
   /// A name after a dot: unsafe if a volatile function could be meant.
   [[nodiscard]] Safety attribute(std::string_view name) const;
-  /// Names of settings (a.b, in lower case, each once) that the code of users' functions may set: constants of that form
-  /// in it. Those that are most likely set come first. PostgreSQL lists such settings nowhere.
+  /// Names of settings (a.b, in lower case, each once) that the code of users' functions may set: constants of that
+  /// form in it. Those that are most likely set come first. PostgreSQL lists such settings nowhere.
   [[nodiscard]] const std::vector<std::string>& custom_settings() const noexcept { return custom_settings_; }
   [[nodiscard]] std::uint64_t version() const noexcept { return version_; }
   [[nodiscard]] base::Time loaded_at() const noexcept { return loaded_at_; }

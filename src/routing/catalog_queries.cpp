@@ -169,10 +169,12 @@ constexpr std::string_view kFingerprint =
     PGWEIR_ROWS("pg_class", "relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND relpersistence <> 't'") " UNION ALL"
     PGWEIR_ROWS("pg_attribute", "attrelid::int8 >= 16384") " UNION ALL" PGWEIR_ROWS("pg_type", "true") " UNION ALL"
     PGWEIR_ROWS("pg_rewrite", "true") " UNION ALL" PGWEIR_ROWS("pg_policy", "true") " UNION ALL"
-    PGWEIR_ROWS("pg_constraint", "contypid <> 0 OR contype = 'f'") " UNION ALL" PGWEIR_ROWS("pg_inherits", "true") " UNION ALL"
+    PGWEIR_ROWS("pg_constraint", "contypid <> 0 OR contype = 'f'") " UNION ALL"
+    PGWEIR_ROWS("pg_inherits", "true") " UNION ALL"
     PGWEIR_ROWS("pg_operator", "true") " UNION ALL" PGWEIR_ROWS("pg_cast", "true") " UNION ALL"
     PGWEIR_ROWS("pg_amproc", "true") " UNION ALL" PGWEIR_ROWS("pg_amop", "true") " UNION ALL"
-    PGWEIR_ROWS("pg_range", "true") " UNION ALL" PGWEIR_ROWS("pg_trigger", "true") " UNION ALL" PGWEIR_ROWS("pg_namespace", "nspname !~ '^pg_(toast_)?temp'")
+    PGWEIR_ROWS("pg_range", "true") " UNION ALL" PGWEIR_ROWS("pg_trigger", "true") " UNION ALL"
+    PGWEIR_ROWS("pg_namespace", "nspname !~ '^pg_(toast_)?temp'")
     ") AS parts(x)";
 
 enum Query : std::size_t { functions, relations, policies, types, checks, operators, custom_settings, query_count };

@@ -103,7 +103,8 @@ bool unknown_effects(const sql::StatementFacts& statement, const Catalog* catalo
   for (const auto& name : statement.functions)
     if (catalog->may_have_user_effects(name)) return true;
   for (const auto& name : statement.relations)
-    if (catalog->relation_may_have_user_effects(name) || (writes && catalog->write_may_have_user_effects(name))) return true;
+    if (catalog->relation_may_have_user_effects(name) || (writes && catalog->write_may_have_user_effects(name)))
+      return true;
   for (const auto& name : statement.types)
     if (catalog->type_may_have_user_effects(name)) return true;
   for (const auto& name : statement.operators)

@@ -27,8 +27,8 @@ enum class Audit : std::uint8_t {
 enum class FunctionNames : std::uint8_t { known, looked_for };
 [[nodiscard]] std::string audit_query(Audit audit, const std::vector<std::string>& custom, FunctionNames functions);
 
-/// The names to ask for: all of the session's `own`, then those `of_functions`, most likely ones first, as long as there
-/// are not more than 1000; none twice.
+/// The names to ask for: all of the session's `own`, then those `of_functions`, in their order, as long as there are not
+/// more than 1000; none twice.
 [[nodiscard]] std::vector<std::string> names_to_ask_for(std::vector<std::string> own,
                                                         const std::vector<std::string>& of_functions);
 

@@ -293,6 +293,9 @@ MADE_INSIDE = {
     "function": ("app.by_function", "SELECT remember('{}')"),
     "function given the value alone": ("app.by_set", "SELECT remember_by_set('{}')"),
     "procedure": ("app.by_procedure", "CALL remember_by_procedure('{}')"),
+    "quoted names": ("app.by_quoted", "SELECT remember_by_quoted('{}')"),
+    "a constant between dollars": ("app.by_dollars", "SELECT remember_by_dollars('{}')"),
+    "a parsed body": ("app.by_atomic", "SELECT remember_by_atomic('{}')"),
     "through another function": ("app.by_helper", "SELECT remember_by_helper('{}')"),
     "trigger": ("app.by_trigger", "INSERT INTO remembering VALUES ('{}')"),
     "trigger of a partition": ("app.by_trigger", "INSERT INTO parted VALUES ('{}')"),
@@ -310,6 +313,12 @@ def remembering(cluster):
           $$ BEGIN EXECUTE 'SET app.by_set = ' || quote_literal($1); END $$;
         CREATE PROCEDURE remember_by_procedure(text) LANGUAGE plpgsql AS
           $$ BEGIN PERFORM set_config('App.By_Procedure', $1, false); COMMIT; END $$;
+        CREATE FUNCTION remember_by_quoted(text) RETURNS void LANGUAGE plpgsql AS
+          $$ BEGIN EXECUTE format('set Session "App"."By_Quoted" to %L', $1); END $$;
+        CREATE FUNCTION remember_by_dollars(text) RETURNS text LANGUAGE sql AS
+          'SELECT set_config($name$app.by_dollars$name$, $1, false)';
+        CREATE FUNCTION remember_by_atomic(v text) RETURNS text LANGUAGE sql
+          BEGIN ATOMIC SELECT set_config('app.by_atomic', v, false); END;
         CREATE FUNCTION put_for_helper(text, text) RETURNS text LANGUAGE sql AS $$ SELECT set_config($1, $2, false) $$;
         CREATE FUNCTION remember_by_helper(text) RETURNS void LANGUAGE plpgsql AS
           $$ BEGIN PERFORM put_for_helper('app.by_helper', $1); END $$;
@@ -368,3 +377,26 @@ def test_a_setting_made_by_a_function_that_is_new(make_proxy, cluster):
             first.rows(f"INSERT INTO new_{n} VALUES ('mine')")
             assert value_of(second, f"app.new_{n}") is None
             assert value_of(first, f"app.new_{n}") == b"mine"
+        proxy.wait_standby_read("SELECT * FROM new_4")
+        first.rows("INSERT INTO new_4 VALUES ('known')")
+        assert value_of(second, "app.new_4") is None
+        assert value_of(first, "app.new_4") == b"known"
+
+
+def test_a_trigger_that_is_enabled_counts_from_then_on(make_proxy, cluster):
+    cluster.primary.sql("CREATE TABLE sleeping (v text);"
+                        "CREATE FUNCTION wake() RETURNS trigger LANGUAGE plpgsql AS"
+                        " $$ BEGIN PERFORM set_config('app.awake', NEW.v, false); RETURN NEW; END $$;"
+                        "CREATE TRIGGER t BEFORE INSERT ON sleeping FOR EACH ROW EXECUTE FUNCTION wake();"
+                        "ALTER TABLE sleeping DISABLE TRIGGER t")
+    cluster.wait_replayed()
+    proxy = make_proxy(pool={"mode": "transaction", "size": 1, "queue_timeout": "20s"})
+    proxy.wait_standby_read("SELECT * FROM sleeping")
+    with Wire(proxy.port) as first, Wire(proxy.port) as second:
+        first.login()
+        second.login()
+        first.rows("ALTER TABLE sleeping ENABLE TRIGGER t")
+        proxy.wait_standby_read("SELECT * FROM sleeping")
+        first.rows("INSERT INTO sleeping VALUES ('mine')")
+        assert value_of(second, "app.awake") is None
+        assert value_of(first, "app.awake") == b"mine"

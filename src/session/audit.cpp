@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "routing/catalog_queries.h"
 #include "session/settings_text.h"
 #include "wire/frame.h"
 
@@ -59,6 +60,8 @@ std::string text_for(std::string_view name, std::string_view hex) {
          std::string(hex) + "','hex'),'UTF8'),false)";
 }
 
+std::string within_parentheses(std::string_view query) { return "(" + std::string(query) + ")"; }
+
 std::string_view column(wire::BodyReader& reader) {
   const std::int32_t size = reader.int32();
   return size < 0 ? std::string_view() : reader.bytes(static_cast<std::size_t>(size));
@@ -66,19 +69,33 @@ std::string_view column(wire::BodyReader& reader) {
 
 }  // namespace
 
-std::string audit_query(Audit audit, const std::vector<std::string>& custom) {
+std::string audit_query(Audit audit, const std::vector<std::string>& custom, FunctionNames functions) {
   std::string text(kPins);
   if (audit != Audit::all) return text;
   text += kRest;
-  if (custom.empty()) return text;
+  const bool looks = functions == FunctionNames::looked_for;
+  if (custom.empty() && !looks) return text;
   std::string names;
   for (const std::string& name : custom) names += (names.empty() ? "" : ",") + to_literal(name);
   // One that a library has defined is in the view.
-  text += " UNION ALL SELECT 'custom', n,"
-          " pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting(n, true), 'UTF8'), 'hex') FROM pg_catalog.unnest(ARRAY[" + names +
-          "]::pg_catalog.text[]) n WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_settings s"
+  text += " UNION ALL SELECT 'custom', n, "
+          " pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting(n, true), 'UTF8'), 'hex') FROM (SELECT pg_catalog.unnest(ARRAY[" + names +
+          "]::pg_catalog.text[])" + (looks ? " UNION " + within_parentheses(routing::custom_settings_query()) : "") +
+          ") names(n) WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_settings s"
           " WHERE pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) n)";
   return text;
+}
+
+std::vector<std::string> names_to_ask_for(std::vector<std::string> own, const std::vector<std::string>& of_functions) {
+  constexpr std::size_t kMost = 1000;
+  std::sort(own.begin(), own.end());
+  own.erase(std::unique(own.begin(), own.end()), own.end());
+  const auto own_count = static_cast<std::ptrdiff_t>(own.size());
+  for (const std::string& name : of_functions) {
+    if (own.size() >= kMost) break;
+    if (!std::binary_search(own.begin(), own.begin() + own_count, name)) own.push_back(name);
+  }
+  return own;
 }
 
 bool AuditReader::is_known(std::string_view key) const {

@@ -277,10 +277,10 @@ void WorkerPools::serve(Shard& shard, ServerConnection& server, Waiter waiter) {
   auto books = std::make_shared<CarriedOnServer>(std::move(server.carried));
   const int fd = server.give_away();
   drop(shard, server);
-  environment_.post(waiter.worker, [key, ticket = waiter.ticket, identity = std::move(identity), books,
-                                    fd](WorkerPools& pools) {
-    pools.receive_connection(key, ticket, identity, std::move(*books), fd);
-  });
+  environment_.post(waiter.worker,
+                    [key, ticket = waiter.ticket, identity = std::move(identity), books, fd](WorkerPools& pools) {
+                      pools.receive_connection(key, ticket, identity, std::move(*books), fd);
+                    });
 }
 
 void WorkerPools::cancel_ended(ServerConnection& server) {

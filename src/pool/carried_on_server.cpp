@@ -1,6 +1,7 @@
 // The list of prepared statements in the order of their use; see carried_on_server.h.
 #include "pool/carried_on_server.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/assertion.h"
@@ -13,6 +14,15 @@ bool same_settings(const SettingsPtr& a, const SettingsPtr& b) {
   const bool b_empty = !b || b->empty();
   if (a_empty || b_empty) return a_empty == b_empty;
   return *a == *b;
+}
+
+void CarriedOnServer::add_custom(std::string_view name) {
+  const auto place = std::lower_bound(custom.begin(), custom.end(), name);
+  if (place == custom.end() || *place != name) custom.emplace(place, name);
+}
+
+bool CarriedOnServer::has_custom(std::string_view name) const {
+  return std::binary_search(custom.begin(), custom.end(), name);
 }
 
 const PreparedOnServer::Entry* PreparedOnServer::find(std::string_view name) {

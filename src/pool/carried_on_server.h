@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/ids.h"
 
 namespace pgweir::pool {
 
@@ -77,9 +78,19 @@ class PreparedOnServer {
 struct CarriedOnServer {
   SettingsPtr settings;
   PreparedOnServer prepared;
+  /// Who has last run something that was not provably a read: only that session may ask for currval().
+  base::SessionId last_writer{};
+  /// Settings with a dot in their names that somebody has made here: PostgreSQL knows them, empty, until the end of the
+  /// connection. Sorted.
+  std::vector<std::string> custom;
+
+  void add_custom(std::string_view name);
+  [[nodiscard]] bool has_custom(std::string_view name) const;
+  /// After DISCARD ALL.
   void clear() {
     settings.reset();
     prepared.clear();
+    last_writer = {};
   }
 };
 

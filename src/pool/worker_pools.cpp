@@ -63,6 +63,14 @@ Lease WorkerPools::try_acquire(Shard& pool, const StartupClass& startup, const S
   return server ? lease(pool, *server) : Lease{};
 }
 
+Lease WorkerPools::try_acquire_from(Shard& pool, const StartupClass& startup, base::SessionId writer) {
+  if (shutting_down_ || pool.state.anybody_waits()) return {};
+  const auto found = std::find_if(pool.idle.begin(), pool.idle.end(), [&](const ServerConnection* one) {
+    return one->carried.last_writer == writer && one->identity().startup == startup;
+  });
+  return found == pool.idle.end() ? Lease{} : lease(pool, *pool.take_idle(found));
+}
+
 bool WorkerPools::anybody_waits(const Shard& pool) { return pool.state.anybody_waits(); }
 
 /// The most recently used of the right class, or one a little older that need not be told the settings first.

@@ -81,6 +81,8 @@ class WorkerPools {
   [[nodiscard]] Shard& shard(const PoolKey& key);
   /// An idle connection, if there is one here and nobody waits for it; rather one that has `settings` already.
   [[nodiscard]] Lease try_acquire(Shard& pool, const StartupClass& startup, const SettingsPtr& settings);
+  /// The one on which this session was the last to write, if it is idle here and nobody waits.
+  [[nodiscard]] Lease try_acquire_from(Shard& pool, const StartupClass& startup, base::SessionId writer);
   [[nodiscard]] static bool anybody_waits(const Shard& pool);
   /// An idle connection, if there is one here and nobody waits for it.
   [[nodiscard]] Lease try_acquire(const PoolKey& key, const StartupClass& startup);

@@ -25,18 +25,38 @@ constexpr std::string_view kPins =
 
 // transaction_isolation and its kin belong to the audit's own transaction.
 constexpr std::string_view kRest =
-    " UNION ALL SELECT 'setting', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings"
+    " UNION ALL SELECT 'setting', name,"
+    " pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting(name), 'UTF8'), 'hex')"
+    " FROM pg_catalog.pg_settings"
     " WHERE source OPERATOR(pg_catalog.=) 'session'"
     " AND NOT (name OPERATOR(pg_catalog.~) '^transaction_(isolation|read_only|deferrable)$')"
     " UNION ALL SELECT 'role', pg_catalog.current_setting('role'), NULL"
     " UNION ALL SELECT 'authorization', SESSION_USER::pg_catalog.text, NULL"
-    " UNION ALL SELECT 'prepared', pg_catalog.count(*)::pg_catalog.text, NULL FROM pg_catalog.pg_prepared_statements";
+    " UNION ALL SELECT 'prepared', pg_catalog.count(*)::pg_catalog.text, NULL"
+    " FROM pg_catalog.pg_prepared_statements";
 
 std::string lower(std::string_view text) {
   std::string result(text);
   for (char& c : result)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   return result;
+}
+
+/// A value as the audit gives it: in UTF-8, two hexadecimal digits a byte. So it comes through whatever the session's
+/// client_encoding is.
+std::string from_hex(std::string_view hex) {
+  const auto digit = [](char c) { return static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10); };
+  std::string value;
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) value += static_cast<char>(digit(hex[i]) * 16 + digit(hex[i + 1]));
+  return value;
+}
+
+/// In ASCII, and without a result, for the same reason.
+std::string text_for(std::string_view name, std::string_view hex) {
+  const std::string value = from_hex(hex);
+  if (is_ascii(value)) return set_config_text(name, value);
+  return "SELECT FROM pg_catalog.set_config(" + to_literal(name) + ",pg_catalog.convert_from(pg_catalog.decode('" +
+         std::string(hex) + "','hex'),'UTF8'),false)";
 }
 
 std::string_view column(wire::BodyReader& reader) {
@@ -54,13 +74,15 @@ std::string audit_query(Audit audit, const std::vector<std::string>& custom) {
   std::string names;
   for (const std::string& name : custom) names += (names.empty() ? "" : ",") + to_literal(name);
   // One that a library has defined is in the view.
-  text += " UNION ALL SELECT 'custom', n, pg_catalog.current_setting(n, true) FROM pg_catalog.unnest(ARRAY[" + names +
+  text += " UNION ALL SELECT 'custom', n,"
+          " pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting(n, true), 'UTF8'), 'hex') FROM pg_catalog.unnest(ARRAY[" + names +
           "]::pg_catalog.text[]) n WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_settings s"
           " WHERE pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) n)";
   return text;
 }
 
 bool AuditReader::is_known(std::string_view key) const {
+  if (std::find(mentioned_.begin(), mentioned_.end(), key) != mentioned_.end()) return true;
   return known_ && std::any_of(known_->begin(), known_->end(), [&](const auto& one) { return one.key == key; });
 }
 
@@ -75,10 +97,10 @@ void AuditReader::take_row(std::string_view body) {
     for (const PinReasonRow& row : kPinReasons)
       if (row.name == name) pins_.add(row.reason);
   } else if (kind == "setting") {
-    settings_.push_back({lower(name), set_config_text(name, value)});
+    settings_.push_back({lower(name), text_for(name, value)});
   } else if (kind == "custom") {
     // Empty on a connection where another session has had it, too.
-    if (!value.empty() || is_known(name)) settings_.push_back({std::string(name), set_config_text(name, value)});
+    if (!value.empty() || is_known(name)) settings_.push_back({std::string(name), text_for(name, value)});
   } else if (kind == "role") {
     if (name != "none") settings_.push_back({"role", "SET ROLE " + to_identifier(name)});
   } else if (kind == "authorization") {
@@ -93,6 +115,8 @@ void AuditReader::take_row(std::string_view body) {
 
 std::vector<pool::SettingText> AuditReader::take_settings() {
   std::sort(settings_.begin(), settings_.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
+  const auto same_key = [](const auto& a, const auto& b) { return a.key == b.key; };
+  settings_.erase(std::unique(settings_.begin(), settings_.end(), same_key), settings_.end());
   return std::move(settings_);
 }
 

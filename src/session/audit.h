@@ -27,9 +27,10 @@ enum class Audit : std::uint8_t {
 
 class AuditReader {
  public:
-  /// `user`: who logged in. `known`: the settings that the session is known to have.
-  AuditReader(Audit audit, std::string user, pool::SettingsPtr known)
-      : audit_(audit), user_(std::move(user)), known_(std::move(known)) {}
+  /// `user`: who logged in. `mentioned`: custom settings that the session's statements have named; `known`: the settings
+  /// that it is known to have.
+  AuditReader(Audit audit, std::string user, std::vector<std::string> mentioned, pool::SettingsPtr known)
+      : audit_(audit), user_(std::move(user)), mentioned_(std::move(mentioned)), known_(std::move(known)) {}
 
   /// A DataRow's body.
   void take_row(std::string_view body);
@@ -47,6 +48,7 @@ class AuditReader {
  private:
   Audit audit_;
   std::string user_;
+  std::vector<std::string> mentioned_;
   pool::SettingsPtr known_;
   [[nodiscard]] bool is_known(std::string_view key) const;
 

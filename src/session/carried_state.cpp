@@ -7,6 +7,8 @@
 #include <span>
 #include <utility>
 
+#include "session/settings_text.h"
+
 namespace pgweir::session {
 
 namespace {
@@ -82,14 +84,14 @@ void CarriedState::completed(const Effect& effect, std::string_view tag) {
     case StatementKind::two_phase:
       // The answer to COMMIT in a failed transaction is ROLLBACK.
       if (tag == "ROLLBACK")
-        levels_.clear();
+        drop(std::exchange(levels_, {}));
       else
         commit_levels();
       if (effect.chain) levels_.emplace_back();
       meaning_.reset();
       break;
     case StatementKind::rollback:
-      levels_.clear();
+      drop(std::exchange(levels_, {}));
       outside_.clear();
       if (effect.chain) levels_.emplace_back();
       meaning_.reset();
@@ -108,7 +110,7 @@ void CarriedState::ready(wire::TransactionStatus status, bool had_error) {
   if (outside_.empty() && levels_.empty()) return;
   const auto outside = std::exchange(outside_, {});
   if (!had_error) keep(outside);
-  if (status == wire::TransactionStatus::idle) levels_.clear();
+  if (status == wire::TransactionStatus::idle) drop(std::exchange(levels_, {}));
   meaning_.reset();
 }
 
@@ -150,33 +152,48 @@ void CarriedState::release(std::string_view savepoint) {
 }
 
 void CarriedState::keep(const std::vector<SettingChange>& changes) {
-  const bool any = std::any_of(changes.begin(), changes.end(), [](const SettingChange& one) { return !one.local; });
-  if (!any) return;
+  // SET LOCAL of a setting that nobody has defined leaves it there, empty.
+  const auto stays = [](const SettingChange& one) { return !one.local || is_custom(one.key); };
+  if (std::none_of(changes.begin(), changes.end(), stays)) return;
   Map map = settings_ ? *settings_ : Map{};
-  for (const SettingChange& one : changes)
-    if (!one.local) apply(map, one);
+  for (const SettingChange& one : changes) {
+    if (!one.local)
+      apply(map, one);
+    else if (const auto place = place_of(map, one.key);
+             stays(one) && (place == map.end() || place->key != one.key))
+      put(map, one.key, reset_text(one.key));
+  }
   publish(std::move(map));
+}
+
+/// Rolled back: but a setting that nobody has defined stays known, empty.
+void CarriedState::drop(const std::vector<Level>& levels) {
+  std::vector<SettingChange> known;
+  for (const Level& level : levels)
+    for (const SettingChange& one : level.changes)
+      if (is_custom(one.key)) known.push_back({one.key, {}, true});
+  keep(known);
 }
 
 /// To what the session began with.
 void CarriedState::restore(Map& map, std::string_view key) const {
   remove(map, key);
-  if (!beginning_) return;
-  const auto place = place_of(*beginning_, key);
-  if (place != beginning_->end() && place->key == key) put(map, key, place->text);
+  if (beginning_) {
+    const auto place = place_of(*beginning_, key);
+    if (place != beginning_->end() && place->key == key) return put(map, key, place->text);
+  }
+  // It stays known, with its default.
+  if (is_custom(key)) put(map, key, reset_text(key));
 }
 
 void CarriedState::apply(Map& map, const SettingChange& one) const {
-  if (one.key == kWholeSession) {
-    map = beginning_ ? *beginning_ : Map{};
-  } else if (one.key == kAllSettings) {
-    // RESET ALL leaves the role alone (GUC_NO_RESET_ALL).
-    Map whole = beginning_ ? *beginning_ : Map{};
-    for (const std::string_view key : {kRole, kAuthorization}) {
-      remove(whole, key);
-      if (const auto place = place_of(map, key); place != map.end() && place->key == key) put(whole, key, place->text);
+  if (one.key == kWholeSession || one.key == kAllSettings) {
+    const Map before = map;
+    for (const SettingText& old : before) {
+      const bool identity = old.key == kRole || old.key == kAuthorization;
+      // RESET ALL leaves the role alone (GUC_NO_RESET_ALL).
+      if (one.key == kWholeSession || !identity) restore(map, old.key);
     }
-    map = std::move(whole);
   } else {
     // SET SESSION AUTHORIZATION undoes SET ROLE.
     if (one.key == kAuthorization) restore(map, kRole);

@@ -25,6 +25,8 @@ constexpr std::array<std::string_view, 4> kLock{"pg_advisory_lock", "pg_advisory
 constexpr std::array<std::string_view, 3> kUnlock{"pg_advisory_unlock", "pg_advisory_unlock_shared",
                                                   "pg_advisory_unlock_all"};
 
+constexpr std::array<std::string_view, 1> kSeed{"setseed"};
+
 bool is_plain(const StatementFacts& statement) {
   switch (statement.kind) {
     case StatementKind::empty:
@@ -36,7 +38,8 @@ bool is_plain(const StatementFacts& statement) {
     case StatementKind::write:
     case StatementKind::maintenance:
     case StatementKind::copy_in:
-      return !statement.creates_temporary && !calls_one_of(statement, kLock) && !calls_one_of(statement, kUnlock);
+      return !statement.creates_temporary && !calls_one_of(statement, kLock) && !calls_one_of(statement, kUnlock) &&
+             !calls_one_of(statement, kSeed);
     default: return false;
   }
 }
@@ -79,7 +82,7 @@ std::vector<SettingChange> setting_changes(const StatementFacts& statement, std:
   if (statement.kind == StatementKind::set_session_characteristics) return characteristics(statement);
   if (statement.discard_all) return {{std::string(kWholeSession), {}, false}};
   if (statement.reset_all) return {{std::string(kAllSettings), {}, local}};
-  if (statement.kind != StatementKind::set && !local) return {};
+  if ((statement.kind != StatementKind::set && !local) || statement.name == "seed") return {};
   return {{statement.name, statement.to_default ? std::string() : std::string(own_text), local}};
 }
 
@@ -96,6 +99,7 @@ Effect effect_of(const StatementFacts& statement, std::string_view text, bool ex
   effect.changes_catalog = statement.kind == StatementKind::ddl && !statement.creates_temporary;
   effect.takes_session_lock = calls_one_of(statement, kLock);
   effect.may_free = may_free(statement);
+  effect.sets_seed = calls_one_of(statement, kSeed) || (statement.kind == StatementKind::set && statement.name == "seed");
   // Bytes that mean something else under another client_encoding or standard_conforming_strings are not repeated.
   // DateStyle may say half of its value and keep the other half.
   effect.unknown_state = statement.from_current || (statement.kind == StatementKind::set &&

@@ -32,6 +32,7 @@ struct Effect {
   bool with_hold = false;
   bool changes_catalog = false;
   bool takes_session_lock = false;  ///< pg_advisory_lock and its kin
+  bool sets_seed = false;           ///< setseed(), SET SEED
   bool may_free = false;            ///< may end what pins the session: DROP, CLOSE, UNLISTEN, pg_advisory_unlock...
   bool unknown_state = false;       ///< may have changed the session in a way that its text does not tell
 };

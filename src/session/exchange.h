@@ -1,6 +1,7 @@
 // The client's messages from the first after a Sync to the next Sync (or one Query, or one FunctionCall), while it is
 // being decided where they run, and afterwards while they may have to run again elsewhere. Owns copies of the messages.
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -58,5 +59,15 @@ class Exchange {
   std::vector<GatheredMessage> messages_;
   base::ByteQueue bytes_;
 };
+
+/// Something runs that was prepared in an earlier exchange.
+[[nodiscard]] inline bool runs_prepared(const Exchange& exchange) {
+  const auto& messages = exchange.messages();
+  return std::any_of(messages.begin(), messages.end(), [](const GatheredMessage& message) {
+    if (message.type == wire::frontend::kQuery)
+      return message.query && message.query->facts.statements.front().kind == sql::StatementKind::execute;
+    return message.type == wire::frontend::kBind && !message.name.empty();
+  });
+}
 
 }  // namespace pgweir::session

@@ -14,7 +14,7 @@
 
 namespace pgweir::session {
 
-enum class PinReason : std::uint8_t { temporary, cursor, listen, advisory_lock, library, unknown };
+enum class PinReason : std::uint8_t { temporary, cursor, listen, advisory_lock, library, seed, unknown };
 
 struct PinReasonRow {
   PinReason reason;
@@ -27,7 +27,8 @@ inline constexpr std::array kPinReasons = {
     PinReasonRow{PinReason::cursor, "hold_cursor", "a cursor WITH HOLD is open"},
     PinReasonRow{PinReason::listen, "listen", "the session listens for notifications"},
     PinReasonRow{PinReason::advisory_lock, "advisory_lock", "a session-level advisory lock is held"},
-    PinReasonRow{PinReason::library, "library", "LOAD has loaded a library, until DISCARD ALL"},
+    PinReasonRow{PinReason::library, "library", "LOAD has loaded a library, which stays as long as the connection"},
+    PinReasonRow{PinReason::seed, "random_seed", "setseed() has made random() predictable, until DISCARD ALL"},
     PinReasonRow{PinReason::unknown, "unknown", "what a statement did to the session could not be found out"},
 };
 

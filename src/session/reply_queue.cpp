@@ -1,6 +1,7 @@
 // The rules of the protocol about which message answers which; see reply_queue.h.
 #include "session/reply_queue.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "wire/messages/backend.h"
@@ -114,6 +115,11 @@ Taken ReplyQueue::take_error(std::vector<Expected>& dropped) {
   }
   skipping_ = entries_.empty();
   return taken;
+}
+
+bool ReplyQueue::owes_client() const {
+  return std::any_of(entries_.begin(), entries_.end(),
+                     [](const Expected& entry) { return entry.action != Action::swallow; });
 }
 
 bool ReplyQueue::tell_error_of_next_query() {

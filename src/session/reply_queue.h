@@ -89,6 +89,8 @@ class ReplyQueue {
   /// What the query behind the front entries that are swallowed depends on has failed; false when there is no such
   /// query.
   bool tell_error_of_next_query();
+  /// Whether the client is to get an answer to something in it.
+  [[nodiscard]] bool owes_client() const;
   [[nodiscard]] bool front_is_told() const { return !entries_.empty() && entries_.front().error_told; }
   [[nodiscard]] bool front_is(Purpose purpose) const {
     return !entries_.empty() && entries_.front().purpose == purpose;

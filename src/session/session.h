@@ -131,6 +131,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   [[nodiscard]] bool describe_message(const wire::Frame& frame, GatheredMessage& message);
   void note_message(GatheredMessage& message, const wire::Frame& frame);
   std::size_t discard(const wire::Frame& frame);
+  void note_wrote(pool::ServerConnection& server);
   std::size_t refuse_transaction(const wire::Frame& frame);
   void stream_rest(const wire::Frame& frame, pool::ServerConnection* server);
   void violation(std::string_view what);
@@ -206,6 +207,10 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   // flows/carry.cpp
   void collect_names(const GatheredMessage& message, std::string_view bytes);
   [[nodiscard]] bool settings_hold(pool::ServerConnection& server);
+  [[nodiscard]] bool suits(const pool::ServerConnection& server) const;
+  [[nodiscard]] bool asks_for_sequence() const;
+  void hide_sequences(pool::ServerConnection& server);
+  void note_custom(pool::ServerConnection& server) const;
   void note_resets(const Effect& effect);
   [[nodiscard]] bool restore_beginning(pool::ServerConnection& server);
   void tell_parameters(pool::ServerConnection& server);
@@ -215,6 +220,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void unsettle();
   void start_audit(Held& there);
   void finish_audit(pool::ServerConnection& server);
+  void pin(pool::ServerConnection& server, PinReason reason);
   void publish_pins() const;
   [[nodiscard]] bool is_pinned(base::NodeId node) const;
   [[nodiscard]] bool is_pinned() const;

@@ -30,17 +30,6 @@ void say(std::string& text, std::string_view statement) {
   text += statement;
 }
 
-std::string reset_text(std::string_view key) {
-  std::string name;
-  while (!key.empty()) {
-    const auto dot = std::min(key.find('.'), key.size());
-    if (!name.empty()) name += '.';
-    name += to_identifier(key.substr(0, dot));
-    key.remove_prefix(std::min(dot + 1, key.size()));
-  }
-  return "RESET " + name;
-}
-
 bool is_identity(std::string_view key) { return key == kRole || key == kAuthorization; }
 
 bool differs(const SettingsPtr& from, const SettingsPtr& to, std::string_view key) {
@@ -74,10 +63,24 @@ std::string set_config_text(std::string_view name, std::string_view value) {
   return "SELECT pg_catalog.set_config(" + to_literal(name) + "," + to_literal(value) + ",false)";
 }
 
-bool is_portable(std::string_view text) {
-  return std::none_of(text.begin(), text.end(),
-                      [](char c) { return c == '\\' || static_cast<unsigned char>(c) >= 0x80; });
+std::string reset_text(std::string_view key) {
+  std::string name;
+  while (!key.empty()) {
+    const auto dot = std::min(key.find('.'), key.size());
+    if (!name.empty()) name += '.';
+    name += to_identifier(key.substr(0, dot));
+    key.remove_prefix(std::min(dot + 1, key.size()));
+  }
+  return "RESET " + name;
 }
+
+bool is_custom(std::string_view name) { return name.find('.') != std::string_view::npos; }
+
+bool is_ascii(std::string_view text) {
+  return std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
+}
+
+bool is_portable(std::string_view text) { return is_ascii(text) && text.find('\\') == std::string_view::npos; }
 
 std::string statements_between(const SettingsPtr& from, const SettingsPtr& to) {
   std::string text;

@@ -17,6 +17,11 @@ namespace pgweir::session {
 [[nodiscard]] std::string to_identifier(std::string_view name);
 /// `SELECT pg_catalog.set_config(...)`: takes a value in the form in which SHOW gives it, lists too.
 [[nodiscard]] std::string set_config_text(std::string_view name, std::string_view value);
+/// RESET of it.
+[[nodiscard]] std::string reset_text(std::string_view name);
+/// A setting that PostgreSQL makes when somebody sets it, unless a library has defined it: its name has a dot.
+[[nodiscard]] bool is_custom(std::string_view name);
+[[nodiscard]] bool is_ascii(std::string_view text);
 /// Whether a text means the same under every client_encoding and string syntax: ASCII without backslashes.
 [[nodiscard]] bool is_portable(std::string_view text);
 

@@ -75,6 +75,8 @@ struct StatementFacts {
   bool reset_all = false;         ///< RESET ALL
   bool to_default = false;        ///< RESET x, SET x TO DEFAULT
   bool from_current = false;      ///< SET x FROM CURRENT
+  bool asks_for_setting = false;  ///< SHOW, current_setting()
+  bool asks_for_sequence = false; ///< currval(), lastval(): what nextval() has done in this session
   /// BEGIN, SET TRANSACTION, SET SESSION CHARACTERISTICS: what they say; absent when they do not say.
   std::optional<Isolation> isolation;
   std::optional<bool> read_only;

@@ -294,6 +294,11 @@ StatementFacts facts_of_statement(const PgQuery__Node& statement) {
   const TreeFindings found = collect_names(*message, facts);
   facts.kind = row->kind;
   if (row->fill != nullptr) row->fill(*message, found, facts);
+  facts.asks_for_setting = facts.kind == StatementKind::show;
+  for (const QualifiedName& function : facts.functions) {
+    if (function.name == "current_setting") facts.asks_for_setting = true;
+    if (function.name == "currval" || function.name == "lastval") facts.asks_for_sequence = true;
+  }
   return facts;
 }
 

@@ -187,18 +187,20 @@ class Semantic:
     startup: Callable[[Me], dict[str, str]]
     clients: int  # connections that its steps name
     stateless: bool  # a pooler that carries nothing would not be noticed by it
+    # Equal as long as no other client writes on its connection, or changes the schema (docs/pooling.md, "What differs").
+    alone: bool
 
 
 SEMANTICS: dict[str, Semantic] = {}
 
 
 def semantic(*, startup: Callable[[Me], dict[str, str]] = lambda me: {}, clients: int = 1,
-             stateless: bool = False) -> Callable[[Script], Script]:
-    """Enters a script in the list. `stateless`: see `Semantic`."""
+             stateless: bool = False, alone: bool = False) -> Callable[[Script], Script]:
+    """Enters a script in the list. `stateless`, `alone`: see `Semantic`."""
     def enter(script: Script) -> Script:
         name = script.__name__
         assert name not in SEMANTICS, f"{name} is there twice"
         assert clients in (1, 2)  # more could block each other: see player.py
-        SEMANTICS[name] = Semantic(name, script, startup, clients, stateless)
+        SEMANTICS[name] = Semantic(name, script, startup, clients, stateless, alone)
         return script
     return enter

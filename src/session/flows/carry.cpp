@@ -46,6 +46,7 @@ bool Session::settings_hold(pool::ServerConnection& server) {
   const bool safe = !names_something(there) && !names_something(wanted) &&
                     worker_.settings_were_taken(server.node(), std::hash<std::string_view>{}(text));
   inject_query(server, text, Purpose::settings);
+  note_custom(server);
   if (safe) {
     there = wanted;
     return true;
@@ -53,6 +54,63 @@ bool Session::settings_hold(pool::ServerConnection& server) {
   chosen_ = server.node();
   wait_for(Wait::quiet);
   return false;
+}
+
+namespace {
+
+/// What a message runs or describes; null when that is nothing new.
+const sql::QueryFacts* facts_of(const GatheredMessage& message) {
+  if (message.query) return &message.query->facts;
+  return message.statement ? &message.statement->query.entry->facts : nullptr;
+}
+
+template <class Asks>
+bool any_statement(const Exchange& exchange, Asks asks) {
+  const auto& messages = exchange.messages();
+  return std::any_of(messages.begin(), messages.end(), [&](const GatheredMessage& message) {
+    const sql::QueryFacts* facts = facts_of(message);
+    return facts && std::any_of(facts->statements.begin(), facts->statements.end(), asks);
+  });
+}
+
+}  // namespace
+
+/// False when the exchange asks for a setting that this session has never made and another one has, here: PostgreSQL
+/// would no longer say that it does not exist.
+bool Session::suits(const pool::ServerConnection& server) const {
+  if (server.carried.custom.empty() || transaction_ == Transaction::open) return true;
+  const auto asks = [](const sql::StatementFacts& one) { return one.asks_for_setting; };
+  if (!any_statement(exchange_, asks)) return true;
+  constexpr std::size_t kMost = 64;
+  std::vector<std::string> names;
+  for (const GatheredMessage& message : exchange_.messages()) {
+    add_custom_names(exchange_.bytes_of(message).substr(wire::kHeaderBytes), kMost, names);
+    if (message.statement) add_custom_names(message.statement->text, kMost, names);
+  }
+  const auto& own = carried_.settings();
+  return std::none_of(names.begin(), names.end(), [&](const std::string& name) {
+    const bool has = own && std::any_of(own->begin(), own->end(), [&](const auto& one) { return one.key == name; });
+    return !has && server.carried.has_custom(name);
+  });
+}
+
+bool Session::asks_for_sequence() const {
+  return any_statement(exchange_, [](const sql::StatementFacts& one) { return one.asks_for_sequence; });
+}
+
+/// currval() must not tell what another session's nextval() was: the server is to say that there was none.
+void Session::hide_sequences(pool::ServerConnection& server) {
+  if (!shares_servers() || server.carried.last_writer == id_ || server.transaction == wire::TransactionStatus::failed)
+    return;
+  if (asks_for_sequence()) inject_query(server, "DISCARD SEQUENCES", Purpose::none);
+}
+
+/// The session has made settings here that stay known for as long as the connection lives.
+void Session::note_custom(pool::ServerConnection& server) const {
+  if (carried_.settings())
+    for (const auto& one : *carried_.settings())
+      if (one.key.find('.') != std::string::npos) server.carried.add_custom(one.key);
+  for (const std::string& name : custom_names_) server.carried.add_custom(name);
 }
 
 /// RESET on the server goes back further than to what the client said at start-up.
@@ -124,6 +182,10 @@ void Session::note_due(pool::ServerConnection& server, const EffectsPtr& effects
     if (binds || (pinned && effect.may_free)) note_due(server, Audit::pins);
     for (const SettingChange& change : effect.settings)
       if (change.text.empty() && carried_.begins_with_settings()) solitary_ = true;
+    // What comes next may name it.
+    if (effect.kind == sql::StatementKind::prepare || effect.kind == sql::StatementKind::deallocate ||
+        effect.kind == sql::StatementKind::discard)
+      solitary_ = true;
   }
 }
 
@@ -149,8 +211,9 @@ void Session::unsettle() {
 void Session::start_audit(Held& there) {
   pool::ServerConnection& server = *there.lease.server();
   current_ = &server;
-  audit_ = std::make_unique<AuditReader>(there.due, account_->user, carried_.settings());
+  audit_ = std::make_unique<AuditReader>(there.due, account_->user, custom_names_, carried_.settings());
   there.due = Audit::none;
+  note_custom(server);
   auto custom = std::exchange(custom_names_, {});
   if (carried_.settings())
     for (const auto& one : *carried_.settings())
@@ -168,9 +231,9 @@ void Session::finish_audit(pool::ServerConnection& server) {
     there->pins.add(PinReason::unknown);
     there->due = Audit::none;
   } else {
-    const bool library = before.has(PinReason::library);
     there->pins = reader->pins();
-    if (library) there->pins.add(PinReason::library);
+    for (const PinReason unseen : {PinReason::library, PinReason::seed})
+      if (before.has(unseen)) there->pins.add(unseen);
     if (reader->audit() == Audit::all) {
       carried_.replace(reader->take_settings());
       server.carried.settings = carried_.settings();
@@ -181,6 +244,14 @@ void Session::finish_audit(pool::ServerConnection& server) {
     }
   }
   if (!(there->pins == before)) publish_pins();
+}
+
+/// For what no view of PostgreSQL shows.
+void Session::pin(pool::ServerConnection& server, PinReason reason) {
+  Held* there = held(server.node());
+  if (!there) return;
+  there->pins.add(reason);
+  publish_pins();
 }
 
 /// For SHOW pins.

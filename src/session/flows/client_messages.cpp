@@ -72,7 +72,14 @@ std::size_t Session::take_one(std::string_view bytes) {
     case frontend::kFunctionCall: return take_function_call(frame, bytes);
     case frontend::kCopyData:
     case frontend::kCopyDone:
-    case frontend::kCopyFail: return take_copy(frame, bytes);
+    case frontend::kCopyFail:
+      if (stage_ == Stage::gathering) {
+        // Data for a COPY in an exchange that has not been sent yet, because its end was waited for.
+        plan_primary(routing::Reason::copy_in);
+        dispatch();
+        if (!may_take_message()) return 0;
+      }
+      return take_copy(frame, bytes);
     default: return take_extended(frame, bytes);
   }
 }
@@ -92,6 +99,11 @@ std::size_t Session::take_stream(std::string_view bytes) {
 std::size_t Session::discard(const wire::Frame& frame) {
   stream_rest(frame, nullptr);
   return frame.bytes_here();
+}
+
+void Session::note_wrote(pool::ServerConnection& server) {
+  wrote_ = wrote_ || plan_.wrote;
+  if (plan_.wrote) server.carried.last_writer = id_;
 }
 
 /// pool.mode: statement.
@@ -166,7 +178,7 @@ std::size_t Session::pass_whole(GatheredMessage message, const wire::Frame& fram
   const std::string_view here = bytes.substr(0, frame.bytes_here());
   if (!message.local) plan_.has_server_message = plan_.executes = true;
   if (stage_ == Stage::open) {
-    wrote_ = wrote_ || plan_.wrote;
+    note_wrote(*current_);
     send_message(*current_, message, here);
     stream_rest(frame, current_);
     check_server_takes(*current_);
@@ -317,7 +329,7 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
   }
   if (type != frontend::kSync && type != frontend::kFlush && !message.local) plan_.has_server_message = true;
   if (stage_ == Stage::open) {
-    wrote_ = wrote_ || plan_.wrote;
+    note_wrote(*current_);
     const bool ends = type == frontend::kSync;
     send_message(*current_, message, here);
     stream_rest(frame, current_);
@@ -329,7 +341,11 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
   stream_left_ = frame.bytes_left();
   if (type == frontend::kFlush) plan_primary(routing::Reason::flush_before_sync);
   if (!frame.complete() || exchange_.size() > kLargestExchange) plan_primary(routing::Reason::too_large);
-  if (type == frontend::kSync || must_stay_on_primary()) dispatch();
+  // What was prepared earlier may have to be prepared again before it runs: that needs the whole exchange.
+  const bool cannot_wait = type == frontend::kFlush || !frame.complete() || exchange_.size() > kLargestExchange;
+  const bool whole =
+      !cannot_wait && transaction_ == Transaction::none && queue_.empty() && runs_prepared(exchange_);
+  if (type == frontend::kSync || (must_stay_on_primary() && !whole)) dispatch();
   return frame.bytes_here();
 }
 

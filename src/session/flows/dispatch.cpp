@@ -27,16 +27,6 @@ bool is_closed(const Exchange& exchange) {
   return exchange.messages().size() == 1 && (last == frontend::kQuery || last == frontend::kFunctionCall);
 }
 
-/// Something runs that was prepared in an earlier exchange.
-bool runs_prepared(const Exchange& exchange) {
-  const auto& messages = exchange.messages();
-  return std::any_of(messages.begin(), messages.end(), [](const GatheredMessage& message) {
-    if (message.type == frontend::kQuery)
-      return message.query && message.query->facts.statements.front().kind == sql::StatementKind::execute;
-    return message.type == frontend::kBind && !message.name.empty();
-  });
-}
-
 }  // namespace
 
 /// The exchange is ready to be sent, as a whole or with its beginning. May have to wait first: then `go_on` calls
@@ -89,7 +79,10 @@ void Session::dispatch_to(base::NodeId node, routing::Reason reason) {
   plan_.reason = reason;
   if (pool::ServerConnection* server = leased(node)) return send_exchange(*server);
   auto& pools = worker_.pools();
-  if (auto lease = pools.try_acquire(account_->pool(pools, node), startup_class_, carried_.settings()))
+  auto& pool = account_->pool(pools, node);
+  if (asks_for_sequence())
+    if (auto lease = pools.try_acquire_from(pool, startup_class_, id_)) return send_exchange(adopt_lease(std::move(lease)));
+  if (auto lease = pools.try_acquire(pool, startup_class_, carried_.settings()))
     return send_exchange(adopt_lease(std::move(lease)));
   const pool::PoolKey key = account_->pool_key(node);
   const auto take = [this, node](base::Result<pool::Lease> lease) {
@@ -142,6 +135,11 @@ pool::ServerConnection* Session::leased(base::NodeId node) const {
 void Session::send_exchange(pool::ServerConnection& server) {
   current_ = &server;
   chosen_.reset();
+  if (!suits(server)) {
+    const base::NodeId node = server.node();
+    lose_server(server);
+    return dispatch_to(node, plan_.reason);
+  }
   if (!settings_hold(server)) return;
   if (queue_.empty()) {
     times_.sent(worker_.loop().now());
@@ -159,9 +157,11 @@ void Session::send_exchange(pool::ServerConnection& server) {
                           !(worker_.topology().primary == server.node());
   if (read) last_read_node_ = server.node();
   count_and_log(server.node());
-  healable_ = closed && stream_left_ == 0 && queue_.empty() && transaction_ == Transaction::none &&
+  healable_ = closed && stream_left_ == 0 && !queue_.owes_client() && transaction_ == Transaction::none &&
               !std::exchange(healed_, false) && runs_prepared(exchange_);
   prepare_as_parsed(server, exchange_);
+  hide_sequences(server);
+  if (plan_.wrote) server.carried.last_writer = id_;
   send_lazy_begin(server);
   for (const auto& message : messages) send_message(server, message, exchange_.bytes_of(message));
   stream_to_ = stream_left_ > 0 ? &server : nullptr;

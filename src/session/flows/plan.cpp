@@ -97,7 +97,15 @@ void Session::plan_primary(routing::Reason reason) {
 }
 
 EffectsPtr Session::effects_for(const sql::Classified& query, std::string_view text) const {
-  return effects_of_query(query.entry->facts, text, routing::effects_of(*query.entry, catalog()).unknown);
+  bool unknown = routing::effects_of(*query.entry, catalog()).unknown;
+  // EXECUTE does what it names.
+  for (const auto& statement : query.entry->facts.statements) {
+    const std::string& name = statement.kind == StatementKind::execute ? statement.name : statement.executes;
+    if (name.empty()) continue;
+    const StatementPtr named = prepared_.get(name);
+    unknown = unknown || !named || routing::effects_of(*named->query.entry, catalog()).unknown;
+  }
+  return effects_of_query(query.entry->facts, text, unknown);
 }
 
 bool Session::refused_by_mode(const sql::QueryFacts& facts) const {

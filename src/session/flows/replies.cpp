@@ -270,9 +270,12 @@ bool Session::on_ready(pool::ServerConnection& server, const Expected& entry, co
                queue_.empty() ? TimeLimits::Pipeline::empty : TimeLimits::Pipeline::more);
   transaction_ = idle ? Transaction::none : Transaction::open;
   transaction_node_ = server.node();
-  const bool up_to_date = server.carried.settings == carried_.settings();
   carried_.ready(*status, std::exchange(exchange_error_, false));
-  if (up_to_date) server.carried.settings = carried_.settings();
+  // They were the same when the exchange was sent (`settings_hold`); what it has changed, it has changed there.
+  if (server.carried.settings != carried_.settings()) {
+    server.carried.settings = carried_.settings();
+    note_custom(server);
+  }
   transaction_wrote_ = transaction_wrote_ || wrote_;
   if (idle) on_transaction_end();
   if (restore_beginning(server)) return false;
@@ -416,6 +419,8 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
   carried_.completed(effect, tag);
   catalog_changed_ = catalog_changed_ || effect.changes_catalog;
   auto& books = server.carried.prepared;
+  if (effect.sets_seed)
+    pin(server, PinReason::seed);
   switch (effect.kind) {
     case sql::StatementKind::prepare: {
       PreparedStatement statement;
@@ -443,16 +448,12 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
         books.remove(effect.name);
       }
       break;
-    case sql::StatementKind::load:
-      if (Held* there = held(server.node())) {
-        there->pins.add(PinReason::library);
-        publish_pins();
-      }
-      break;
+    case sql::StatementKind::load: pin(server, PinReason::library); break;
     case sql::StatementKind::discard:
       if (!effect.all) break;
       prepared_.clear();
       books.clear();
+      if (Held* there = held(server.node())) there->pins.remove(PinReason::seed);
       break;
     default: break;
   }

@@ -99,7 +99,7 @@ def discard_all(me: Me):
     yield "SHOW work_mem"
 
 
-@semantic()
+@semantic(alone=True)
 def discard_parts(me: Me):
     yield f"SET work_mem = '{me.memory}'"
     yield f"PREPARE mine AS SELECT 'mine {me.n}'"

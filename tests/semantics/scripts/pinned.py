@@ -247,7 +247,7 @@ def load_library(me: Me):
     yield "LOAD 'no_such_library'"
 
 
-@semantic()
+@semantic(alone=True)
 def sequence_values(me: Me):
     """currval and lastval belong to the session, outside of transactions too."""
     sequence = me.own("counter")
@@ -265,7 +265,7 @@ def sequence_values(me: Me):
     yield f"SELECT currval('{sequence}'), lastval()"
 
 
-@semantic()
+@semantic(alone=True)
 def sequence_cache(me: Me):
     """CACHE gives each session a run of numbers of its own."""
     sequence = me.own("cached")

@@ -166,7 +166,7 @@ def prepared_under_a_role(me: Me):
     yield run("q")
 
 
-@semantic()
+@semantic(alone=True)
 def prepared_under_settings(me: Me):
     """Constants are read when the statement is parsed; the settings of then count."""
     yield f"SET DateStyle = {('ISO, MDY', 'ISO, DMY')[me.n % 2]}"

@@ -291,7 +291,7 @@ def ways_to_write_values(me: Me):
 
 @semantic()
 def messages_level(me: Me):
-    level = ("debug1", "warning", "error", "notice")[me.n % 4]
+    level = ("log", "warning", "error", "notice")[me.n % 4]
     yield f"SET client_min_messages = {level}"
     yield "SELECT tools.say('one')"
     yield ext("SELECT tools.say('two')")

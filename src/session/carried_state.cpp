@@ -19,10 +19,15 @@ constexpr std::string_view kRole = "role";
 constexpr std::string_view kAuthorization = "session_authorization";
 
 /// Change how long or how a statement runs, or how its result looks, but not what its text says.
-constexpr std::array<std::string_view, 9> kSayNothingOfTexts{
-    "application_name",    "bytea_output",      "client_min_messages", "extra_float_digits",
-    "idle_in_transaction_session_timeout", "idle_session_timeout", "lock_timeout", "statement_timeout",
-    "transaction_timeout"};
+constexpr std::array<std::string_view, 9> kSayNothingOfTexts{"application_name",
+                                                             "bytea_output",
+                                                             "client_min_messages",
+                                                             "extra_float_digits",
+                                                             "idle_in_transaction_session_timeout",
+                                                             "idle_session_timeout",
+                                                             "lock_timeout",
+                                                             "statement_timeout",
+                                                             "transaction_timeout"};
 
 /// What names in a text refer to; PostgreSQL looks them up again when these change.
 constexpr std::array<std::string_view, 3> kNames{"role", "search_path", "session_authorization"};

@@ -102,9 +102,8 @@ Effect effect_of(const StatementFacts& statement, std::string_view text, bool ex
   effect.sets_seed = calls_one_of(statement, kSeed) || (statement.kind == StatementKind::set && statement.name == "seed");
   // Bytes that mean something else under another client_encoding or standard_conforming_strings are not repeated.
   // DateStyle may say half of its value and keep the other half.
-  effect.unknown_state =
-      statement.from_current ||
-      (statement.kind == StatementKind::set && (!is_portable(own_text) || statement.name == "datestyle"));
+  effect.unknown_state = statement.from_current || (statement.kind == StatementKind::set &&
+                                                    (!is_portable(own_text) || statement.name == "datestyle"));
   if (statement.kind == StatementKind::prepare) {
     effect.text = own_text;
     effect.inner_offset = statement.inner_offset - statement.offset;

@@ -18,9 +18,9 @@ namespace frontend = wire::frontend;
 namespace {
 
 /// Settings that name something in the database: what was there once may be gone.
-constexpr std::array<std::string_view, 6> kNamesSomething{"default_table_access_method", "default_tablespace", "role",
-                                                          "session_authorization",       "temp_tablespaces",
-                                                          "default_text_search_config"};
+constexpr std::array<std::string_view, 6> kNamesSomething{
+    "default_table_access_method", "default_tablespace", "role",
+    "session_authorization",       "temp_tablespaces",   "default_text_search_config"};
 
 bool names_something(const pool::SettingsPtr& settings) {
   return settings && std::any_of(settings->begin(), settings->end(), [](const pool::SettingText& one) {
@@ -30,7 +30,7 @@ bool names_something(const pool::SettingsPtr& settings) {
 
 }  // namespace
 
-// --- Settings ---------------------------------------------------------------------------------------------------------
+// --- Settings ------------------------------------------------------------------------------------
 
 /// True when the session's settings hold on this server, or will before what is sent next. False: they have to be made
 /// first, because the server may refuse them; `dispatch` is called again when they are.
@@ -43,7 +43,8 @@ bool Session::settings_hold(pool::ServerConnection& server) {
     return true;
   }
   const std::string text = statements_between(there, wanted);
-  const bool safe = !names_something(there) && !names_something(wanted) && worker_.settings_were_taken(server.node(), std::hash<std::string_view>{}(text));
+  const bool safe = !names_something(there) && !names_something(wanted) &&
+                    worker_.settings_were_taken(server.node(), std::hash<std::string_view>{}(text));
   inject_query(server, text, Purpose::settings);
   note_custom(server);
   if (safe) {
@@ -163,7 +164,7 @@ void Session::tell_parameter(std::string_view name, std::string_view value) {
   wire::encode_parameter_status(client_.output(), name, value);
 }
 
-// --- What cannot be carried -------------------------------------------------------------------------------------------
+// --- What cannot be carried ----------------------------------------------------------------------
 
 /// Something is being sent whose effect on the session will have to be asked for, whether it succeeds or not.
 void Session::note_due(pool::ServerConnection& server, Audit audit) {
@@ -293,7 +294,7 @@ bool Session::audit_is_due() const {
   return audit_ || std::any_of(leases_.begin(), leases_.end(), [](const Held& one) { return one.due == Audit::all; });
 }
 
-// --- Giving back ------------------------------------------------------------------------------------------------------
+// --- Giving back ---------------------------------------------------------------------------------
 
 /// Nothing may be under way any more: what is not known is asked for, then the connections go back.
 void Session::settle() {

@@ -117,10 +117,9 @@ std::size_t Session::refuse_statement(const wire::Frame& frame) {
 
 /// pool.mode: statement.
 std::size_t Session::refuse_transaction(const wire::Frame& frame) {
-  const base::Error error{sqlstate::feature_not_supported,
-                          "transaction blocks are not allowed in statement pooling mode",
-                          "The server connection is given back after each statement (pool.mode).",
-                          "Use pool.mode transaction or session."};
+  const base::Error error{
+      sqlstate::feature_not_supported, "transaction blocks are not allowed in statement pooling mode",
+      "The server connection is given back after each statement (pool.mode).", "Use pool.mode transaction or session."};
   if (frame.type == frontend::kQuery && stage_ == Stage::none && queue_.empty()) {
     reply_error(error);
     reply_ready();

@@ -37,8 +37,8 @@ void Session::dispatch() {
     // What is in flight may begin or end a transaction, so only the primary can be right without knowing.
     const bool others_wait = shares_servers() && transaction_ == Transaction::none && current_ &&
                              pool::WorkerPools::anybody_waits(account_->pool(worker_.pools(), current_->node()));
-    const bool stay = !local && !others_wait && !must_see_parse_first(exchange_) && current_ && plan_.node_class != routing::NodeClass::node &&
-                      worker_.topology().primary == current_->node();
+    const bool stay = !local && !others_wait && !must_see_parse_first(exchange_) && current_ &&
+                      plan_.node_class != routing::NodeClass::node && worker_.topology().primary == current_->node();
     if (!stay) return wait_for(Wait::quiet);
     return dispatch_to(current_->node(), plan_.reason);
   }

@@ -63,8 +63,8 @@ std::size_t Session::on_server_data(pool::ServerConnection& server, std::string_
       out_of_step(server, "invalid message from the server");
       return bytes.size();
     }
-    const bool passing = only_passes(frame.type) && !queue_.empty() && &server == current_ &&
-                         queue_.front().purpose == Purpose::none;
+    const bool passing =
+        only_passes(frame.type) && !queue_.empty() && &server == current_ && queue_.front().purpose == Purpose::none;
     if (!frame.complete() && !passing) {
       if (frame.body_size <= kLargestLookedAt) break;
     }
@@ -241,7 +241,8 @@ bool Session::on_complete(pool::ServerConnection& server, const Expected& entry,
     case Expect::parse:
       if (entry.statement && entry.action == Action::forward) {
         entry.statement->confirmed = true;
-        if (shares_servers() && !entry.statement->name.empty()) worker_.process().known_statements.add(key_of(*entry.statement));
+        if (shares_servers() && !entry.statement->name.empty())
+          worker_.process().known_statements.add(key_of(*entry.statement));
       }
       return true;
     case Expect::query:
@@ -358,7 +359,8 @@ std::string Session::own_words(const wire::Frame& frame) const {
   if (begin == std::string_view::npos) return {};
   const std::string_view name = frame.body.substr(begin, kSharedNameSize);
   for (const auto& entry : dropped_)
-    if (entry.statement && entry.server_name_is(name)) return wire::with_text_replaced(frame, name, entry.statement->name);
+    if (entry.statement && entry.server_name_is(name))
+      return wire::with_text_replaced(frame, name, entry.statement->name);
   return {};
 }
 
@@ -392,8 +394,7 @@ bool Session::on_swallowed_error(pool::ServerConnection& server, const wire::Fra
   }
   // What follows it must not be believed.
   server.out_of_step = true;
-  terminate({sqlstate::connection_failure,
-             "the session's state could not be made again on another server connection",
+  terminate({sqlstate::connection_failure, "the session's state could not be made again on another server connection",
              fields ? std::string(fields->message) : std::string(), ""});
   return false;
 }

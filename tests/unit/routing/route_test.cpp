@@ -94,6 +94,21 @@ TEST_CASE("the session's state keeps reads on the primary, above all else") {
   CHECK(world("SELECT 1") == "primary replication_connection");
 }
 
+TEST_CASE("a session whose transactions are SERIALIZABLE reads on the primary") {
+  World world;
+  world.session.serializable = true;
+  CHECK(world("SELECT 1") == "primary serializable");
+  CHECK(world("/* pgweir: standby */ SELECT 1") == "primary serializable");
+  CHECK(world("/* pgweir: primary */ SELECT 1") == "primary hint_primary");
+  CHECK(world("INSERT INTO t VALUES (1)") == "primary write");
+  CHECK(world("SHOW pool_nodes") == "pgweir local_command");
+  world.session.transaction = SessionFacts::Transaction::lazy_begin;
+  world.session.lazy_read_only = true;
+  CHECK(world("SELECT 1") == "primary serializable");
+  world.session.transaction = SessionFacts::Transaction::open;
+  CHECK(world("SELECT 1") == "current open_transaction");
+}
+
 TEST_CASE("the first statement of a transaction decides where it runs") {
   World world;
   world.session.transaction = SessionFacts::Transaction::lazy_begin;

@@ -102,6 +102,9 @@ struct Client {
   }
 };
 
+/// In microseconds, by the second in which the statement ended.
+using Latencies = std::vector<std::vector<std::uint32_t>>;
+
 class Clients {
  public:
   Clients(std::uint16_t port, std::size_t count) : port_(port), clients_(count), epoll_(epoll_create1(EPOLL_CLOEXEC)) {
@@ -118,11 +121,10 @@ class Clients {
     in_turns(width, [&](Client& client) { send(client, query); });
   }
 
-  /// Latencies, in microseconds, of the statements that begin and end within `seconds` after `warm`.
-  std::vector<std::uint32_t> load(Time from, Time until, const std::string& statement) {
+  /// The statements that begin and end between `from` and `until`.
+  Latencies load(Time from, Time until, const std::string& statement) {
     const std::string query = query_message(statement);
-    std::vector<std::uint32_t> latencies;
-    latencies.reserve(1'000'000);
+    Latencies latencies(static_cast<std::size_t>((until - from) / std::chrono::seconds(1)) + 1);
     std::size_t under_way = clients_.size();
     for (Client& client : clients_) {
       client.statements = 0;
@@ -134,7 +136,8 @@ class Clients {
         const Time now = Clock::now();
         if (client.since >= from && now <= until) {
           const auto took = std::chrono::duration_cast<std::chrono::microseconds>(now - client.since);
-          latencies.push_back(static_cast<std::uint32_t>(took.count()));
+          latencies[static_cast<std::size_t>((now - from) / std::chrono::seconds(1))].push_back(
+              static_cast<std::uint32_t>(took.count()));
           ++client.statements;
         }
         client.since = now;
@@ -229,20 +232,36 @@ std::uint32_t percentile(std::vector<std::uint32_t>& values, double part) {
   return *at;
 }
 
+/// p99/p50 of the second that is in the middle when they are sorted by that: what a machine that becomes slower and
+/// faster does to the whole time does not show here.
+double ratio_within_a_second(Latencies& by_second) {
+  constexpr std::size_t kEnough = 100;
+  std::vector<double> ratios;
+  for (auto& second : by_second)
+    if (second.size() >= kEnough)
+      ratios.push_back(static_cast<double>(percentile(second, 0.99)) / static_cast<double>(percentile(second, 0.5)));
+  if (ratios.empty()) fail("too few statements to tell how evenly they wait");
+  const auto middle = ratios.begin() + static_cast<std::ptrdiff_t>(ratios.size() / 2);
+  std::nth_element(ratios.begin(), middle, ratios.end());
+  return *middle;
+}
+
 void run_load(Clients& clients, double warm, double seconds, const std::string& statement) {
   const auto in = [](double s) {
     return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(s));
   };
   const Time from = Clock::now() + in(warm);
   const double cpu = own_cpu_seconds();
-  auto latencies = clients.load(from, from + in(seconds), statement);
-  if (latencies.empty()) fail("no statement has begun and ended in the time measured");
+  Latencies by_second = clients.load(from, from + in(seconds), statement);
+  const double ratio = ratio_within_a_second(by_second);
+  std::vector<std::uint32_t> all;
+  for (const auto& second : by_second) all.insert(all.end(), second.begin(), second.end());
   const auto [least, most] =
       std::minmax_element(clients.all().begin(), clients.all().end(),
                           [](const Client& one, const Client& other) { return one.statements < other.statements; });
-  std::cout << "{\"statements\": " << latencies.size() << ", \"p50_us\": " << percentile(latencies, 0.5)
-            << ", \"p99_us\": " << percentile(latencies, 0.99) << ", \"p999_us\": " << percentile(latencies, 0.999)
-            << ", \"max_us\": " << percentile(latencies, 1) << ", \"least\": " << least->statements
+  std::cout << "{\"statements\": " << all.size() << ", \"p50_us\": " << percentile(all, 0.5)
+            << ", \"p99_us\": " << percentile(all, 0.99) << ", \"max_us\": " << percentile(all, 1)
+            << ", \"ratio_within_a_second\": " << ratio << ", \"least\": " << least->statements
             << ", \"most\": " << most->statements << ", \"cpu_seconds\": " << own_cpu_seconds() - cpu << "}"
             << std::endl;
 }

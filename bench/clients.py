@@ -206,7 +206,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if min(arguments.idle, arguments.busy, arguments.seconds, arguments.rounds) < 1 or arguments.warm < 0:
         parser.error("numbers begin at 1")
-    os.environ.setdefault("PGWEIR_BINARY", str((arguments.build / "src/pgweir").resolve()))
+    os.environ["PGWEIR_BINARY"] = str((arguments.build / "src/pgweir").resolve())
     run(arguments)
     return 0
 

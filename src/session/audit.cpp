@@ -47,7 +47,8 @@ std::string lower(std::string_view text) {
 std::string from_hex(std::string_view hex) {
   const auto digit = [](char c) { return static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10); };
   std::string value;
-  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) value += static_cast<char>(digit(hex[i]) * 16 + digit(hex[i + 1]));
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
+    value += static_cast<char>(digit(hex[i]) * 16 + digit(hex[i + 1]));
   return value;
 }
 
@@ -74,10 +75,13 @@ std::string audit_query(Audit audit, const std::vector<std::string>& custom) {
   std::string names;
   for (const std::string& name : custom) names += (names.empty() ? "" : ",") + to_literal(name);
   // One that a library has defined is in the view.
-  text += " UNION ALL SELECT 'custom', n,"
-          " pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting(n, true), 'UTF8'), 'hex') FROM pg_catalog.unnest(ARRAY[" + names +
-          "]::pg_catalog.text[]) n WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_settings s"
-          " WHERE pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) n)";
+  text +=
+      " UNION ALL SELECT 'custom', n,"
+      " pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting(n, true), 'UTF8'), 'hex') FROM "
+      "pg_catalog.unnest(ARRAY[" +
+      names +
+      "]::pg_catalog.text[]) n WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_settings s"
+      " WHERE pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) n)";
   return text;
 }
 

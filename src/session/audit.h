@@ -27,8 +27,8 @@ enum class Audit : std::uint8_t {
 
 class AuditReader {
  public:
-  /// `user`: who logged in. `mentioned`: custom settings that the session's statements have named; `known`: the settings
-  /// that it is known to have.
+  /// `user`: who logged in. `mentioned`: custom settings that the session's statements have named; `known`: the
+  /// settings that it is known to have.
   AuditReader(Audit audit, std::string user, std::vector<std::string> mentioned, pool::SettingsPtr known)
       : audit_(audit), user_(std::move(user)), mentioned_(std::move(mentioned)), known_(std::move(known)) {}
 

@@ -343,8 +343,7 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
   if (!frame.complete() || exchange_.size() > kLargestExchange) plan_primary(routing::Reason::too_large);
   // What was prepared earlier may have to be prepared again before it runs: that needs the whole exchange.
   const bool cannot_wait = type == frontend::kFlush || !frame.complete() || exchange_.size() > kLargestExchange;
-  const bool whole =
-      !cannot_wait && transaction_ == Transaction::none && queue_.empty() && runs_prepared(exchange_);
+  const bool whole = !cannot_wait && transaction_ == Transaction::none && queue_.empty() && runs_prepared(exchange_);
   if (type == frontend::kSync || (must_stay_on_primary() && !whole)) dispatch();
   return frame.bytes_here();
 }

@@ -32,8 +32,19 @@ std::string row(const Columns& columns) {
   return body;
 }
 
+// As the query asks for values.
+std::string hex(std::string_view value) {
+  static constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string out;
+  for (const char c : value) {
+    out += kDigits[static_cast<unsigned char>(c) >> 4U];
+    out += kDigits[static_cast<unsigned char>(c) & 0xfU];
+  }
+  return out;
+}
+
 AuditReader reader(Audit audit = Audit::all, Settings known = {}) {
-  return {audit, "alice", std::make_shared<const Settings>(std::move(known))};
+  return {audit, "alice", {"x.mentioned"}, std::make_shared<const Settings>(std::move(known))};
 }
 
 // The settings that one row makes.
@@ -82,8 +93,9 @@ TEST_CASE("each query asks for its part") {
   for (const std::string& query : {pins, all, custom}) {
     CAPTURE(query);
     for (const PinReasonRow& each : kPinReasons) {
-      // These two no server knows.
-      const bool asked = each.reason != PinReason::library && each.reason != PinReason::unknown;
+      // These no server knows.
+      const bool asked =
+          each.reason != PinReason::library && each.reason != PinReason::seed && each.reason != PinReason::unknown;
       CHECK(asks_for(query, each.name) == asked);
     }
     for (const std::string_view what : {"setting", "role", "authorization", "prepared"})
@@ -112,12 +124,17 @@ TEST_CASE("pins") {
 }
 
 TEST_CASE("settings, each as a statement that makes it") {
-  CHECK(made_by({"setting", "work_mem", "1MB"}) == Settings{{"work_mem", set_config_text("work_mem", "1MB")}});
-  CHECK(made_by({"setting", "DateStyle", "ISO, DMY"}) ==
+  CHECK(made_by({"setting", "work_mem", hex("1MB")}) == Settings{{"work_mem", set_config_text("work_mem", "1MB")}});
+  CHECK(made_by({"setting", "DateStyle", hex("ISO, DMY")}) ==
         Settings{{"datestyle", set_config_text("DateStyle", "ISO, DMY")}});
-  CHECK(made_by({"setting", "search_path", R"("it's", b)"}) ==
-        Settings{{"search_path", set_config_text("search_path", R"("it's", b)")}});
+  CHECK(made_by({"setting", "search_path", hex(R"("it's", \b)")}) ==
+        Settings{{"search_path", set_config_text("search_path", R"("it's", \b)")}});
   CHECK(made_by({"setting", "search_path", ""}) == Settings{{"search_path", set_config_text("search_path", "")}});
+  // Neither the text nor its result may depend on client_encoding.
+  CHECK(made_by({"setting", "application_name", hex("caf\xc3\xa9")}) ==
+        Settings{{"application_name",
+                  "SELECT FROM pg_catalog.set_config('application_name',pg_catalog.convert_from("
+                  "pg_catalog.decode('636166c3a9','hex'),'UTF8'),false)"}});
 }
 
 TEST_CASE("who the session is") {
@@ -129,18 +146,19 @@ TEST_CASE("who the session is") {
 }
 
 TEST_CASE("custom settings, which no view lists") {
-  CHECK(made_by({"custom", "a.b", "x"}) == Settings{{"a.b", set_config_text("a.b", "x")}});
+  CHECK(made_by({"custom", "a.b", hex("x")}) == Settings{{"a.b", set_config_text("a.b", "x")}});
   CHECK(made_by({"custom", "a.b", kNull}).empty());
-  // Empty: another session has had it on this connection, unless this session is known to have it.
+  // Empty: another session has had it on this connection, unless this session has it or has named it.
   CHECK(made_by({"custom", "a.b", ""}).empty());
   CHECK(made_by({"custom", "a.b", ""}, {{"a.c", "SET a.c = 1"}}).empty());
   CHECK(made_by({"custom", "a.b", ""}, {{"a.b", "SET a.b = 1"}}) == Settings{{"a.b", set_config_text("a.b", "")}});
+  CHECK(made_by({"custom", "x.mentioned", ""}) == Settings{{"x.mentioned", set_config_text("x.mentioned", "")}});
 }
 
 TEST_CASE("custom settings when the session has none at all") {
-  AuditReader one(Audit::all, "alice", nullptr);
+  AuditReader one(Audit::all, "alice", {}, nullptr);
   one.take_row(row({"custom", "a.b", ""}));
-  one.take_row(row({"custom", "a.c", "1"}));
+  one.take_row(row({"custom", "a.c", hex("1")}));
   CHECK(one.take_settings() == Settings{{"a.c", set_config_text("a.c", "1")}});
 }
 
@@ -156,7 +174,8 @@ TEST_CASE("how many statements are prepared") {
 
 TEST_CASE("the settings come sorted, whatever the order of the rows") {
   AuditReader one = reader();
-  for (const char* name : {"work_mem", "a.b", "TimeZone"}) one.take_row(row({"setting", name, "x"}));
+  for (const char* name : {"work_mem", "a.b", "TimeZone"}) one.take_row(row({"setting", name, hex("x")}));
+  one.take_row(row({"custom", "a.b", hex("x")}));  // once is enough
   one.take_row(row({"role", "r", kNull}));
   std::vector<std::string> keys;
   for (const SettingText& each : one.take_settings()) keys.push_back(each.key);
@@ -164,7 +183,7 @@ TEST_CASE("the settings come sorted, whatever the order of the rows") {
 }
 
 TEST_CASE("rows that cannot be are a failure, and it stays") {
-  const std::string good = row({"setting", "work_mem", "1MB"});
+  const std::string good = row({"setting", "work_mem", hex("1MB")});
   CHECK_FALSE(fails(good));
   CHECK(fails(row({"something", "else", "here"})));
   CHECK(fails(row({kNull, "else", "here"})));

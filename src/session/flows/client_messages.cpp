@@ -346,6 +346,7 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
     send_message(*current_, message, here);
     stream_rest(frame, current_);
     if (ends) stage_ = Stage::none;
+    if (ends && std::exchange(solitary_, false)) wait_for(Wait::quiet);
     check_server_takes(*current_);
     return frame.bytes_here();
   }

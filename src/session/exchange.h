@@ -60,6 +60,14 @@ class Exchange {
   base::ByteQueue bytes_;
 };
 
+/// So far nothing but statements to be prepared under names.
+[[nodiscard]] inline bool only_parses(const Exchange& exchange) {
+  const auto& messages = exchange.messages();
+  return std::all_of(messages.begin(), messages.end(), [](const GatheredMessage& message) {
+    return message.type == wire::frontend::kParse && !message.name.empty();
+  });
+}
+
 /// Something runs that was prepared in an earlier exchange.
 [[nodiscard]] inline bool runs_prepared(const Exchange& exchange) {
   const auto& messages = exchange.messages();

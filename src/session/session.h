@@ -132,6 +132,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void note_message(GatheredMessage& message, const wire::Frame& frame);
   std::size_t discard(const wire::Frame& frame);
   void note_wrote(pool::ServerConnection& server);
+  std::size_t refuse_statement(const wire::Frame& frame);
   std::size_t refuse_transaction(const wire::Frame& frame);
   void stream_rest(const wire::Frame& frame, pool::ServerConnection* server);
   void violation(std::string_view what);

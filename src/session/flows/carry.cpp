@@ -218,7 +218,11 @@ void Session::start_audit(Held& there) {
   if (carried_.settings())
     for (const auto& one : *carried_.settings())
       if (one.key.find('.') != std::string::npos) custom.push_back(one.key);
-  inject_query(server, audit_query(audit_->audit(), custom), Purpose::audit);
+  // Functions that are newer than the catalog are looked for on the server.
+  const auto* known = catalog();
+  custom = names_to_ask_for(std::move(custom), known ? known->custom_settings() : std::vector<std::string>{});
+  const auto functions = known ? FunctionNames::known : FunctionNames::looked_for;
+  inject_query(server, audit_query(audit_->audit(), custom, functions), Purpose::audit);
   wait_for(Wait::quiet);
 }
 

@@ -106,6 +106,15 @@ void Session::note_wrote(pool::ServerConnection& server) {
   if (plan_.wrote) server.carried.last_writer = id_;
 }
 
+std::size_t Session::refuse_statement(const wire::Frame& frame) {
+  fail_exchange({sqlstate::configuration_limit_exceeded, "too many prepared statements",
+                 "This session has " + std::to_string(prepared_.size()) + " of them, of " +
+                     std::to_string(prepared_.bytes()) + " bytes; the limit is " +
+                     std::to_string(worker_.settings().pool.prepared_memory) + " bytes (pool.prepared_memory).",
+                 "Close statements that are not needed any more."});
+  return discard(frame);
+}
+
 /// pool.mode: statement.
 std::size_t Session::refuse_transaction(const wire::Frame& frame) {
   const base::Error error{
@@ -311,6 +320,9 @@ void Session::note_message(GatheredMessage& message, const wire::Frame& frame) {
 
 std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& frame, std::string_view bytes) {
   const std::string_view here = bytes.substr(0, frame.bytes_here());
+  if (message.type == frontend::kParse && !message.name.empty() &&
+      prepared_.bytes() + frame.body_size > worker_.settings().pool.prepared_memory)
+    return refuse_statement(frame);
   begin_exchange();
   if (stage_ == Stage::none) stage_ = Stage::gathering;
   note_message(message, frame);
@@ -341,9 +353,11 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
   stream_left_ = frame.bytes_left();
   if (type == frontend::kFlush) plan_primary(routing::Reason::flush_before_sync);
   if (!frame.complete() || exchange_.size() > kLargestExchange) plan_primary(routing::Reason::too_large);
-  // What was prepared earlier may have to be prepared again before it runs: that needs the whole exchange.
+  // What was prepared earlier may have to be prepared again before it runs, and what is only prepared may be known
+  // already: that takes the whole exchange.
   const bool cannot_wait = type == frontend::kFlush || !frame.complete() || exchange_.size() > kLargestExchange;
-  const bool whole = !cannot_wait && transaction_ == Transaction::none && queue_.empty() && runs_prepared(exchange_);
+  const bool whole = !cannot_wait && transaction_ == Transaction::none && queue_.empty() &&
+                     (runs_prepared(exchange_) || only_parses(exchange_));
   if (type == frontend::kSync || (must_stay_on_primary() && !whole)) dispatch();
   return frame.bytes_here();
 }

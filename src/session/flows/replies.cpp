@@ -453,6 +453,7 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
       prepared_.clear();
       books.clear();
       if (Held* there = held(server.node())) there->pins.remove(PinReason::seed);
+      publish_pins();
       break;
     default: break;
   }

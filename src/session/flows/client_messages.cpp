@@ -148,6 +148,7 @@ std::size_t Session::take_query(const wire::Frame& frame, std::string_view bytes
   prepared_.erase({});
   const sql::Classified classified = worker_.classifier().classify(account_->state->id, query->text);
   if (refused_by_mode(classified.entry->facts)) return refuse_transaction(frame);
+  if (const auto used = take_listen(classified, frame)) return *used;
   if (stage_ == Stage::none && answer_locally(classified, query->text, message.synthesised)) {
     message.local = true;
     return pass_whole(std::move(message), frame, bytes);

@@ -280,7 +280,9 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void forward_cancelled(const wire::Frame& error);
 
   // flows/listen.cpp
-  [[nodiscard]] std::optional<std::size_t> take_listen(const sql::Classified& query, const wire::Frame& frame);
+  [[nodiscard]] const sql::StatementFacts* gathered_listen() const;
+  [[nodiscard]] bool listen_shared();
+  void answer_listen(std::string_view tag);
   [[nodiscard]] bool may_hear() const;
   void flush_notifications();
   void note_listening(const Effect& effect, std::string_view tag);

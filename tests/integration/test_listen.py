@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from harness.waiting import wait_for
-from harness.wire import SYNC, Message, Wire, bind, execute, parse, query
+from harness.wire import SYNC, Message, Wire, bind, describe, execute, parse, query
 
 LISTENER = "pgweir listener"
 
@@ -19,7 +19,7 @@ class Client(Wire):
 
     def __init__(self, proxy, **parameters: str):
         super().__init__(proxy.port)
-        assert self.login(user="app", database="test", **parameters)[-1].kind == "Z"
+        assert self.login(**({"user": "app", "database": "test"} | parameters))[-1].kind == "Z"
         self.early: list[tuple[str, str]] = []
 
     def says(self, text: str) -> list[Message]:
@@ -104,16 +104,14 @@ def test_twenty_listen_through_one_connection_each_in_order(shared, cluster, cli
 
 
 def test_each_database_and_user_has_its_own(shared, cluster, clients):
-    one = clients(shared)
-    one.says("LISTEN news")
-    with shared.connect(user="traced") as other, shared.connect(user="app", dbname="postgres") as elsewhere:
-        other.execute("LISTEN news")
-        elsewhere.execute("LISTEN news")
-        elsewhere.execute("NOTIFY news, 'not here'")
-        assert next(elsewhere.notifies()).payload == "not here"
-        one.says("NOTIFY news, 'here'")
-        assert next(other.notifies()).payload == "here"
-    assert one.hears(1) == [("news", "here")]
+    one, other, elsewhere = clients(shared), clients(shared, user="traced"), clients(shared, database="postgres")
+    for client in (one, other, elsewhere):
+        client.says("LISTEN news")
+    elsewhere.says("NOTIFY news, 'not here'")
+    assert elsewhere.hears(1) == [("news", "not here")]
+    one.says("NOTIFY news, 'here'")
+    assert one.hears(1) == other.hears(1) == [("news", "here")]
+    elsewhere.hears_nothing_more()
 
 
 @pytest.mark.parametrize("begin, standby", [("BEGIN", "f"), ("BEGIN READ ONLY", "t")])
@@ -311,7 +309,32 @@ def test_pipelined_listen_keeps_its_place(shared, clients):
     assert kinds.replace("A", "") == "TDCZCZCZCZTDCZ" and kinds.count("A") == 1
 
 
-@pytest.mark.parametrize("how", ["transaction", "with others", "extended"])
+def test_extended_protocol(shared, cluster, clients):
+    client, sender = clients(shared), clients(shared)
+
+    def kinds(*parts: bytes) -> str:
+        return "".join(one.kind for one in client.ask(*parts, SYNC))
+
+    assert kinds(parse("LISTEN news"), bind(), describe("P"), execute()) == "12nCZ"
+    assert len(listeners(cluster)) == 1 and pins(shared) == []
+    sender.says("NOTIFY news, 'one'")
+    assert client.hears(1) == [("news", "one")]
+    assert kinds(parse("UNLISTEN news", "off"), describe("S", "off")) == "1tnZ"
+    assert kinds(bind("", "off"), execute()) == "2CZ"
+    wait_for(lambda: not listeners(cluster), "the connection to go back")
+    assert kinds(parse("LISTEN other", "on"), bind("p", "on"), execute("p")) == "12CZ"
+    assert kinds(bind("", "off"), execute()) == "2CZ"  # of another channel: changes nothing
+    # The statement that no server has seen yet is prepared where it runs.
+    client.says("BEGIN")
+    assert kinds(bind("", "on"), execute()) == "2CZ"
+    client.says("ROLLBACK")
+    sender.says("NOTIFY other")
+    assert client.hears(1) == [("other", "")]
+    client.hears_nothing_more()
+    assert pins(shared) == []
+
+
+@pytest.mark.parametrize("how", ["transaction", "with others", "pipeline"])
 def test_what_cannot_be_shared_pins(shared, cluster, clients, how):
     client, sender = clients(shared), clients(shared)
     if how == "transaction":
@@ -320,7 +343,7 @@ def test_what_cannot_be_shared_pins(shared, cluster, clients, how):
     elif how == "with others":
         client.says("LISTEN news; SELECT 1")
     else:
-        client.ask(parse("LISTEN news"), bind(), execute(), SYNC)
+        client.ask(parse("LISTEN news"), bind(), execute(), parse("SELECT 1"), bind(), execute(), SYNC)
     wait_for(lambda: pins(shared) == ["listen"], "the pin")
     sender.says("NOTIFY news")
     assert client.hears(1) == [("news", "")]

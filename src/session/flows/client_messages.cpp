@@ -148,7 +148,6 @@ std::size_t Session::take_query(const wire::Frame& frame, std::string_view bytes
   prepared_.erase({});
   const sql::Classified classified = worker_.classifier().classify(account_->state->id, query->text);
   if (refused_by_mode(classified.entry->facts)) return refuse_transaction(frame);
-  if (const auto used = take_listen(classified, frame)) return *used;
   if (stage_ == Stage::none && answer_locally(classified, query->text, message.synthesised)) {
     message.local = true;
     return pass_whole(std::move(message), frame, bytes);
@@ -347,7 +346,8 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
   const bool cannot_wait = type == frontend::kFlush || !frame.complete() || exchange_.size() > kLargestExchange;
   const bool whole =
       !cannot_wait && transaction_ == Transaction::none && queue_.empty() && runs_prepared(exchange_);
-  if (type == frontend::kSync || (must_stay_on_primary() && !whole)) dispatch();
+  const bool may_be_shared = !cannot_wait && gathered_listen();
+  if (type == frontend::kSync || (must_stay_on_primary() && !whole && !may_be_shared)) dispatch();
   return frame.bytes_here();
 }
 

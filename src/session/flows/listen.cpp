@@ -7,9 +7,12 @@
 #include "session/session.h"
 #include "session/settings_text.h"
 #include "wire/messages/backend.h"
+#include "wire/messages/frontend.h"
 
 namespace pgweir::session {
 
+namespace backend = wire::backend;
+namespace frontend = wire::frontend;
 namespace sqlstate = base::sqlstate;
 using sql::StatementKind;
 
@@ -23,50 +26,89 @@ std::string_view client_encoding(const Parameters& parameters) {
 
 }  // namespace
 
-/// Takes a simple Query that is a LISTEN or UNLISTEN for the shared connection; 0 when it has to wait until it is known
-/// whether a transaction is open. Nothing when it goes the usual way.
-std::optional<std::size_t> Session::take_listen(const sql::Classified& query, const wire::Frame& frame) {
-  const auto& statements = query.entry->facts.statements;
-  if (mode_ != config::PoolMode::transaction || statements.size() != 1 || stage_ != Stage::none) return std::nullopt;
-  const sql::StatementFacts& statement = statements.front();
-  const bool listens = statement.kind == StatementKind::listen;
-  const bool unlistens = statement.kind == StatementKind::unlisten && listening_ && listening_->listener.listens(id_);
-  const bool repeats = listens && listening_ && listening_->listener.listens(id_, statement.name);
-  if (!unlistens && !repeats && !(listens && rules_->listen == config::ListenMode::shared)) return std::nullopt;
-  if (!queue_.empty()) {
-    healable_ = false;  // the exchange that it would need is no longer kept
-    wait_for(Wait::quiet);
-    return 0;
+/// The LISTEN or UNLISTEN that is all that the exchange says, if it may be for the shared connection.
+const sql::StatementFacts* Session::gathered_listen() const {
+  if (mode_ != config::PoolMode::transaction) return nullptr;
+  if (!listening_ && rules_->listen != config::ListenMode::shared) return nullptr;
+  const sql::StatementFacts* found = nullptr;
+  for (const GatheredMessage& message : exchange_.messages()) {
+    if (message.local || message.type == frontend::kSync) continue;
+    const sql::CachedFactsPtr entry = message.statement ? message.statement->query.entry : message.query;
+    if (!entry || entry->facts.statements.size() != 1) return nullptr;
+    const sql::StatementFacts* statement = &entry->facts.statements.front();
+    if (statement->kind != StatementKind::listen && statement->kind != StatementKind::unlisten) return nullptr;
+    if (message.type == frontend::kClose || (found && found != statement)) return nullptr;
+    found = statement;
   }
-  if (transaction_ != Transaction::none) return std::nullopt;
+  return found;
+}
+
+/// Hands the exchange to the shared connection, or makes it wait until it is known whether a transaction is open. False
+/// when it goes the usual way.
+bool Session::listen_shared() {
+  const sql::StatementFacts* statement = gathered_listen();
+  if (!statement) return false;
+  const bool listens = statement->kind == StatementKind::listen;
+  const bool knows =
+      listening_ && (listens ? listening_->listener.listens(id_, statement->name) : listening_->listener.listens(id_));
+  if (!knows && !(listens && rules_->listen == config::ListenMode::shared)) return false;
+  if (!queue_.empty()) {
+    wait_for(Wait::quiet);
+    return true;
+  }
+  if (transaction_ != Transaction::none) return false;
   SharedListener& listener = worker_.listener(*account_);
   const std::string_view encoding = client_encoding(*told_);
-  // A session that has a connection of its own anyway listens there; one that may listen there says UNLISTEN there too.
-  if (!repeats && is_pinned()) return std::nullopt;
-  if (listens && !repeats &&
-      (!is_ascii(statement.name) || unsafe_encoding_ || encoding.empty() || !listener.suits(encoding)))
-    return std::nullopt;
+  // A session that has a connection of its own anyway listens there; one that may listen there says UNLISTEN there.
+  if (is_pinned() && !(listens && knows)) return false;
+  const bool suits = is_ascii(statement->name) && !unsafe_encoding_ && !encoding.empty() && listener.suits(encoding);
+  if (!knows && !suits) return false;
   if (!listening_) listening_ = std::make_unique<Listening>(listener);
   times_.sent(worker_.loop().now());
   wait_for(Wait::listener);
   if (listens)
-    listener.listen(id_, statement.name, encoding);
+    listener.listen(id_, statement->name, encoding);
   else
-    listener.unlisten(id_, statement.name, SharedListener::Answer::expected);
-  return frame.bytes_here();
+    listener.unlisten(id_, statement->name, SharedListener::Answer::expected);
+  return true;
 }
 
 void Session::on_listened(base::Result<std::string_view> tag) {
   if (state_ == State::finished) return;
   wait_ = Wait::none;
-  times_.completed(worker_.loop().now());
   if (tag)
-    wire::encode_command_complete(client_.output(), *tag);
+    answer_listen(*tag);
   else
-    reply_error(tag.error());
+    fail_exchange(tag.error());
+  resume_client();
+}
+
+/// What a server would say to the exchange.
+void Session::answer_listen(std::string_view tag) {
+  base::ByteQueue& out = client_.output();
+  for (const GatheredMessage& message : exchange_.messages()) {
+    switch (message.type) {
+      case frontend::kParse:
+        note_parsed(*message.statement);
+        message.statement->confirmed = true;
+        wire::encode_bare_reply(out, backend::kParseComplete);
+        break;
+      case frontend::kBind: wire::encode_bare_reply(out, backend::kBindComplete); break;
+      case frontend::kDescribe:
+        if (message.what == 'S') wire::encode_parameter_description(out, {});
+        wire::encode_bare_reply(out, backend::kNoData);
+        break;
+      case frontend::kQuery:
+      case frontend::kExecute: wire::encode_command_complete(out, tag); break;
+      default: client_.write(message.synthesised); break;
+    }
+  }
+  exchange_.clear();
+  portals_.clear();
+  stage_ = Stage::none;
+  times_.completed(worker_.loop().now());
   reply_ready();
   end_if_idle();
-  resume_client();
 }
 
 void Session::deliver_notification(std::string_view message) {

@@ -72,17 +72,17 @@ constexpr std::string_view kFunctions =
     "FROM one GROUP BY nspname, proname";
 
 // A write goes further than the relation it names: to partitions and children, through views and rules, by cascades.
-#define PGWEIR_FIRING                                                                                      \
-  "reaches(here, there) AS ("                                                                              \
-  " SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits"                                                \
-  " UNION ALL SELECT confrelid, conrelid FROM pg_catalog.pg_constraint"                                    \
-  "  WHERE contype = 'f' AND (confupdtype IN ('c', 'n', 'd') OR confdeltype IN ('c', 'n', 'd'))"           \
-  " UNION ALL SELECT r.ev_class, d.refobjid FROM pg_catalog.pg_rewrite r"                                  \
-  "  JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass"              \
-  "   AND d.objid = r.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass), "                \
-  "firing(oid) AS ("                                                                                       \
-  " SELECT tgrelid FROM pg_catalog.pg_trigger"                                                             \
-  "  WHERE tgenabled <> 'D' AND tgfoid::int8 >= 16384 AND tgfoid IN (SELECT oid FROM volatile)"            \
+#define PGWEIR_FIRING                                                                            \
+  "reaches(here, there) AS ("                                                                    \
+  " SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits"                                      \
+  " UNION ALL SELECT confrelid, conrelid FROM pg_catalog.pg_constraint"                          \
+  "  WHERE contype = 'f' AND (confupdtype IN ('c', 'n', 'd') OR confdeltype IN ('c', 'n', 'd'))" \
+  " UNION ALL SELECT r.ev_class, d.refobjid FROM pg_catalog.pg_rewrite r"                        \
+  "  JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass"    \
+  "   AND d.objid = r.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass), "      \
+  "firing(oid) AS ("                                                                             \
+  " SELECT tgrelid FROM pg_catalog.pg_trigger"                                                   \
+  "  WHERE tgenabled <> 'D' AND tgfoid::int8 >= 16384 AND tgfoid IN (SELECT oid FROM volatile)"  \
   " UNION SELECT r.here FROM firing f JOIN reaches r ON r.there = f.oid)"
 
 constexpr std::string_view kRelations =
@@ -137,18 +137,22 @@ constexpr std::string_view kOperators =
 #define PGWEIR_WORD "[A-Za-z_][A-Za-z0-9_$]*"
 #define PGWEIR_UNDOLLARED "[A-Za-z_][A-Za-z0-9_]*"
 #define PGWEIR_QUOTABLE "\"?" PGWEIR_WORD "\"?"
-#define PGWEIR_CUSTOM_SETTINGS(body)                                                                           \
-  "SELECT name FROM (SELECT pg_catalog.lower(pg_catalog.replace("                                              \
-  "  COALESCE(m.parts[1], m.parts[2], m.parts[3]), '\"', '')) AS name,"                                        \
-  "  pg_catalog.bool_or(b.code OPERATOR(pg_catalog.~) '[Ss][Ee][Tt]') AS sets"                                 \
-  "  FROM (SELECT (" body ") COLLATE pg_catalog.\"C\" AS code FROM pg_catalog.pg_proc p"                       \
-  "   WHERE p.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384) b,"                                          \
-  "  LATERAL pg_catalog.regexp_matches(b.code, '"                                                              \
-  "[''\"](" PGWEIR_WORD "(?:[.]" PGWEIR_WORD ")+)[''\"]"                                                       \
-  "|[$](" PGWEIR_UNDOLLARED "(?:[.]" PGWEIR_UNDOLLARED ")+)[$]"                                                \
-  "|(?:^|[^A-Za-z0-9_$.])[Ss][Ee][Tt][[:space:]]+"                                                             \
-  "(?:(?:[Ss][Ee][Ss][Ss][Ii][Oo][Nn]|[Ll][Oo][Cc][Aa][Ll])[[:space:]]+)?"                                     \
-  "(" PGWEIR_QUOTABLE "(?:[.]" PGWEIR_QUOTABLE ")+)', 'g') m(parts)"                                           \
+#define PGWEIR_CUSTOM_SETTINGS(body)                                           \
+  "SELECT name FROM (SELECT pg_catalog.lower(pg_catalog.replace("              \
+  "  COALESCE(m.parts[1], m.parts[2], m.parts[3]), '\"', '')) AS name,"        \
+  "  pg_catalog.bool_or(b.code OPERATOR(pg_catalog.~) '[Ss][Ee][Tt]') AS sets" \
+  "  FROM (SELECT (" body                                                      \
+  ") COLLATE pg_catalog.\"C\" AS code FROM pg_catalog.pg_proc p"               \
+  "   WHERE p.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384) b,"          \
+  "  LATERAL pg_catalog.regexp_matches(b.code, '"                              \
+  "[''\"](" PGWEIR_WORD "(?:[.]" PGWEIR_WORD                                   \
+  ")+)[''\"]"                                                                  \
+  "|[$](" PGWEIR_UNDOLLARED "(?:[.]" PGWEIR_UNDOLLARED                         \
+  ")+)[$]"                                                                     \
+  "|(?:^|[^A-Za-z0-9_$.])[Ss][Ee][Tt][[:space:]]+"                             \
+  "(?:(?:[Ss][Ee][Ss][Ss][Ii][Oo][Nn]|[Ll][Oo][Cc][Aa][Ll])[[:space:]]+)?"     \
+  "(" PGWEIR_QUOTABLE "(?:[.]" PGWEIR_QUOTABLE                                 \
+  ")+)', 'g') m(parts)"                                                        \
   "  GROUP BY 1) found WHERE pg_catalog.length(name) OPERATOR(pg_catalog.<=) 127 ORDER BY sets DESC, name LIMIT 1000"
 
 // BEGIN ATOMIC leaves prosrc empty (PostgreSQL 14).

@@ -35,8 +35,8 @@ enum class FunctionNames : std::uint8_t { known, looked_for };
 
 class AuditReader {
  public:
-  /// `user`: who logged in. `mentioned`: custom settings that the session's statements have named; `known`: the settings
-  /// that it is known to have.
+  /// `user`: who logged in. `mentioned`: custom settings that the session's statements have named; `known`: the
+  /// settings that it is known to have.
   AuditReader(Audit audit, std::string user, std::vector<std::string> mentioned, pool::SettingsPtr known)
       : audit_(audit), user_(std::move(user)), mentioned_(std::move(mentioned)), known_(std::move(known)) {}
 
@@ -54,12 +54,12 @@ class AuditReader {
   [[nodiscard]] std::size_t prepared() const { return prepared_; }
 
  private:
+  [[nodiscard]] bool is_known(std::string_view key) const;
+
   Audit audit_;
   std::string user_;
   std::vector<std::string> mentioned_;
   pool::SettingsPtr known_;
-  [[nodiscard]] bool is_known(std::string_view key) const;
-
   bool failed_ = false;
   Pins pins_;
   std::vector<pool::SettingText> settings_;

@@ -159,8 +159,7 @@ void CarriedState::keep(const std::vector<SettingChange>& changes) {
   for (const SettingChange& one : changes) {
     if (!one.local)
       apply(map, one);
-    else if (const auto place = place_of(map, one.key);
-             stays(one) && (place == map.end() || place->key != one.key))
+    else if (const auto place = place_of(map, one.key); stays(one) && (place == map.end() || place->key != one.key))
       put(map, one.key, reset_text(one.key));
   }
   publish(std::move(map));

@@ -81,7 +81,8 @@ void Session::dispatch_to(base::NodeId node, routing::Reason reason) {
   auto& pools = worker_.pools();
   auto& pool = account_->pool(pools, node);
   if (asks_for_sequence())
-    if (auto lease = pools.try_acquire_from(pool, startup_class_, id_)) return send_exchange(adopt_lease(std::move(lease)));
+    if (auto lease = pools.try_acquire_from(pool, startup_class_, id_))
+      return send_exchange(adopt_lease(std::move(lease)));
   if (auto lease = pools.try_acquire(pool, startup_class_, carried_.settings()))
     return send_exchange(adopt_lease(std::move(lease)));
   const pool::PoolKey key = account_->pool_key(node);

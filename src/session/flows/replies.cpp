@@ -419,8 +419,7 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
   carried_.completed(effect, tag);
   catalog_changed_ = catalog_changed_ || effect.changes_catalog;
   auto& books = server.carried.prepared;
-  if (effect.sets_seed)
-    pin(server, PinReason::seed);
+  if (effect.sets_seed) pin(server, PinReason::seed);
   switch (effect.kind) {
     case sql::StatementKind::prepare: {
       PreparedStatement statement;

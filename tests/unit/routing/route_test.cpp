@@ -200,10 +200,9 @@ TEST_CASE("effects on the session") {
     CAPTURE(text);
     CHECK(effects(text).unknown);
   }
-  for (const char* text :
-       {"SELECT 1", "SELECT nextval('s')", "SELECT pg_advisory_lock(1)", "SELECT random()", "INSERT INTO t VALUES (1)",
-        "CREATE TABLE x (a int)", "SELECT * FROM missing", "SET x = 1", "SELECT * FROM triggering",
-        "COPY triggering TO STDOUT"}) {
+  for (const char* text : {"SELECT 1", "SELECT nextval('s')", "SELECT pg_advisory_lock(1)", "SELECT random()",
+                           "INSERT INTO t VALUES (1)", "CREATE TABLE x (a int)", "SELECT * FROM missing", "SET x = 1",
+                           "SELECT * FROM triggering", "COPY triggering TO STDOUT"}) {
     CAPTURE(text);
     CHECK_FALSE(effects(text).unknown);
   }

@@ -32,8 +32,18 @@ std::string row(const Columns& columns) {
   return body;
 }
 
+std::string in_hex(std::string_view value) {
+  static constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string hex;
+  for (const char c : value) {
+    hex += kDigits[static_cast<unsigned char>(c) >> 4U];
+    hex += kDigits[static_cast<unsigned char>(c) & 15U];
+  }
+  return hex;
+}
+
 AuditReader reader(Audit audit = Audit::all, Settings known = {}) {
-  return {audit, "alice", std::make_shared<const Settings>(std::move(known))};
+  return {audit, "alice", {"mentioned.x"}, std::make_shared<const Settings>(std::move(known))};
 }
 
 // The settings that one row makes.
@@ -58,8 +68,10 @@ bool asks_for(const std::string& query, std::string_view name) {
 }  // namespace
 
 TEST_CASE("the queries are one read each, and safe under any search_path") {
+  constexpr auto kKnown = FunctionNames::known;
   for (const std::string& query :
-       {audit_query(Audit::pins, {"a.b"}), audit_query(Audit::all, {}), audit_query(Audit::all, {"a.b", "it's.x"})}) {
+       {audit_query(Audit::pins, {"a.b"}, kKnown), audit_query(Audit::all, {}, kKnown),
+        audit_query(Audit::all, {"a.b", "it's.x"}, kKnown), audit_query(Audit::all, {}, FunctionNames::looked_for)}) {
     CAPTURE(query);
     sql::QueryFacts facts;
     test::on_parser_stack([&] { facts = sql::facts_of(query, sql::ClassifierLimits{}); });
@@ -76,14 +88,15 @@ TEST_CASE("the queries are one read each, and safe under any search_path") {
 }
 
 TEST_CASE("each query asks for its part") {
-  const std::string pins = audit_query(Audit::pins, {"a.b"});
-  const std::string all = audit_query(Audit::all, {});
-  const std::string custom = audit_query(Audit::all, {"a.b", "it's.x", R"(c.\d)"});
+  const std::string pins = audit_query(Audit::pins, {"a.b"}, FunctionNames::known);
+  const std::string all = audit_query(Audit::all, {}, FunctionNames::known);
+  const std::string custom = audit_query(Audit::all, {"a.b", "it's.x", R"(c.\d)"}, FunctionNames::known);
   for (const std::string& query : {pins, all, custom}) {
     CAPTURE(query);
     for (const PinReasonRow& each : kPinReasons) {
-      // These two no server knows.
-      const bool asked = each.reason != PinReason::library && each.reason != PinReason::unknown;
+      // These no server knows.
+      const bool asked =
+          each.reason != PinReason::library && each.reason != PinReason::seed && each.reason != PinReason::unknown;
       CHECK(asks_for(query, each.name) == asked);
     }
     for (const std::string_view what : {"setting", "role", "authorization", "prepared"})
@@ -112,12 +125,13 @@ TEST_CASE("pins") {
 }
 
 TEST_CASE("settings, each as a statement that makes it") {
-  CHECK(made_by({"setting", "work_mem", "1MB"}) == Settings{{"work_mem", set_config_text("work_mem", "1MB")}});
-  CHECK(made_by({"setting", "DateStyle", "ISO, DMY"}) ==
+  CHECK(made_by({"setting", "work_mem", in_hex("1MB")}) == Settings{{"work_mem", set_config_text("work_mem", "1MB")}});
+  CHECK(made_by({"setting", "DateStyle", in_hex("ISO, DMY")}) ==
         Settings{{"datestyle", set_config_text("DateStyle", "ISO, DMY")}});
-  CHECK(made_by({"setting", "search_path", R"("it's", b)"}) ==
+  CHECK(made_by({"setting", "search_path", in_hex(R"("it's", b)")}) ==
         Settings{{"search_path", set_config_text("search_path", R"("it's", b)")}});
-  CHECK(made_by({"setting", "search_path", ""}) == Settings{{"search_path", set_config_text("search_path", "")}});
+  CHECK(made_by({"setting", "search_path", in_hex("")}) ==
+        Settings{{"search_path", set_config_text("search_path", "")}});
 }
 
 TEST_CASE("who the session is") {
@@ -129,18 +143,25 @@ TEST_CASE("who the session is") {
 }
 
 TEST_CASE("custom settings, which no view lists") {
-  CHECK(made_by({"custom", "a.b", "x"}) == Settings{{"a.b", set_config_text("a.b", "x")}});
+  CHECK(made_by({"custom", "a.b", in_hex("x")}) == Settings{{"a.b", set_config_text("a.b", "x")}});
   CHECK(made_by({"custom", "a.b", kNull}).empty());
+  CHECK(made_by({"custom", "mentioned.x", kNull}).empty());
+  CHECK(made_by({"custom", "mentioned.x", ""}) == Settings{{"mentioned.x", set_config_text("mentioned.x", "")}});
+  const std::string text =
+      "SELECT FROM pg_catalog.set_config('a.b',pg_catalog.convert_from(pg_catalog.decode('c3bc',"
+      "'hex'),'UTF8'),false)";
+  CHECK(made_by({"custom", "a.b", in_hex("\xc3\xbc")}) == Settings{{"a.b", text}});
   // Empty: another session has had it on this connection, unless this session is known to have it.
-  CHECK(made_by({"custom", "a.b", ""}).empty());
-  CHECK(made_by({"custom", "a.b", ""}, {{"a.c", "SET a.c = 1"}}).empty());
-  CHECK(made_by({"custom", "a.b", ""}, {{"a.b", "SET a.b = 1"}}) == Settings{{"a.b", set_config_text("a.b", "")}});
+  CHECK(made_by({"custom", "a.b", in_hex("")}).empty());
+  CHECK(made_by({"custom", "a.b", in_hex("")}, {{"a.c", "SET a.c = 1"}}).empty());
+  CHECK(made_by({"custom", "a.b", in_hex("")}, {{"a.b", "SET a.b = 1"}}) ==
+        Settings{{"a.b", set_config_text("a.b", "")}});
 }
 
 TEST_CASE("custom settings when the session has none at all") {
-  AuditReader one(Audit::all, "alice", nullptr);
+  AuditReader one(Audit::all, "alice", {}, nullptr);
   one.take_row(row({"custom", "a.b", ""}));
-  one.take_row(row({"custom", "a.c", "1"}));
+  one.take_row(row({"custom", "a.c", in_hex("1")}));
   CHECK(one.take_settings() == Settings{{"a.c", set_config_text("a.c", "1")}});
 }
 
@@ -156,7 +177,7 @@ TEST_CASE("how many statements are prepared") {
 
 TEST_CASE("the settings come sorted, whatever the order of the rows") {
   AuditReader one = reader();
-  for (const char* name : {"work_mem", "a.b", "TimeZone"}) one.take_row(row({"setting", name, "x"}));
+  for (const char* name : {"work_mem", "a.b", "TimeZone"}) one.take_row(row({"setting", name, in_hex("x")}));
   one.take_row(row({"role", "r", kNull}));
   std::vector<std::string> keys;
   for (const SettingText& each : one.take_settings()) keys.push_back(each.key);
@@ -164,7 +185,7 @@ TEST_CASE("the settings come sorted, whatever the order of the rows") {
 }
 
 TEST_CASE("rows that cannot be are a failure, and it stays") {
-  const std::string good = row({"setting", "work_mem", "1MB"});
+  const std::string good = row({"setting", "work_mem", in_hex("1MB")});
   CHECK_FALSE(fails(good));
   CHECK(fails(row({"something", "else", "here"})));
   CHECK(fails(row({kNull, "else", "here"})));

@@ -30,6 +30,8 @@ inline constexpr std::array kChoices<PoolMode>{Choice{PoolMode::transaction, "tr
                                                Choice{PoolMode::session, "session"},
                                                Choice{PoolMode::statement, "statement"}};
 template <>
+inline constexpr std::array kChoices<ListenMode>{Choice{ListenMode::pin, "pin"}, Choice{ListenMode::shared, "shared"}};
+template <>
 inline constexpr std::array kChoices<Reads>{Choice{Reads::standbys, "standbys"}, Choice{Reads::primary, "primary"}};
 template <>
 inline constexpr std::array kChoices<Balance>{Choice{Balance::statement, "statement"},

@@ -50,6 +50,27 @@ void idle_fit_into_pool(const Settings& settings, Violations& out) {
          {"pool.size"}});
 }
 
+// Each worker would keep one connection for good, and nobody could do anything else.
+void listening_leaves_room(const Settings& settings, Violations& out) {
+  if (settings.pool.listen != ListenMode::shared) return;
+  const auto check = [&](const std::string& key, std::uint32_t size) {
+    const std::uint32_t workers = std::max<std::uint32_t>(settings.workers, 1);
+    if (size <= workers)
+      out.push_back({key,
+                     fmt::format("found {}; with pool.listen: shared each worker may keep one connection of a pool to "
+                                 "listen, so more than {} are needed (workers)",
+                                 size, workers),
+                     {"pool.listen", "workers"}});
+  };
+  check("pool.size", settings.pool.size);
+  const auto check_all = [&](std::string_view list, const std::vector<PoolOverride>& entries) {
+    for (std::size_t i = 0; i < entries.size(); ++i)
+      if (entries[i].size) check(fmt::format("{}[{}].pool_size", list, i), *entries[i].size);
+  };
+  check_all("databases", settings.databases);
+  check_all("users", settings.users);
+}
+
 void single_has_one_node(const Settings& settings, Violations& out) {
   if (settings.topology == TopologyKind::single && settings.nodes.size() > 1)
     out.push_back(
@@ -94,6 +115,7 @@ std::vector<Violation> cross_check(const Settings& settings) {
   unique_names("databases", settings.databases, out);
   unique_names("users", settings.users, out);
   idle_fit_into_pool(settings, out);
+  listening_leaves_room(settings, out);
   single_has_one_node(settings, out);
   scram_needs_users(settings, out);
   listens_somewhere(settings, out);

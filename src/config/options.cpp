@@ -103,6 +103,15 @@ const std::vector<Option<Settings>>& table() {
        "connection ties the client to it; what the client has set and prepared goes with it to the next one. "
        "`session`: when the client leaves. `statement`: as transaction, and transaction blocks are refused. A "
        "reload is for clients that log in afterwards."},
+      {"pool.listen", choice(at(&S::pool, &Pool::listen)), Reload::yes,
+       "What LISTEN does with pool.mode: transaction. `pin`: the client keeps its server connection until UNLISTEN. "
+       "`shared`: one connection to the primary per worker, database and user listens for all clients; it counts in "
+       "pool.size, which has to be larger than the number of workers. A LISTEN in a transaction, together with "
+       "other statements, of a client that is pinned anyway, or with another client_encoding than the shared "
+       "connection's pins as before. pg_listening_channels() does not show shared channels. If the shared connection is lost, its clients are disconnected (08006), because they would miss "
+       "notifications; so is a client that leaves more than limits.buffer_high_water of them waiting (53400). "
+       "Notifications name the process of the server that sent them, the client's own too. A reload is for LISTENs "
+       "that come afterwards."},
       {"pool.prepared_memory", size(at(&S::pool, &Pool::prepared_memory), 64 * kKiB, 64 * kGiB), Reload::yes,
        "Memory for prepared statements. On one server connection, as estimated: beyond it those that were not used for "
        "the longest time are closed, and prepared again when they are needed. For one client, its texts: beyond it "

@@ -16,6 +16,7 @@ namespace pgweir::config {
 enum class TopologyKind : std::uint8_t { streaming, single };
 enum class AuthMethod : std::uint8_t { trust, scram_sha_256 };
 enum class PoolMode : std::uint8_t { transaction, session, statement };
+enum class ListenMode : std::uint8_t { pin, shared };
 enum class Reads : std::uint8_t { standbys, primary };
 enum class Balance : std::uint8_t { statement, session };
 enum class Consistency : std::uint8_t { session, eventual };
@@ -24,6 +25,7 @@ enum class Consistency : std::uint8_t { session, eventual };
 [[nodiscard]] std::string_view name_of(TopologyKind value);
 [[nodiscard]] std::string_view name_of(AuthMethod value);
 [[nodiscard]] std::string_view name_of(PoolMode value);
+[[nodiscard]] std::string_view name_of(ListenMode value);
 [[nodiscard]] std::string_view name_of(Reads value);
 [[nodiscard]] std::string_view name_of(Balance value);
 [[nodiscard]] std::string_view name_of(Consistency value);
@@ -64,6 +66,7 @@ struct Auth {
 /// The section `pool`; also what holds for one user in one database (`Settings::pool_for`). A time of 0: no limit.
 struct Pool {
   PoolMode mode = PoolMode::transaction;
+  ListenMode listen = ListenMode::pin;
   std::uint32_t size = 20;     ///< server connections per node, database and user
   std::uint32_t min_idle = 0;  ///< of these, kept open though unused
   std::uint32_t reserve = 0;   ///< beyond `size`, for clients that have waited for `reserve_timeout`

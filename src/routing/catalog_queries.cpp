@@ -131,19 +131,20 @@ constexpr std::string_view kOperators =
     "WHERE o.oprcode <> 0 GROUP BY n.nspname, o.oprname";
 
 // Names with a dot in them that the bodies of users' functions hold as a constant ('a.b', "a.b" in other languages,
-// $$a.b$$), or that a SET names. In any body: one may give the name to another that sets it. Should there be too many,
-// those of bodies that set something come first.
-// Bytes as in the C locale, no backslashes, every operator by its full name: this is asked in clients' sessions, too.
+// $$a.b$$), or that a SET names; and those in views that call set_config(). In any body: one may give the name to
+// another that sets it. Should there be too many, those of bodies that set something come first. Bytes as in the C
+// locale, no backslashes, every operator by its full name: this is asked in clients' sessions, too.
 #define PGWEIR_WORD "[A-Za-z_][A-Za-z0-9_$]*"
 #define PGWEIR_UNDOLLARED "[A-Za-z_][A-Za-z0-9_]*"
 #define PGWEIR_QUOTABLE "\"?" PGWEIR_WORD "\"?"
-#define PGWEIR_CUSTOM_SETTINGS(body)                                           \
+#define PGWEIR_CUSTOM_SETTINGS(body, views)                                    \
   "SELECT name FROM (SELECT pg_catalog.lower(pg_catalog.replace("              \
   "  COALESCE(m.parts[1], m.parts[2], m.parts[3]), '\"', '')) AS name,"        \
   "  pg_catalog.bool_or(b.code OPERATOR(pg_catalog.~) '[Ss][Ee][Tt]') AS sets" \
   "  FROM (SELECT (" body                                                      \
   ") COLLATE pg_catalog.\"C\" AS code FROM pg_catalog.pg_proc p"               \
-  "   WHERE p.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384) b,"          \
+  "   WHERE p.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384" views        \
+  ") b,"                                                                       \
   "  LATERAL pg_catalog.regexp_matches(b.code, '"                              \
   "[''\"](" PGWEIR_WORD "(?:[.]" PGWEIR_WORD                                   \
   ")+)[''\"]"                                                                  \
@@ -155,12 +156,20 @@ constexpr std::string_view kOperators =
   ")+)', 'g') m(parts)"                                                        \
   "  GROUP BY 1) found WHERE pg_catalog.length(name) OPERATOR(pg_catalog.<=) 127 ORDER BY sets DESC, name LIMIT 1000"
 
+// 2078 is set_config() (catalog/pg_proc.dat).
+#define PGWEIR_SETTING_VIEWS                                                                     \
+  " UNION ALL SELECT pg_catalog.pg_get_viewdef(r.ev_class) COLLATE pg_catalog.\"C\" FROM"        \
+  " pg_catalog.pg_rewrite r WHERE r.ev_class::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384 AND" \
+  " r.ev_type OPERATOR(pg_catalog.=) '1' AND"                                                    \
+  " r.ev_action::pg_catalog.text OPERATOR(pg_catalog.~) ':funcid 2078 '"
+
 // BEGIN ATOMIC leaves prosrc empty (PostgreSQL 14).
 constexpr std::string_view kCustomSettings = PGWEIR_CUSTOM_SETTINGS(
-    "CASE WHEN p.prosrc = '' AND p.prokind IN ('f', 'p') THEN pg_catalog.pg_get_functiondef(p.oid) ELSE p.prosrc END");
+    "CASE WHEN p.prosrc = '' AND p.prokind IN ('f', 'p') THEN pg_catalog.pg_get_functiondef(p.oid) ELSE p.prosrc END",
+    PGWEIR_SETTING_VIEWS);
 
 // Writing a BEGIN ATOMIC body out locks the tables in it: not in a client's session.
-constexpr std::string_view kCustomSettingsNow = PGWEIR_CUSTOM_SETTINGS("p.prosrc");
+constexpr std::string_view kCustomSettingsNow = PGWEIR_CUSTOM_SETTINGS("p.prosrc", PGWEIR_SETTING_VIEWS);
 
 // Every catalog change writes a row version with a new place and a new writer. Hashes are summed, so that order is
 // nothing. Rows of statistics and sequences change in place and so do not count, which is right.

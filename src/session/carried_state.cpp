@@ -84,15 +84,15 @@ void CarriedState::completed(const Effect& effect, std::string_view tag) {
     case StatementKind::two_phase:
       // The answer to COMMIT in a failed transaction is ROLLBACK.
       if (tag == "ROLLBACK")
-        drop(std::exchange(levels_, {}));
+        drop_levels();
       else
         commit_levels();
       if (effect.chain) levels_.emplace_back();
       meaning_.reset();
       break;
     case StatementKind::rollback:
-      drop(std::exchange(levels_, {}));
-      outside_.clear();
+      drop_levels();
+      drop(std::exchange(outside_, {}));
       if (effect.chain) levels_.emplace_back();
       meaning_.reset();
       break;
@@ -109,8 +109,11 @@ void CarriedState::completed(const Effect& effect, std::string_view tag) {
 void CarriedState::ready(wire::TransactionStatus status, bool had_error) {
   if (outside_.empty() && levels_.empty()) return;
   const auto outside = std::exchange(outside_, {});
-  if (!had_error) keep(outside);
-  if (status == wire::TransactionStatus::idle) drop(std::exchange(levels_, {}));
+  if (had_error)
+    drop(outside);
+  else
+    keep(outside);
+  if (status == wire::TransactionStatus::idle) drop_levels();
   meaning_.reset();
 }
 
@@ -135,8 +138,16 @@ void CarriedState::commit_levels() {
 }
 
 void CarriedState::roll_back_to(std::string_view savepoint) {
-  while (levels_.size() > 1 && levels_.back().savepoint != savepoint) levels_.pop_back();
-  if (!levels_.empty()) levels_.back().changes.clear();
+  if (levels_.empty()) return;
+  std::vector<SettingChange> undone;
+  const auto undo = [&] {
+    auto& changes = levels_.back().changes;
+    undone.insert(undone.end(), changes.begin(), changes.end());
+    changes.clear();
+  };
+  for (; levels_.size() > 1 && levels_.back().savepoint != savepoint; levels_.pop_back()) undo();
+  undo();
+  drop(undone);
   meaning_.reset();
 }
 
@@ -166,12 +177,15 @@ void CarriedState::keep(const std::vector<SettingChange>& changes) {
 }
 
 /// Rolled back: but a setting that nobody has defined stays known, empty.
-void CarriedState::drop(const std::vector<Level>& levels) {
+void CarriedState::drop(const std::vector<SettingChange>& changes) {
   std::vector<SettingChange> known;
-  for (const Level& level : levels)
-    for (const SettingChange& one : level.changes)
-      if (is_custom(one.key)) known.push_back({one.key, {}, true});
+  for (const SettingChange& one : changes)
+    if (is_custom(one.key)) known.push_back({one.key, {}, true});
   keep(known);
+}
+
+void CarriedState::drop_levels() {
+  for (const Level& level : std::exchange(levels_, {})) drop(level.changes);
 }
 
 /// To what the session began with.
@@ -187,15 +201,23 @@ void CarriedState::restore(Map& map, std::string_view key) const {
 
 void CarriedState::apply(Map& map, const SettingChange& one) const {
   if (one.key == kWholeSession || one.key == kAllSettings) {
-    const Map before = map;
-    for (const SettingText& old : before) {
-      const bool identity = old.key == kRole || old.key == kAuthorization;
-      // RESET ALL leaves the role alone (GUC_NO_RESET_ALL).
-      if (one.key == kWholeSession || !identity) restore(map, old.key);
-    }
+    const auto restore_all = [&](const Map& keys) {
+      for (const SettingText& old : keys) {
+        const bool identity = old.key == kRole || old.key == kAuthorization;
+        // RESET ALL leaves the role alone (GUC_NO_RESET_ALL).
+        if (one.key == kWholeSession || !identity) restore(map, old.key);
+      }
+    };
+    restore_all(Map(map));
+    if (beginning_) restore_all(*beginning_);
   } else {
-    // SET SESSION AUTHORIZATION undoes SET ROLE.
-    if (one.key == kAuthorization) restore(map, kRole);
+    // SET SESSION AUTHORIZATION undoes SET ROLE, RESET of it goes back to the role of the beginning.
+    if (one.key == kAuthorization) {
+      if (one.text.empty())
+        restore(map, kRole);
+      else
+        remove(map, kRole);
+    }
     if (one.text.empty())
       restore(map, one.key);
     else

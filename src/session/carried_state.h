@@ -58,7 +58,8 @@ class CarriedState {
   void apply(Map& map, const SettingChange& change) const;
   void restore(Map& map, std::string_view key) const;
   void keep(const std::vector<SettingChange>& changes);
-  void drop(const std::vector<Level>& levels);
+  void drop(const std::vector<SettingChange>& changes);
+  void drop_levels();
   void commit_levels();
   void roll_back_to(std::string_view savepoint);
   void release(std::string_view savepoint);

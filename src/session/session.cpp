@@ -203,6 +203,7 @@ void Session::on_drained(net::Connection&) {
   for (Held& one : leases_)
     if (!one.lease->connection().reading()) one.lease->connection().resume_reading();
   release_held_servers();
+  if (listening_ && may_hear()) flush_notifications();
   resume_client();
 }
 
@@ -233,6 +234,7 @@ bool Session::idle() const {
 
 /// After each exchange: is somebody waiting for this session to have nothing under way?
 void Session::end_if_idle() {
+  if (listening_ && may_hear()) flush_notifications();
   if (gone_timer_ && idle()) return finish("client closed");
   if (state_ == State::draining && idle())
     terminate({sqlstate::admin_shutdown, "terminating connection because pgweir is shutting down"});
@@ -248,6 +250,7 @@ void Session::finish(std::string_view why) {
   if (state_ == State::finished) return;
   const bool had_session = state_ == State::serving || state_ == State::draining;
   apply(Event::end);
+  if (listening_) listening_->listener.forget(id_);
   login_timer_.reset();
   gone_timer_.reset();
   if (ticket_) worker_.pools().cancel(*std::exchange(ticket_, std::nullopt));

@@ -9,7 +9,8 @@
 //
 // The sources, in the order of a statement's way: session.cpp (this life cycle), flows/client_messages.cpp (what the
 // client says), flows/plan.cpp (where it runs), flows/dispatch.cpp (leases, and what is sent), flows/replies.cpp (what
-// the server answers), flows/retry.cpp (reads that must run again), flows/local.cpp (what pgweir answers itself).
+// the server answers), flows/retry.cpp (reads that must run again), flows/local.cpp (what pgweir answers itself), flows/listen.cpp
+// (notifications for many on one connection).
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -35,6 +36,7 @@
 #include "session/pins.h"
 #include "session/prepared_statements.h"
 #include "session/reply_queue.h"
+#include "session/shared_listener.h"
 #include "session/time_limits.h"
 #include "session/worker.h"
 #include "wire/frame.h"
@@ -83,6 +85,10 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void check_times(base::Time now);
   /// Ends now, with a FATAL error to the client.
   void terminate(const base::Error& error);
+  // From SharedListener: a LISTEN or UNLISTEN was answered; a NotificationResponse has come; none will come any more.
+  void on_listened(base::Result<std::string_view> tag);
+  void deliver_notification(std::string_view message);
+  void end_listening(const base::Error& error);
 
  private:
   enum class State : std::uint8_t { starting, welcoming, serving, draining, finished };
@@ -91,6 +97,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   enum class Wait : std::uint8_t {
     none,
     lease,      ///< for a server connection
+    listener,   ///< for the answer to a LISTEN or UNLISTEN on a shared connection
     quiet,      ///< for the answers to what is in flight, before going on
     retryable,  ///< for a read that may still have to run again
   };
@@ -273,6 +280,15 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void cancel_on_server(pool::ServerConnection& server);
   void forward_cancelled(const wire::Frame& error);
 
+  // flows/listen.cpp
+  [[nodiscard]] const sql::StatementFacts* gathered_listen() const;
+  [[nodiscard]] bool listen_shared();
+  void answer_listen(std::string_view tag);
+  [[nodiscard]] bool may_hear() const;
+  void flush_notifications();
+  void note_listening(const Effect& effect, std::string_view tag);
+  void settle_listening(bool failed);
+
   // flows/local.cpp
   [[nodiscard]] bool is_local(const sql::Classified& query) const;
   [[nodiscard]] bool answer_locally(const sql::Classified& query, std::string_view text, std::string& reply);
@@ -358,6 +374,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   std::optional<base::Error> settings_error_;          ///< the server refused the session's settings
   std::vector<std::string> custom_names_;              ///< names of settings that texts of unknown effect mention
   std::unique_ptr<AuditReader> audit_;                 ///< while one is under way
+  std::unique_ptr<Listening> listening_;               ///< null unless it has listened through a shared connection
 
   bool retry_begins_ = false;                 ///< the exchange on probation is the first of a transaction
   bool healed_ = false;                       ///< the exchange that is being sent runs again: it is not healed twice

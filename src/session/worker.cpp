@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "session/abandoned_exchange.h"
 #include "session/session.h"
+#include "session/shared_listener.h"
 #include "wire/crypto.h"
 
 namespace pgweir::session {
@@ -68,6 +69,7 @@ void Worker::run() {
   time_sweep_.reset();
   sessions_.clear();
   abandoned_.clear();
+  listeners_.clear();
   cancels_.clear();
   pools_.reset();
 }
@@ -100,6 +102,17 @@ void Worker::redeliver_servers(base::SessionId id) {
   if (const auto found = sessions_.find(id); found != sessions_.end()) found->second->redeliver_servers();
 }
 
+Session* Worker::session(base::SessionId id) const {
+  const auto found = sessions_.find(id);
+  return found != sessions_.end() ? found->second.get() : nullptr;
+}
+
+SharedListener& Worker::listener(Account& account) {
+  auto& known = listeners_[&account];
+  if (!known) known = std::make_unique<SharedListener>(*this, account);
+  return *known;
+}
+
 void Worker::finished(Session& session) {
   loop_.after_pass([this, id = session.id()] {
     sessions_.erase(id);
@@ -117,6 +130,7 @@ void Worker::set_topology(routing::TopologyPtr topology) {
     if (was_up && node.status == routing::NodeStatus::down) lost.push_back(node.id);
   }
   topology_ = std::move(topology);
+  for (const auto& [account, listener] : listeners_) listener->follow_primary(topology_->primary);
   for (const base::NodeId node : lost) {
     pools_->drop_idle(node);
     for (const base::SessionId id : session_ids())
@@ -336,6 +350,7 @@ void Worker::stop() {
 void Worker::stop_if_empty() {
   if (!stopping_ || !sessions_.empty()) return;
   abandoned_.clear();
+  listeners_.clear();
   pools_->shut_down();
   loop_.after_pass([this] { loop_.stop(); });
 }

@@ -39,6 +39,7 @@ namespace pgweir::session {
 
 class AbandonedExchange;
 class Session;
+class SharedListener;
 class Worker;
 
 /// Written by one worker, read by anybody.
@@ -176,6 +177,10 @@ class Worker final : public pool::PoolEnvironment {
   [[nodiscard]] const config::Pool& pool_rules(const std::string& database, const std::string& user);
   /// `Session::resume_client`, if that session still lives.
   void resume(base::SessionId id);
+  /// Null for one that has been freed.
+  [[nodiscard]] Session* session(base::SessionId id) const;
+  /// Who listens for the sessions of this account (pool.listen: shared); made at first use.
+  [[nodiscard]] SharedListener& listener(Account& account);
   void redeliver_servers(base::SessionId id);
   /// Sees to it that the server finishes what a client that has gone has asked for.
   void abandon(pool::Lease lease, ReplyQueue queue, std::size_t reply_left);
@@ -222,6 +227,7 @@ class Worker final : public pool::PoolEnvironment {
   std::unordered_map<base::SessionId, std::unique_ptr<Session>> sessions_;
   std::map<std::uint64_t, std::unique_ptr<pool::CancelCarrier>> cancels_;
   std::map<std::uint64_t, std::unique_ptr<AbandonedExchange>> abandoned_;
+  std::map<const Account*, std::unique_ptr<SharedListener>> listeners_;
   /// By the entries of `databases` and `users` that apply: so there are few, however many clients there are.
   std::map<std::pair<const config::PoolOverride*, const config::PoolOverride*>, config::Pool> rules_;
   std::unique_ptr<net::Timer> time_sweep_;  ///< null while no time is limited

@@ -346,6 +346,7 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
     send_message(*current_, message, here);
     stream_rest(frame, current_);
     if (ends) stage_ = Stage::none;
+    if (ends && std::exchange(solitary_, false)) wait_for(Wait::quiet);
     check_server_takes(*current_);
     return frame.bytes_here();
   }
@@ -358,7 +359,8 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
   const bool cannot_wait = type == frontend::kFlush || !frame.complete() || exchange_.size() > kLargestExchange;
   const bool whole = !cannot_wait && transaction_ == Transaction::none && queue_.empty() &&
                      (runs_prepared(exchange_) || only_parses(exchange_));
-  if (type == frontend::kSync || (must_stay_on_primary() && !whole)) dispatch();
+  const bool may_be_shared = !cannot_wait && gathered_listen();
+  if (type == frontend::kSync || (must_stay_on_primary() && !whole && !may_be_shared)) dispatch();
   return frame.bytes_here();
 }
 

@@ -33,6 +33,7 @@ bool is_closed(const Exchange& exchange) {
 /// again.
 void Session::dispatch() {
   const bool local = !plan_.has_server_message;
+  if (plan_.executes && is_closed(exchange_) && listen_shared()) return;
   if (!queue_.empty()) {
     // What is in flight may begin or end a transaction, so only the primary can be right without knowing.
     const bool others_wait = shares_servers() && transaction_ == Transaction::none && current_ &&

@@ -172,6 +172,7 @@ void Session::synthesise(GatheredMessage& message, const wire::Frame& frame) {
 void Session::reply_ready() {
   const auto open = transaction_ == Transaction::none ? TimeLimits::Transaction::none : TimeLimits::Transaction::open;
   times_.ready(worker_.loop().now(), open, TimeLimits::Pipeline::empty);
+  if (transaction_ == Transaction::none) flush_notifications();
   wire::encode_ready_for_query(client_.output(), client_status());
 }
 

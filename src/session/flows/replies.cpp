@@ -96,6 +96,7 @@ std::size_t Session::on_server_data(pool::ServerConnection& server, std::string_
   }
   flush();
   if (server.reply_left == 0 && std::exchange(servers_held_, false)) release_held_servers();
+  if (listening_ && may_hear()) flush_notifications();
   if (queue_full_ && queue_.size() < kMostOwed / 2) {
     queue_full_ = false;
     worker_.loop().after_pass([&worker = worker_, id = id_] { worker.resume(id); });
@@ -270,7 +271,8 @@ bool Session::on_ready(pool::ServerConnection& server, const Expected& entry, co
                queue_.empty() ? TimeLimits::Pipeline::empty : TimeLimits::Pipeline::more);
   transaction_ = idle ? Transaction::none : Transaction::open;
   transaction_node_ = server.node();
-  carried_.ready(*status, std::exchange(exchange_error_, false));
+  const bool failed = std::exchange(exchange_error_, false);
+  carried_.ready(*status, failed);
   // They were the same when the exchange was sent (`settings_hold`); what it has changed, it has changed there.
   if (server.carried.settings != carried_.settings()) {
     server.carried.settings = carried_.settings();
@@ -278,8 +280,10 @@ bool Session::on_ready(pool::ServerConnection& server, const Expected& entry, co
   }
   transaction_wrote_ = transaction_wrote_ || wrote_;
   if (idle) on_transaction_end();
+  if (idle && listening_) settle_listening(failed);
   if (restore_beginning(server)) return false;
   if (worker_.topology().primary == server.node()) tell_parameters(server);
+  if (idle) flush_notifications();
   return true;
 }
 
@@ -303,6 +307,7 @@ void Session::on_swallowed_ready(pool::ServerConnection& server, const Expected&
     case Purpose::restore:
       server.carried.settings = carried_.settings();
       tell_parameters(server);
+      if (held_ready_ == wire::TransactionStatus::idle) flush_notifications();
       if (held_ready_) wire::encode_ready_for_query(client_.output(), *std::exchange(held_ready_, std::nullopt));
       break;
     case Purpose::audit: finish_audit(server); break;
@@ -417,6 +422,7 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
   const Effect& effect = effects[index];
   note_resets(effect);
   carried_.completed(effect, tag);
+  if (listening_) note_listening(effect, tag);
   catalog_changed_ = catalog_changed_ || effect.changes_catalog;
   auto& books = server.carried.prepared;
   if (effect.sets_seed) pin(server, PinReason::seed);

@@ -120,6 +120,19 @@ TEST_CASE("clear forgets all, the unnamed statement too") {
   CHECK(carried.prepared.find("a") != nullptr);
 }
 
+TEST_CASE("custom settings are noted once, and DISCARD ALL does not end them") {
+  CarriedOnServer carried;
+  CHECK_FALSE(carried.has_custom("a.b"));
+  for (const char* name : {"b.b", "a.b", "c.b", "a.b"}) carried.add_custom(name);
+  CHECK(carried.custom == Names{"a.b", "b.b", "c.b"});
+  for (const char* name : {"a.b", "b.b", "c.b"}) CHECK(carried.has_custom(name));
+  for (const char* name : {"", "a", "a.c", "d.b"}) CHECK_FALSE(carried.has_custom(name));
+  carried.last_writer = base::SessionId{7};
+  carried.clear();
+  CHECK(carried.last_writer == base::SessionId{});
+  CHECK(carried.has_custom("a.b"));  // PostgreSQL knows them until the connection ends
+}
+
 TEST_CASE("the books can be moved, with short names and long ones") {
   const std::string long_name(100, 'x');
   PreparedOnServer first = with({"a", "b", long_name.c_str()});

@@ -507,6 +507,31 @@ TEST_CASE("of the idle connections, one that has the settings already is preferr
   }
 }
 
+TEST_CASE("a session finds the idle connection on which it was the last to write") {
+  Fixture f;
+  f.current.size = 3;
+  WorkerPools& pools = *f.pools[0];
+  WorkerPools::Shard& shard = pools.shard(f.key);
+  const base::SessionId me{7}, other{8};
+  Session one(f), two(f), three(f);
+  for (Session* each : {&one, &two, &three}) each->wait();
+  const auto mine = one.server();
+  one.lease->carried.last_writer = me;
+  two.lease->carried.last_writer = other;
+  CHECK_FALSE(pools.try_acquire_from(shard, kPlain, me));  // not idle yet
+  for (Session* each : {&one, &two}) each->lease.release();
+  f.until([&] { return f.state.idle() == 2; });
+  CHECK_FALSE(pools.try_acquire_from(shard, kPlain, base::SessionId{9}));
+  CHECK_FALSE(pools.try_acquire_from(shard, kOther, me));
+  Lease lease = pools.try_acquire_from(shard, kPlain, me);
+  REQUIRE(lease);
+  CHECK(lease->identity().process_id == mine);
+  User user;
+  lease->lease_to(user);
+  CHECK(f.state.idle() == 1);
+  CHECK_FALSE(pools.try_acquire_from(shard, kPlain, me));
+}
+
 TEST_CASE("what a connection has been told moves with it to another worker") {
   Fixture f(2);
   f.current.size = 1;

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <map>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "doctest/doctest.h"
+#include "session/settings_text.h"
 
 namespace {
 
@@ -385,6 +387,86 @@ TEST_CASE("RESET goes back to what the session began with") {
   }
 }
 
+// utils/misc/guc.c: what makes a setting with a dot known is not undone with the transaction.
+TEST_CASE("a setting that nobody has defined stays known, with its default") {
+  const std::string known = reset_text("x.a");
+  CarriedState state;
+  SUBCASE("RESET") {
+    alone(state, set("x.a", "1"));
+    alone(state, reset("x.a"));
+  }
+  SUBCASE("RESET ALL") {
+    alone(state, set("x.a", "1"));
+    alone(state, reset_all());
+  }
+  SUBCASE("DISCARD ALL") {
+    alone(state, set("x.a", "1"));
+    alone(state, discard_all(), "DISCARD");
+  }
+  SUBCASE("an error in its query string") {
+    state.completed(set("x.a", "1"), "SET");
+    state.ready(TransactionStatus::idle, true);
+  }
+  SUBCASE("ROLLBACK in its query string") {
+    state.completed(set("x.a", "1"), "SET");
+    alone(state, effect(StatementKind::rollback), "ROLLBACK");
+  }
+  SUBCASE("SET LOCAL outside of a transaction block") { alone(state, set_local("x.a", "1")); }
+  SUBCASE("in a transaction block") {
+    begin(state);
+    SUBCASE("SET LOCAL") {
+      within(state, set_local("x.a", "1"));
+      alone(state, effect(StatementKind::commit), "COMMIT");
+    }
+    SUBCASE("ROLLBACK") {
+      within(state, set("x.a", "1"));
+      alone(state, effect(StatementKind::rollback), "ROLLBACK");
+    }
+    SUBCASE("COMMIT of a failed transaction") {
+      within(state, set("x.a", "1"));
+      alone(state, effect(StatementKind::commit), "ROLLBACK");
+    }
+    SUBCASE("ROLLBACK TO") {
+      within(state, effect(StatementKind::savepoint, "s"), "SAVEPOINT");
+      within(state, effect(StatementKind::savepoint, "t"), "SAVEPOINT");
+      within(state, set("x.a", "1"));
+      within(state, effect(StatementKind::rollback_to_savepoint, "s"), "ROLLBACK");
+      CHECK(texts(state.effective()) == Texts{known});
+      alone(state, effect(StatementKind::commit), "COMMIT");
+    }
+  }
+  CHECK(texts(state) == Texts{known});
+}
+
+TEST_CASE("staying known changes no value") {
+  CarriedState state;
+  alone(state, set("x.a", "1"));
+  begin(state);
+  within(state, set("x.a", "2"));
+  within(state, effect(StatementKind::savepoint, "s"), "SAVEPOINT");
+  within(state, set("x.a", "3"));
+  within(state, effect(StatementKind::rollback_to_savepoint, "s"), "ROLLBACK");
+  CHECK(texts(state.effective()) == Texts{"SET x.a = 2"});
+  SUBCASE("COMMIT") {
+    alone(state, effect(StatementKind::commit), "COMMIT");
+    CHECK(texts(state) == Texts{"SET x.a = 2"});
+  }
+  SUBCASE("ROLLBACK") {
+    alone(state, effect(StatementKind::rollback), "ROLLBACK");
+    CHECK(texts(state) == Texts{"SET x.a = 1"});
+  }
+}
+
+TEST_CASE("SET SESSION AUTHORIZATION undoes a role of the beginning too, until it is reset") {
+  CarriedState state;
+  state.begin_with(settings_of({{"role", "r"}}));
+  alone(state, set("session_authorization", "x"));
+  CHECK(texts(state) == Texts{"SET session_authorization = x"});
+  SUBCASE("RESET") { alone(state, reset("session_authorization")); }
+  SUBCASE("DISCARD ALL") { alone(state, discard_all(), "DISCARD"); }
+  CHECK(texts(state) == Texts{"SET role = r"});
+}
+
 TEST_CASE("what a server says about the settings replaces what was believed") {
   CarriedState state;
   state.begin_with(settings_of({{"b", "0"}, {"d", "0"}}));
@@ -535,18 +617,24 @@ struct ModelServer {
   Values beginning;
   Both values;
   std::vector<Level> levels;
-  Both before_string;  // of the query string that runs, or since the last COMMIT in it
+  std::set<std::string> known;  // settings with a dot that have ever been named
+  Both before_string;           // of the query string that runs, or since the last COMMIT in it
   bool failed = false;
 
   void reset_all(Values& map) const {
     Values fresh = beginning;
-    for (const char* identity : {"role", "session_authorization"})
+    for (const char* identity : {"role", "session_authorization"}) {
+      fresh.erase(identity);
       if (const auto found = map.find(identity); found != map.end()) fresh[identity] = found->second;
+    }
     map = std::move(fresh);
   }
   // An empty value: RESET.
   void assign(Values& map, const std::string& name, const std::string& value) const {
-    if (name == "session_authorization") map.erase("role");
+    if (name == "session_authorization") {
+      map.erase("role");
+      if (value.empty() && beginning.contains("role")) map["role"] = beginning.at("role");
+    }
     if (!value.empty()) {
       map[name] = value;
     } else if (const auto first = beginning.find(name); first != beginning.end()) {
@@ -556,12 +644,21 @@ struct ModelServer {
     }
   }
   void forget_local() { values.now = values.lasting; }
+  [[nodiscard]] Values with_known(Values map) const {
+    for (const std::string& name : known) map.emplace(name, "");
+    return map;
+  }
 };
 
 Values values_of(const pool::SettingsPtr& settings) {
   Values values;
   if (!settings) return values;
   for (const pool::SettingText& one : *settings) {
+    if (one.text.starts_with("RESET")) {
+      CHECK(one.text == reset_text(one.key));
+      values[one.key];
+      continue;
+    }
     const auto equals = one.text.find(" = ");
     CHECK(one.text.substr(4, equals - 4) == one.key);
     values[one.key] = one.text.substr(equals + 3);
@@ -573,17 +670,17 @@ class RandomSession {
  public:
   explicit RandomSession(unsigned seed) : random_(seed) {
     if (pick(2) == 0) return;
-    server_.beginning = {{"a", "begin"}, {"d", "begin"}};
+    server_.beginning = {{"a", "begin"}, {"role", "begin"}, {"x.b", "begin"}};
     server_.values = {server_.beginning, server_.beginning};
-    state_.begin_with(settings_of({{"a", "begin"}, {"d", "begin"}}));
+    state_.begin_with(settings_of({{"a", "begin"}, {"role", "begin"}, {"x.b", "begin"}}));
   }
 
   void run(int strings) {
     for (int i = 0; i < strings; ++i) {
       query_string();
       INFO("after: " << trace_);
-      if (!server_.failed) REQUIRE(values_of(state_.effective()) == server_.values.now);
-      if (server_.levels.empty()) REQUIRE(values_of(state_.settings()) == server_.values.lasting);
+      if (!server_.failed) REQUIRE(values_of(state_.effective()) == server_.with_known(server_.values.now));
+      if (server_.levels.empty()) REQUIRE(values_of(state_.settings()) == server_.with_known(server_.values.lasting));
       CarriedState fresh;
       fresh.begin_with(state_.effective());
       REQUIRE(fresh.meaning().texts == state_.meaning().texts);
@@ -650,11 +747,12 @@ class RandomSession {
   }
 
   bool assign() {
-    static const std::vector<std::string> kNames{"a", "b", "c", "role", "session_authorization"};
+    static const std::vector<std::string> kNames{"a", "b", "x.a", "x.b", "role", "session_authorization"};
     const std::string& setting = kNames[pick(static_cast<unsigned>(kNames.size()))];
     const std::string value = pick(4) == 0 ? std::string() : std::to_string(++value_);
     const bool local = pick(3) == 0;
     server_.assign(server_.values.now, setting, value);
+    if (is_custom(setting)) server_.known.insert(setting);
     if (!local) server_.assign(server_.values.lasting, setting, value);
     return completed(set(setting, value, local ? Lasts::transaction : Lasts::session), "SET",
                      setting + "=" + value + (local ? " (local)" : ""));

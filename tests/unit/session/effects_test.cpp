@@ -222,6 +222,18 @@ TEST_CASE("advisory locks of the session, in any statement") {
     CHECK(effects(text) == nullptr);
 }
 
+TEST_CASE("random numbers that a session has made predictable") {
+  for (const std::string_view text :
+       {"SELECT setseed(0.5)", "INSERT INTO t SELECT setseed(0.5)", "SET SEED TO 0.5", "SET LOCAL seed = 0.5"}) {
+    CAPTURE(text);
+    const Effect effect = only(text);
+    CHECK(effect.sets_seed);
+    CHECK(effect.settings.empty());  // a seed that is set again begins again
+  }
+  CHECK_FALSE(only("SET work_mem = 1").sets_seed);
+  CHECK(effects("SELECT random()") == nullptr);
+}
+
 TEST_CASE("what may end what ties a session to its connection") {
   for (const std::string_view text : {"DROP TABLE t", "CLOSE c", "CLOSE ALL", "DISCARD TEMP", "DISCARD ALL",
                                       "UNLISTEN a", "UNLISTEN *", "ALTER TABLE t RENAME TO u"})

@@ -477,6 +477,19 @@ TEST_CASE("what pgweir asked for, and what it asks for itself") {
   CHECK_FALSE(server.queue.answers_here());
 }
 
+TEST_CASE("whether the client is to get an answer") {
+  Server server;
+  CHECK_FALSE(server.queue.owes_client());
+  server.push_all({Expect::query});
+  CHECK(server.queue.owes_client());
+  CHECK(completes(server, "Z"));
+  server.push(Expect::query, Action::swallow);
+  server.push(Expect::sync, Action::swallow);
+  CHECK_FALSE(server.queue.owes_client());
+  server.push(Expect::execute, Action::synthesise);
+  CHECK(server.queue.owes_client());
+}
+
 TEST_CASE("the key and the change in the books stay with the entry pushed last") {
   using pgweir::pool::StatementKey;
   Server server;

@@ -139,6 +139,25 @@ TEST_CASE("every kind of statement is told") {
   CHECK(facts("nonsense").problem == "syntax error at or near \"nonsense\"");
 }
 
+TEST_CASE("statements that ask for what is known of settings and of sequences") {
+  for (const char* text :
+       {"SHOW work_mem", "SELECT current_setting('a.b')", "INSERT INTO t SELECT current_setting('a.b', true)"}) {
+    CAPTURE(text);
+    CHECK(one(text).asks_for_setting);
+  }
+  for (const char* text :
+       {"SELECT currval('s')", "SELECT 1 WHERE lastval() = 1", "INSERT INTO t VALUES (pg_catalog.currval('s'))"}) {
+    CAPTURE(text);
+    CHECK(one(text).asks_for_sequence);
+  }
+  for (const char* text :
+       {"SELECT 1", "SET work_mem = 1", "SELECT nextval('s')", "SELECT set_config('a', 'b', false)"}) {
+    CAPTURE(text);
+    CHECK_FALSE(one(text).asks_for_setting);
+    CHECK_FALSE(one(text).asks_for_sequence);
+  }
+}
+
 TEST_CASE("which way a setting goes") {
   struct Row {
     std::string_view text, name;

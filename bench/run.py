@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -18,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import ports
-from harness.cluster import BIN, Cluster, as_server, make_temporary
+from harness.cluster import BIN, Cluster
 from harness.proxy import Pgweir
-from harness.waiting import wait_for
+from pgbouncer import PgBouncer
 
 LOADS = {
     "select-only, simple": ["-S", "-M", "simple"],
@@ -31,45 +29,6 @@ LOADS = {
     "tpcb-like, simple": ["-M", "simple"],
     "tpcb-like, prepared": ["-M", "prepared"],
 }
-
-
-class PgBouncer:
-    """Debian's PgBouncer in front of one node, pooling by session as pgweir does."""
-
-    def __init__(self, node, clients: int):
-        self.host, self.port = "127.0.0.1", ports.take()
-        self._directory = make_temporary("pgweir-b-")
-        config = self._directory / "pgbouncer.ini"
-        # With auth_type any, PgBouncer logs in as the user given here.
-        config.write_text(f"[databases]\n* = host={node.host} port={node.port} user=postgres\n[pgbouncer]\n"
-                          f"listen_addr = {self.host}\nlisten_port = {self.port}\nunix_socket_dir =\nauth_type = any\n"
-                          f"pool_mode = session\ndefault_pool_size = {clients + 2}\nmax_client_conn = 1000\n"
-                          "log_connections = 0\nlog_disconnections = 0\n")
-        self._process = subprocess.Popen(as_server(["/usr/sbin/pgbouncer", "-q", config]),
-                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            wait_for(self._answers, "PgBouncer to answer")
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def _answers(self) -> bool:
-        if self._process.poll() is not None:
-            raise RuntimeError(f"PgBouncer ended with status {self._process.returncode}")
-        return subprocess.run([BIN / "pg_isready", "-q", "-h", self.host, "-p", str(self.port)]).returncode == 0
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._process.terminate()
-        self._process.wait()
-        ports.release(self.port)
-        shutil.rmtree(self._directory, ignore_errors=True)
 
 
 @dataclass
@@ -132,7 +91,7 @@ def table_rows(load: str, ways: list[Way], runs: dict[str, list[Run]]) -> list[s
 
 
 def start_ways(stack: ExitStack, cluster: Cluster, arguments) -> list[Way]:
-    bouncer = stack.enter_context(PgBouncer(cluster.primary, arguments.clients))
+    bouncer = stack.enter_context(PgBouncer(cluster.primary, mode="session", pool_size=arguments.clients + 2))
 
     def pgweir(reads: str) -> Pgweir:
         return stack.enter_context(

@@ -285,17 +285,16 @@ void WorkerPools::serve(Shard& shard, ServerConnection& server, Waiter waiter) {
   auto books = std::make_shared<CarriedOnServer>(std::move(server.carried));
   const int fd = server.give_away();
   drop(shard, server);
-  environment_.post(waiter.worker, [key, ticket = waiter.ticket, identity = std::move(identity), books,
-                                    fd](WorkerPools& pools) {
-    pools.receive_connection(key, ticket, identity, std::move(*books), fd);
-  });
+  environment_.post(waiter.worker,
+                    [key, ticket = waiter.ticket, identity = std::move(identity), books, fd](WorkerPools& pools) {
+                      pools.receive_connection(key, ticket, identity, std::move(*books), fd);
+                    });
 }
 
 void WorkerPools::cancel_ended(ServerConnection& server) {
-  const auto owner = owner_.find(&server);
-  if (owner == owner_.end()) return;
-  if (--server.cancels_in_flight == 0 && std::exchange(server.awaits_cancel, false))
-    put_idle_or_serve(*owner->second, server);
+  if (--server.cancels_in_flight > 0) return;
+  if (gone_.erase(&server) > 0) return;
+  if (std::exchange(server.awaits_cancel, false)) put_idle_or_serve(*owner_.at(&server), server);
 }
 
 void WorkerPools::receive_connection(const PoolKey& key, Ticket ticket, ServerIdentity identity, CarriedOnServer books,
@@ -386,6 +385,8 @@ void WorkerPools::drop(Shard& shard, ServerConnection& server) {
   PGWEIR_ASSERT(found != shard.servers.end());
   std::shared_ptr<ServerConnection> doomed = std::move(*found);
   shard.servers.erase(found);
+  // Until then no other connection may have its address.
+  if (server.cancels_in_flight > 0) gone_.emplace(&server, doomed);
   loop_.after_pass([doomed] {});
 }
 

@@ -100,7 +100,8 @@ class WorkerPools {
   /// Closes everything that is not leased, and lets nothing new begin.
   void shut_down();
 
-  /// A cancel request is on its way to this connection, and has arrived. The connection may be gone by then.
+  /// A cancel request is on its way to this connection, and has arrived. The connection may be dead by then; the object
+  /// stays until it has arrived.
   void cancel_started(ServerConnection& server) { ++server.cancels_in_flight; }
   void cancel_ended(ServerConnection& server);
 
@@ -153,6 +154,8 @@ class WorkerPools {
   PoolEnvironment& environment_;
   std::map<PoolKey, std::unique_ptr<Shard>> shards_;
   std::unordered_map<ServerConnection*, Shard*> owner_;
+  /// Those that are dead while cancel requests are still on their way to them.
+  std::unordered_map<ServerConnection*, std::shared_ptr<ServerConnection>> gone_;
   std::unordered_map<Ticket, std::unique_ptr<Request>> requests_;
   Ticket next_ticket_ = 1;
   std::unique_ptr<net::Timer> upkeep_;

@@ -3,6 +3,8 @@
 // way.
 #include "routing/catalog.h"
 
+#include <algorithm>
+
 #include "sql/classifier.h"
 
 namespace pgweir::routing {
@@ -74,7 +76,7 @@ class CatalogBuilder {
 
   void add_relation(const CatalogRows::Relation& row) {
     constexpr std::string_view kReadable = "rvmpt";  // tables, views, materialized views, partitioned tables, TOAST
-    Object object{row.schema, true, false};
+    Object object{row.schema, true, false, row.fires};
     if (kReadable.find(row.kind) == std::string_view::npos || row.persistence != 'p' || row.unsafe_part ||
         is_node_local_relation({row.schema, row.name})) {
       object.safe = false;
@@ -83,7 +85,7 @@ class CatalogBuilder {
     bool understood = true;
     if (row.kind == 'v') understood = read(row.definition, uses);
     for (const std::string& policy : row.policies) understood = read("SELECT " + policy, uses) && understood;
-    if (!understood) object = {row.schema, false, true};
+    if (!understood) object = {row.schema, false, true, row.fires};
     add(Kind::relation, row.name, std::move(object), std::move(uses));
   }
 
@@ -148,6 +150,7 @@ CatalogPtr Catalog::build(std::uint64_t version, base::Time loaded_at, const Cat
   auto catalog = std::make_shared<Catalog>();
   catalog->version_ = version;
   catalog->loaded_at_ = loaded_at;
+  catalog->custom_settings_ = rows.custom_settings;
   CatalogBuilder(*catalog).run(rows);
   return catalog;
 }
@@ -178,6 +181,15 @@ bool Catalog::effects(Kind kind, const sql::QualifiedName& name) const {
   }
   // An unknown relation, type or operator is most likely a new one of plain kind; an unknown function may do anything.
   return !known && kind == Kind::function;
+}
+
+bool Catalog::write_may_have_user_effects(const sql::QualifiedName& relation) const {
+  const Names& names = names_[static_cast<std::size_t>(Kind::relation)];
+  const auto found = names.find(relation.name);
+  if (found == names.end()) return false;
+  return std::any_of(found->second.begin(), found->second.end(), [&](const Object& object) {
+    return object.fires && (relation.schema.empty() || relation.schema == object.schema);
+  });
 }
 
 Safety Catalog::type(const sql::QualifiedName& name) const {

@@ -35,6 +35,7 @@ struct CatalogRows {
     bool unsafe_part = false;  ///< a partition or child is foreign or unlogged, or a column has an unsafe type
     std::string definition;
     std::vector<std::string> policies;
+    bool fires = false;  ///< writing to it may run a trigger that users wrote: its own, or of what the write reaches
   };
   /// All types but arrays. `is_volatile`: its input or output functions, casts or support functions, or those of what
   /// it is made of. `checks`: those of the domains in it.
@@ -52,6 +53,7 @@ struct CatalogRows {
   std::vector<Relation> relations;
   std::vector<Type> types;
   std::vector<Operator> operators;
+  std::vector<std::string> custom_settings;  ///< as `Catalog::custom_settings`
 };
 
 class Catalog;
@@ -74,6 +76,8 @@ class Catalog {
   [[nodiscard]] bool relation_may_have_user_effects(const sql::QualifiedName& name) const {
     return effects(Kind::relation, name);
   }
+  /// The same for writing to it, which fires triggers.
+  [[nodiscard]] bool write_may_have_user_effects(const sql::QualifiedName& relation) const;
   [[nodiscard]] bool operator_may_have_user_effects(const sql::QualifiedName& name) const {
     return effects(Kind::operator_, name);
   }
@@ -85,6 +89,9 @@ class Catalog {
   [[nodiscard]] Safety operator_(const sql::QualifiedName& name) const { return safety(Kind::operator_, name); }
   /// A name after a dot: unsafe if a volatile function could be meant.
   [[nodiscard]] Safety attribute(std::string_view name) const;
+  /// Names of settings (a.b, in lower case, each once) that the code of users' functions may set: constants of that
+  /// form in it. Those that are most likely set come first. PostgreSQL lists such settings nowhere.
+  [[nodiscard]] const std::vector<std::string>& custom_settings() const noexcept { return custom_settings_; }
   [[nodiscard]] std::uint64_t version() const noexcept { return version_; }
   [[nodiscard]] base::Time loaded_at() const noexcept { return loaded_at_; }
 
@@ -98,6 +105,7 @@ class Catalog {
     std::string schema;
     bool safe = false;
     bool user_effects = false;
+    bool fires = false;  ///< of a relation: see CatalogRows
   };
   struct Hash {
     using is_transparent = void;
@@ -111,6 +119,7 @@ class Catalog {
   std::uint64_t version_ = 0;
   base::Time loaded_at_{};
   std::array<Names, kKinds> names_;
+  std::vector<std::string> custom_settings_;
   std::unordered_set<std::string, Hash, std::equal_to<>> column_functions_;
 };
 

@@ -71,8 +71,22 @@ constexpr std::string_view kFunctions =
     "   OR EXISTS (SELECT 1 FROM checked c WHERE c.type = ANY (proargtypes::oid[])))) "
     "FROM one GROUP BY nspname, proname";
 
+// A write goes further than the relation it names: to partitions and children, through views and rules, by cascades.
+#define PGWEIR_FIRING                                                                            \
+  "reaches(here, there) AS ("                                                                    \
+  " SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits"                                      \
+  " UNION ALL SELECT confrelid, conrelid FROM pg_catalog.pg_constraint"                          \
+  "  WHERE contype = 'f' AND (confupdtype IN ('c', 'n', 'd') OR confdeltype IN ('c', 'n', 'd'))" \
+  " UNION ALL SELECT r.ev_class, d.refobjid FROM pg_catalog.pg_rewrite r"                        \
+  "  JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass"    \
+  "   AND d.objid = r.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass), "      \
+  "firing(oid) AS ("                                                                             \
+  " SELECT tgrelid FROM pg_catalog.pg_trigger"                                                   \
+  "  WHERE tgenabled <> 'D' AND tgfoid::int8 >= 16384 AND tgfoid IN (SELECT oid FROM volatile)"  \
+  " UNION SELECT r.here FROM firing f JOIN reaches r ON r.there = f.oid)"
+
 constexpr std::string_view kRelations =
-    "WITH RECURSIVE " PGWEIR_UNSAFE_TYPES
+    "WITH RECURSIVE " PGWEIR_UNSAFE_TYPES ", " PGWEIR_FIRING
     ", "
     "tree(root, child) AS (SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits"
     " UNION SELECT t.root, i.inhrelid FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.child) "
@@ -81,7 +95,8 @@ constexpr std::string_view kRelations =
     "   WHERE t.root = c.oid AND k.relkind IN ('r', 'p', 'f') AND (k.relkind = 'f' OR k.relpersistence <> 'p'))"
     "  OR EXISTS (SELECT 1 FROM unsafe_types u JOIN pg_catalog.pg_attribute a ON a.atttypid = u.oid"
     "   WHERE a.attrelid = c.oid AND NOT a.attisdropped),"
-    " CASE WHEN c.relkind = 'v' THEN pg_catalog.pg_get_viewdef(c.oid) END "
+    " CASE WHEN c.relkind = 'v' THEN pg_catalog.pg_get_viewdef(c.oid) END,"
+    " c.oid IN (SELECT oid FROM firing) "
     "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
     "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relpersistence <> 't'";
 
@@ -115,6 +130,47 @@ constexpr std::string_view kOperators =
     "FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace "
     "WHERE o.oprcode <> 0 GROUP BY n.nspname, o.oprname";
 
+// Names with a dot in them that the bodies of users' functions hold as a constant ('a.b', "a.b" in other languages,
+// $$a.b$$), or that a SET names; and those in views that call set_config(). In any body: one may give the name to
+// another that sets it. Should there be too many, those of bodies that set something come first. Bytes as in the C
+// locale, no backslashes, every operator by its full name: this is asked in clients' sessions, too.
+#define PGWEIR_WORD "[A-Za-z_][A-Za-z0-9_$]*"
+#define PGWEIR_UNDOLLARED "[A-Za-z_][A-Za-z0-9_]*"
+#define PGWEIR_QUOTABLE "\"?" PGWEIR_WORD "\"?"
+#define PGWEIR_CUSTOM_SETTINGS(body, views)                                    \
+  "SELECT name FROM (SELECT pg_catalog.lower(pg_catalog.replace("              \
+  "  COALESCE(m.parts[1], m.parts[2], m.parts[3]), '\"', '')) AS name,"        \
+  "  pg_catalog.bool_or(b.code OPERATOR(pg_catalog.~) '[Ss][Ee][Tt]') AS sets" \
+  "  FROM (SELECT (" body                                                      \
+  ") COLLATE pg_catalog.\"C\" AS code FROM pg_catalog.pg_proc p"               \
+  "   WHERE p.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384" views        \
+  ") b,"                                                                       \
+  "  LATERAL pg_catalog.regexp_matches(b.code, '"                              \
+  "[''\"](" PGWEIR_WORD "(?:[.]" PGWEIR_WORD                                   \
+  ")+)[''\"]"                                                                  \
+  "|[$](" PGWEIR_UNDOLLARED "(?:[.]" PGWEIR_UNDOLLARED                         \
+  ")+)[$]"                                                                     \
+  "|(?:^|[^A-Za-z0-9_$.])[Ss][Ee][Tt][[:space:]]+"                             \
+  "(?:(?:[Ss][Ee][Ss][Ss][Ii][Oo][Nn]|[Ll][Oo][Cc][Aa][Ll])[[:space:]]+)?"     \
+  "(" PGWEIR_QUOTABLE "(?:[.]" PGWEIR_QUOTABLE                                 \
+  ")+)', 'g') m(parts)"                                                        \
+  "  GROUP BY 1) found WHERE pg_catalog.length(name) OPERATOR(pg_catalog.<=) 127 ORDER BY sets DESC, name LIMIT 1000"
+
+// 2078 is set_config() (catalog/pg_proc.dat).
+#define PGWEIR_SETTING_VIEWS                                                                     \
+  " UNION ALL SELECT pg_catalog.pg_get_viewdef(r.ev_class) COLLATE pg_catalog.\"C\" FROM"        \
+  " pg_catalog.pg_rewrite r WHERE r.ev_class::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384 AND" \
+  " r.ev_type OPERATOR(pg_catalog.=) '1' AND"                                                    \
+  " r.ev_action::pg_catalog.text OPERATOR(pg_catalog.~) ':funcid 2078 '"
+
+// BEGIN ATOMIC leaves prosrc empty (PostgreSQL 14).
+constexpr std::string_view kCustomSettings = PGWEIR_CUSTOM_SETTINGS(
+    "CASE WHEN p.prosrc = '' AND p.prokind IN ('f', 'p') THEN pg_catalog.pg_get_functiondef(p.oid) ELSE p.prosrc END",
+    PGWEIR_SETTING_VIEWS);
+
+// Writing a BEGIN ATOMIC body out locks the tables in it: not in a client's session.
+constexpr std::string_view kCustomSettingsNow = PGWEIR_CUSTOM_SETTINGS("p.prosrc", PGWEIR_SETTING_VIEWS);
+
 // Every catalog change writes a row version with a new place and a new writer. Hashes are summed, so that order is
 // nothing. Rows of statistics and sequences change in place and so do not count, which is right.
 constexpr std::string_view kFingerprint =
@@ -126,21 +182,24 @@ constexpr std::string_view kFingerprint =
     PGWEIR_ROWS("pg_class", "relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND relpersistence <> 't'") " UNION ALL"
     PGWEIR_ROWS("pg_attribute", "attrelid::int8 >= 16384") " UNION ALL" PGWEIR_ROWS("pg_type", "true") " UNION ALL"
     PGWEIR_ROWS("pg_rewrite", "true") " UNION ALL" PGWEIR_ROWS("pg_policy", "true") " UNION ALL"
-    PGWEIR_ROWS("pg_constraint", "contypid <> 0") " UNION ALL" PGWEIR_ROWS("pg_inherits", "true") " UNION ALL"
+    PGWEIR_ROWS("pg_constraint", "contypid <> 0 OR contype = 'f'") " UNION ALL"
+    PGWEIR_ROWS("pg_inherits", "true") " UNION ALL"
     PGWEIR_ROWS("pg_operator", "true") " UNION ALL" PGWEIR_ROWS("pg_cast", "true") " UNION ALL"
     PGWEIR_ROWS("pg_amproc", "true") " UNION ALL" PGWEIR_ROWS("pg_amop", "true") " UNION ALL"
-    PGWEIR_ROWS("pg_range", "true") " UNION ALL" PGWEIR_ROWS("pg_namespace", "nspname !~ '^pg_(toast_)?temp'")
+    PGWEIR_ROWS("pg_range", "true") " UNION ALL" PGWEIR_ROWS("pg_trigger", "true") " UNION ALL"
+    PGWEIR_ROWS("pg_namespace", "nspname !~ '^pg_(toast_)?temp'")
     ") AS parts(x)";
 
-enum Query : std::size_t { functions, relations, policies, types, checks, operators, query_count };
+enum Query : std::size_t { functions, relations, policies, types, checks, operators, custom_settings, query_count };
 
 constexpr std::array<CatalogQuery, query_count> kQueries = {{
     {"functions", kFunctions, 6},
-    {"relations", kRelations, 6},
+    {"relations", kRelations, 7},
     {"policies", kPolicies, 3},
     {"types", kTypes, 3},
     {"checks", kChecks, 3},
     {"operators", kOperators, 4},
+    {"custom_settings", kCustomSettings, 1},
 }};
 
 std::string text(const std::optional<std::string>& field) { return field.value_or(std::string{}); }
@@ -167,6 +226,7 @@ std::vector<std::string> take(std::map<Key, std::vector<std::string>>& from, con
 
 std::span<const CatalogQuery> catalog_queries() { return kQueries; }
 std::string_view catalog_fingerprint_query() { return kFingerprint; }
+std::string_view custom_settings_query() { return kCustomSettingsNow; }
 
 base::Result<CatalogRows> rows_from(std::span<const TextRows> results) {
   if (results.size() != kQueries.size())
@@ -189,7 +249,7 @@ base::Result<CatalogRows> rows_from(std::span<const TextRows> results) {
     const std::string kind = text(row[2]), persistence = text(row[3]);
     rows.relations.push_back({text(row[0]), text(row[1]), kind.empty() ? '?' : kind[0],
                               persistence.empty() ? '?' : persistence[0], flag(row[4]), text(row[5]),
-                              take(policy_texts, text(row[0]), text(row[1]))});
+                              take(policy_texts, text(row[0]), text(row[1])), flag(row[6])});
   }
   for (const TextRow& row : results[types]) {
     rows.types.push_back({text(row[0]), text(row[1]), flag(row[2]), take(check_texts, text(row[0]), text(row[1]))});
@@ -197,6 +257,7 @@ base::Result<CatalogRows> rows_from(std::span<const TextRows> results) {
   for (const TextRow& row : results[operators]) {
     rows.operators.push_back({text(row[0]), text(row[1]), flag(row[2]), proven(row[3])});
   }
+  for (const TextRow& row : results[custom_settings]) rows.custom_settings.push_back(text(row[0]));
   return rows;
 }
 

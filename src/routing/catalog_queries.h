@@ -29,6 +29,10 @@ inline constexpr std::string_view kCatalogEnd = "COMMIT";
 /// Reads the row headers only. When it equals the one taken before the last load, that load is still good.
 [[nodiscard]] std::string_view catalog_fingerprint_query();
 
+/// One column, at most 1000 rows: what `Catalog::custom_settings` will hold, but for bodies of BEGIN ATOMIC. For a
+/// session that cannot wait until a catalog is loaded: safe under any search_path, and waits for no lock.
+[[nodiscard]] std::string_view custom_settings_query();
+
 using TextRow = std::vector<std::optional<std::string>>;  ///< one row in text format; nullopt is NULL
 using TextRows = std::vector<TextRow>;
 

@@ -94,13 +94,17 @@ bool unknown_effects(const sql::StatementFacts& statement, const Catalog* catalo
   if (statement.kind == StatementKind::write &&
       std::any_of(statement.relations.begin(), statement.relations.end(), is_settings))
     return true;
+  // Triggers.
+  const bool writes = statement.kind == StatementKind::write || statement.kind == StatementKind::copy_in;
   if (catalog == nullptr) {
+    if (writes && !statement.relations.empty()) return true;
     return !std::all_of(statement.functions.begin(), statement.functions.end(), is_plain_built_in);
   }
   for (const auto& name : statement.functions)
     if (catalog->may_have_user_effects(name)) return true;
   for (const auto& name : statement.relations)
-    if (catalog->relation_may_have_user_effects(name)) return true;
+    if (catalog->relation_may_have_user_effects(name) || (writes && catalog->write_may_have_user_effects(name)))
+      return true;
   for (const auto& name : statement.types)
     if (catalog->type_may_have_user_effects(name)) return true;
   for (const auto& name : statement.operators)

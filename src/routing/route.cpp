@@ -15,8 +15,7 @@ using sql::StatementFacts;
 using sql::StatementKind;
 using Transaction = SessionFacts::Transaction;
 
-// --- What the text of one statement says
-// -------------------------------------------------------------------------------
+// --- What the text of one statement says ---------------------------------------------------------
 
 enum class Text : std::uint8_t { primary, read, prepared, cursor };
 
@@ -72,8 +71,7 @@ constexpr bool one_row_per_kind() {
 }
 static_assert(one_row_per_kind(), "kStatements has one row per StatementKind, in the order of the enum");
 
-// --- One case to be decided
-// --------------------------------------------------------------------------------------------
+// --- One case to be decided ----------------------------------------------------------------------
 
 struct Case {
   sql::CachedFacts& entry;
@@ -119,8 +117,7 @@ TextVerdict judge_text(const Case& c, const StatementFacts& statement) {
   return {false, row.reason == Reason::write ? not_read : row.reason};
 }
 
-// --- The conditions
-// ----------------------------------------------------------------------------------------------------
+// --- The conditions ------------------------------------------------------------------------------
 
 bool is_replication(Case& c) { return c.session.replication; }
 
@@ -171,8 +168,7 @@ bool catalog_objects(Case& c) {
 bool begins_transaction(Case& c) { return c.session.transaction == Transaction::lazy_begin; }
 bool always(Case&) { return true; }
 
-// --- The table
-// ---------------------------------------------------------------------------------------------------------
+// --- The table -----------------------------------------------------------------------------------
 
 /// The reason that the condition found.
 constexpr std::optional<Reason> kFound = std::nullopt;

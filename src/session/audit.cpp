@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "routing/catalog_queries.h"
 #include "session/settings_text.h"
 #include "wire/frame.h"
 
@@ -47,7 +48,8 @@ std::string lower(std::string_view text) {
 std::string from_hex(std::string_view hex) {
   const auto digit = [](char c) { return static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10); };
   std::string value;
-  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) value += static_cast<char>(digit(hex[i]) * 16 + digit(hex[i + 1]));
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
+    value += static_cast<char>(digit(hex[i]) * 16 + digit(hex[i + 1]));
   return value;
 }
 
@@ -59,26 +61,47 @@ std::string text_for(std::string_view name, std::string_view hex) {
          std::string(hex) + "','hex'),'UTF8'),false)";
 }
 
-std::string_view column(wire::BodyReader& reader) {
+std::string within_parentheses(std::string_view query) { return "(" + std::string(query) + ")"; }
+
+/// Null: absent.
+std::optional<std::string_view> column(wire::BodyReader& reader) {
   const std::int32_t size = reader.int32();
-  return size < 0 ? std::string_view() : reader.bytes(static_cast<std::size_t>(size));
+  if (size < 0) return std::nullopt;
+  return reader.bytes(static_cast<std::size_t>(size));
 }
 
 }  // namespace
 
-std::string audit_query(Audit audit, const std::vector<std::string>& custom) {
+std::string audit_query(Audit audit, const std::vector<std::string>& custom, FunctionNames functions) {
   std::string text(kPins);
   if (audit != Audit::all) return text;
   text += kRest;
-  if (custom.empty()) return text;
+  const bool looks = functions == FunctionNames::looked_for;
+  if (custom.empty() && !looks) return text;
   std::string names;
   for (const std::string& name : custom) names += (names.empty() ? "" : ",") + to_literal(name);
   // One that a library has defined is in the view.
-  text += " UNION ALL SELECT 'custom', n,"
-          " pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting(n, true), 'UTF8'), 'hex') FROM pg_catalog.unnest(ARRAY[" + names +
-          "]::pg_catalog.text[]) n WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_settings s"
-          " WHERE pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) n)";
+  text +=
+      " UNION ALL SELECT 'custom', n,"
+      " pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting(n, true), 'UTF8'), 'hex')"
+      " FROM (SELECT pg_catalog.unnest(ARRAY[" +
+      names + "]::pg_catalog.text[])" +
+      (looks ? " UNION " + within_parentheses(routing::custom_settings_query()) : "") +
+      ") names(n) WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_settings s"
+      " WHERE pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) n)";
   return text;
+}
+
+std::vector<std::string> names_to_ask_for(std::vector<std::string> own, const std::vector<std::string>& of_functions) {
+  constexpr std::size_t kMost = 1000;
+  std::sort(own.begin(), own.end());
+  own.erase(std::unique(own.begin(), own.end()), own.end());
+  const auto own_count = static_cast<std::ptrdiff_t>(own.size());
+  for (const std::string& name : of_functions) {
+    if (own.size() >= kMost) break;
+    if (!std::binary_search(own.begin(), own.begin() + own_count, name)) own.push_back(name);
+  }
+  return own;
 }
 
 bool AuditReader::is_known(std::string_view key) const {
@@ -89,18 +112,18 @@ bool AuditReader::is_known(std::string_view key) const {
 void AuditReader::take_row(std::string_view body) {
   wire::BodyReader reader(body);
   if (reader.uint16() != 3) return fail();
-  const std::string_view kind = column(reader);
-  const std::string_view name = column(reader);
-  const std::string_view value = column(reader);
+  const std::string_view kind = column(reader).value_or("");
+  const std::string_view name = column(reader).value_or("");
+  const auto hex = column(reader);
   if (!reader.ok()) return fail();
   if (kind == "pin") {
     for (const PinReasonRow& row : kPinReasons)
       if (row.name == name) pins_.add(row.reason);
   } else if (kind == "setting") {
-    settings_.push_back({lower(name), text_for(name, value)});
+    settings_.push_back({lower(name), text_for(name, hex.value_or(""))});
   } else if (kind == "custom") {
-    // Empty on a connection where another session has had it, too.
-    if (!value.empty() || is_known(name)) settings_.push_back({std::string(name), text_for(name, value)});
+    // Null: nobody has made it here. Empty: another session may have.
+    if (hex && (!hex->empty() || is_known(name))) settings_.push_back({std::string(name), text_for(name, *hex)});
   } else if (kind == "role") {
     if (name != "none") settings_.push_back({"role", "SET ROLE " + to_identifier(name)});
   } else if (kind == "authorization") {

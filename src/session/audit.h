@@ -21,14 +21,22 @@ enum class Audit : std::uint8_t {
   all,   ///< that, the settings, and the prepared statements
 };
 
+/// Whether the names in the code of functions are among those given, or the server is to look for them.
+enum class FunctionNames : std::uint8_t { known, looked_for };
+
 /// One statement; its rows are for `AuditReader`. Safe under any search_path.
 /// `custom`: names of settings (a.b) that may have been made, because no view lists those that no library has defined.
-[[nodiscard]] std::string audit_query(Audit audit, const std::vector<std::string>& custom);
+[[nodiscard]] std::string audit_query(Audit audit, const std::vector<std::string>& custom, FunctionNames functions);
+
+/// The names to ask for: all of the session's `own`, then those `of_functions`, in their order, as long as there are
+/// not more than 1000; none twice.
+[[nodiscard]] std::vector<std::string> names_to_ask_for(std::vector<std::string> own,
+                                                        const std::vector<std::string>& of_functions);
 
 class AuditReader {
  public:
-  /// `user`: who logged in. `mentioned`: custom settings that the session's statements have named; `known`: the settings
-  /// that it is known to have.
+  /// `user`: who logged in. `mentioned`: custom settings that the session's statements have named; `known`: the
+  /// settings that it is known to have.
   AuditReader(Audit audit, std::string user, std::vector<std::string> mentioned, pool::SettingsPtr known)
       : audit_(audit), user_(std::move(user)), mentioned_(std::move(mentioned)), known_(std::move(known)) {}
 
@@ -46,12 +54,12 @@ class AuditReader {
   [[nodiscard]] std::size_t prepared() const { return prepared_; }
 
  private:
+  [[nodiscard]] bool is_known(std::string_view key) const;
+
   Audit audit_;
   std::string user_;
   std::vector<std::string> mentioned_;
   pool::SettingsPtr known_;
-  [[nodiscard]] bool is_known(std::string_view key) const;
-
   bool failed_ = false;
   Pins pins_;
   std::vector<pool::SettingText> settings_;

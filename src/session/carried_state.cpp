@@ -19,10 +19,15 @@ constexpr std::string_view kRole = "role";
 constexpr std::string_view kAuthorization = "session_authorization";
 
 /// Change how long or how a statement runs, or how its result looks, but not what its text says.
-constexpr std::array<std::string_view, 9> kSayNothingOfTexts{
-    "application_name",    "bytea_output",      "client_min_messages", "extra_float_digits",
-    "idle_in_transaction_session_timeout", "idle_session_timeout", "lock_timeout", "statement_timeout",
-    "transaction_timeout"};
+constexpr std::array<std::string_view, 9> kSayNothingOfTexts{"application_name",
+                                                             "bytea_output",
+                                                             "client_min_messages",
+                                                             "extra_float_digits",
+                                                             "idle_in_transaction_session_timeout",
+                                                             "idle_session_timeout",
+                                                             "lock_timeout",
+                                                             "statement_timeout",
+                                                             "transaction_timeout"};
 
 /// What names in a text refer to; PostgreSQL looks them up again when these change.
 constexpr std::array<std::string_view, 3> kNames{"role", "search_path", "session_authorization"};
@@ -79,15 +84,15 @@ void CarriedState::completed(const Effect& effect, std::string_view tag) {
     case StatementKind::two_phase:
       // The answer to COMMIT in a failed transaction is ROLLBACK.
       if (tag == "ROLLBACK")
-        drop(std::exchange(levels_, {}));
+        drop_levels();
       else
         commit_levels();
       if (effect.chain) levels_.emplace_back();
       meaning_.reset();
       break;
     case StatementKind::rollback:
-      drop(std::exchange(levels_, {}));
-      outside_.clear();
+      drop_levels();
+      drop(std::exchange(outside_, {}));
       if (effect.chain) levels_.emplace_back();
       meaning_.reset();
       break;
@@ -104,8 +109,11 @@ void CarriedState::completed(const Effect& effect, std::string_view tag) {
 void CarriedState::ready(wire::TransactionStatus status, bool had_error) {
   if (outside_.empty() && levels_.empty()) return;
   const auto outside = std::exchange(outside_, {});
-  if (!had_error) keep(outside);
-  if (status == wire::TransactionStatus::idle) drop(std::exchange(levels_, {}));
+  if (had_error)
+    drop(outside);
+  else
+    keep(outside);
+  if (status == wire::TransactionStatus::idle) drop_levels();
   meaning_.reset();
 }
 
@@ -130,8 +138,16 @@ void CarriedState::commit_levels() {
 }
 
 void CarriedState::roll_back_to(std::string_view savepoint) {
-  while (levels_.size() > 1 && levels_.back().savepoint != savepoint) levels_.pop_back();
-  if (!levels_.empty()) levels_.back().changes.clear();
+  if (levels_.empty()) return;
+  std::vector<SettingChange> undone;
+  const auto undo = [&] {
+    auto& changes = levels_.back().changes;
+    undone.insert(undone.end(), changes.begin(), changes.end());
+    changes.clear();
+  };
+  for (; levels_.size() > 1 && levels_.back().savepoint != savepoint; levels_.pop_back()) undo();
+  undo();
+  drop(undone);
   meaning_.reset();
 }
 
@@ -154,20 +170,22 @@ void CarriedState::keep(const std::vector<SettingChange>& changes) {
   for (const SettingChange& one : changes) {
     if (!one.local)
       apply(map, one);
-    else if (const auto place = place_of(map, one.key);
-             stays(one) && (place == map.end() || place->key != one.key))
+    else if (const auto place = place_of(map, one.key); stays(one) && (place == map.end() || place->key != one.key))
       put(map, one.key, reset_text(one.key));
   }
   publish(std::move(map));
 }
 
 /// Rolled back: but a setting that nobody has defined stays known, empty.
-void CarriedState::drop(const std::vector<Level>& levels) {
+void CarriedState::drop(const std::vector<SettingChange>& changes) {
   std::vector<SettingChange> known;
-  for (const Level& level : levels)
-    for (const SettingChange& one : level.changes)
-      if (is_custom(one.key)) known.push_back({one.key, {}, true});
+  for (const SettingChange& one : changes)
+    if (is_custom(one.key)) known.push_back({one.key, {}, true});
   keep(known);
+}
+
+void CarriedState::drop_levels() {
+  for (const Level& level : std::exchange(levels_, {})) drop(level.changes);
 }
 
 /// To what the session began with.
@@ -183,15 +201,23 @@ void CarriedState::restore(Map& map, std::string_view key) const {
 
 void CarriedState::apply(Map& map, const SettingChange& one) const {
   if (one.key == kWholeSession || one.key == kAllSettings) {
-    const Map before = map;
-    for (const SettingText& old : before) {
-      const bool identity = old.key == kRole || old.key == kAuthorization;
-      // RESET ALL leaves the role alone (GUC_NO_RESET_ALL).
-      if (one.key == kWholeSession || !identity) restore(map, old.key);
-    }
+    const auto restore_all = [&](const Map& keys) {
+      for (const SettingText& old : keys) {
+        const bool identity = old.key == kRole || old.key == kAuthorization;
+        // RESET ALL leaves the role alone (GUC_NO_RESET_ALL).
+        if (one.key == kWholeSession || !identity) restore(map, old.key);
+      }
+    };
+    restore_all(Map(map));
+    if (beginning_) restore_all(*beginning_);
   } else {
-    // SET SESSION AUTHORIZATION undoes SET ROLE.
-    if (one.key == kAuthorization) restore(map, kRole);
+    // SET SESSION AUTHORIZATION undoes SET ROLE, RESET of it goes back to the role of the beginning.
+    if (one.key == kAuthorization) {
+      if (one.text.empty())
+        restore(map, kRole);
+      else
+        remove(map, kRole);
+    }
     if (one.text.empty())
       restore(map, one.key);
     else

@@ -1,8 +1,8 @@
 // The settings of a session, which go with it from one server connection to the next. Pure.
 //
-// They follow PostgreSQL's transaction rules (utils/misc/guc.c): a change is undone when its transaction or savepoint is
-// rolled back; SET LOCAL never outlives its transaction. RESET goes back to what the client said at start-up. What ties
-// a session to one connection is in pins.h.
+// They follow PostgreSQL's transaction rules (utils/misc/guc.c): a change is undone when its transaction or savepoint
+// is rolled back; SET LOCAL never outlives its transaction. RESET goes back to what the client said at start-up. What
+// ties a session to one connection is in pins.h.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -58,7 +58,8 @@ class CarriedState {
   void apply(Map& map, const SettingChange& change) const;
   void restore(Map& map, std::string_view key) const;
   void keep(const std::vector<SettingChange>& changes);
-  void drop(const std::vector<Level>& levels);
+  void drop(const std::vector<SettingChange>& changes);
+  void drop_levels();
   void commit_levels();
   void roll_back_to(std::string_view savepoint);
   void release(std::string_view savepoint);

@@ -99,12 +99,12 @@ Effect effect_of(const StatementFacts& statement, std::string_view text, bool ex
   effect.changes_catalog = statement.kind == StatementKind::ddl && !statement.creates_temporary;
   effect.takes_session_lock = calls_one_of(statement, kLock);
   effect.may_free = may_free(statement);
-  effect.sets_seed = calls_one_of(statement, kSeed) || (statement.kind == StatementKind::set && statement.name == "seed");
+  const bool is_set = statement.kind == StatementKind::set || statement.kind == StatementKind::set_local;
+  effect.sets_seed = calls_one_of(statement, kSeed) || (is_set && statement.name == "seed" && !statement.to_default);
   // Bytes that mean something else under another client_encoding or standard_conforming_strings are not repeated.
   // DateStyle may say half of its value and keep the other half.
-  effect.unknown_state =
-      statement.from_current ||
-      (statement.kind == StatementKind::set && (!is_portable(own_text) || statement.name == "datestyle"));
+  effect.unknown_state = statement.from_current || (statement.kind == StatementKind::set &&
+                                                    (!is_portable(own_text) || statement.name == "datestyle"));
   if (statement.kind == StatementKind::prepare) {
     effect.text = own_text;
     effect.inner_offset = statement.inner_offset - statement.offset;

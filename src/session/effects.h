@@ -13,19 +13,19 @@ namespace pgweir::session {
 
 /// One setting gets another value, or goes back to the one that the session began with.
 struct SettingChange {
-  std::string key;    ///< lower case; `kAllSettings` for RESET ALL, `kWholeSession` for DISCARD ALL
-  std::string text;   ///< the statement that makes the change; empty: back to the beginning
-  bool local = false; ///< until the end of the transaction
+  std::string key;     ///< lower case; `kAllSettings` for RESET ALL, `kWholeSession` for DISCARD ALL
+  std::string text;    ///< the statement that makes the change; empty: back to the beginning
+  bool local = false;  ///< until the end of the transaction
 };
 inline constexpr std::string_view kAllSettings = "reset all";
 inline constexpr std::string_view kWholeSession = "discard all";
 
 struct Effect {
   sql::StatementKind kind = sql::StatementKind::unknown;
-  std::string name{};                      ///< savepoint, prepared statement, DISCARD's object
-  std::vector<SettingChange> settings{};   ///< SET, RESET and their kin
-  std::string text{};                      ///< of PREPARE: how to repeat it on another connection
-  std::size_t inner_offset = 0;            ///< PREPARE: where the prepared statement begins in `text`
+  std::string name{};                     ///< savepoint, prepared statement, DISCARD's object
+  std::vector<SettingChange> settings{};  ///< SET, RESET and their kin
+  std::string text{};                     ///< of PREPARE: how to repeat it on another connection
+  std::size_t inner_offset = 0;           ///< PREPARE: where the prepared statement begins in `text`
   bool chain = false;
   bool all = false;  ///< DISCARD ALL
   bool creates_temporary = false;

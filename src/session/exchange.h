@@ -18,17 +18,17 @@ namespace pgweir::session {
 /// One message as it stands in the exchange.
 struct GatheredMessage {
   char type = 0;
-  std::size_t offset = 0;     ///< in Exchange::bytes()
-  std::size_t size = 0;       ///< header and what there is of the body
-  StatementPtr statement;     ///< Parse, Bind, Describe 'S', Execute: which one; null if unknown to the session
-  std::string name;           ///< Parse, Bind (the statement), Describe 'S', Close 'S'; Query: what EXECUTE names
-  std::string portal;         ///< Bind, Execute, Describe 'P', Close 'P'
-  EffectsPtr effects;         ///< Query, Execute
-  sql::CachedFactsPtr query;  ///< Query, Execute: what runs; null if unknown
-  char what = 0;              ///< Describe, Close: 'S' or 'P'
-  bool local = false;         ///< answered by pgweir
+  std::size_t offset = 0;        ///< in Exchange::bytes()
+  std::size_t size = 0;          ///< header and what there is of the body
+  StatementPtr statement;        ///< Parse, Bind, Describe 'S', Execute: which one; null if unknown to the session
+  std::string name;              ///< Parse, Bind (the statement), Describe 'S', Close 'S'; Query: what EXECUTE names
+  std::string portal;            ///< Bind, Execute, Describe 'P', Close 'P'
+  EffectsPtr effects;            ///< Query, Execute
+  sql::CachedFactsPtr query;     ///< Query, Execute: what runs; null if unknown
+  char what = 0;                 ///< Describe, Close: 'S' or 'P'
+  bool local = false;            ///< answered by pgweir
   bool unknown_effects = false;  ///< what it does to the session cannot be known from it
-  std::string synthesised;    ///< the answer, when local
+  std::string synthesised;       ///< the answer, when local
 };
 
 class Exchange {
@@ -59,6 +59,14 @@ class Exchange {
   std::vector<GatheredMessage> messages_;
   base::ByteQueue bytes_;
 };
+
+/// So far nothing but statements to be prepared under names.
+[[nodiscard]] inline bool only_parses(const Exchange& exchange) {
+  const auto& messages = exchange.messages();
+  return std::all_of(messages.begin(), messages.end(), [](const GatheredMessage& message) {
+    return message.type == wire::frontend::kParse && !message.name.empty();
+  });
+}
 
 /// Something runs that was prepared in an earlier exchange.
 [[nodiscard]] inline bool runs_prepared(const Exchange& exchange) {

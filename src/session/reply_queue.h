@@ -44,9 +44,9 @@ struct Expected {
   Expect what = Expect::query;
   Action action = Action::forward;
   Purpose purpose = Purpose::none;
-  bool error_told = false;    ///< query: the client has got the error of what it depends on
-  std::size_t text_hash = 0;  ///< of a query that pgweir has sent
-  StatementPtr statement{};   ///< which one of the client's
+  bool error_told = false;         ///< query: the client has got the error of what it depends on
+  std::size_t text_hash = 0;       ///< of a query that pgweir has sent
+  StatementPtr statement{};        ///< which one of the client's
   pool::StatementKey on_server{};  ///< parse, bind, describe: the key it was sent under
   std::unique_ptr<PreparedChange> change{};
   EffectsPtr effects{};       ///< query, execute: what completing it means; null: nothing to remember
@@ -86,12 +86,15 @@ class ReplyQueue {
   [[nodiscard]] bool expects_nothing() const { return entries_.empty() && eaten_syncs_ == 0; }
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
   [[nodiscard]] const Expected& front() const { return entries_.front(); }
-  /// What the query behind the front entries that are swallowed depends on has failed; false when there is no such query.
+  /// What the query behind the front entries that are swallowed depends on has failed; false when there is no such
+  /// query.
   bool tell_error_of_next_query();
   /// Whether the client is to get an answer to something in it.
   [[nodiscard]] bool owes_client() const;
   [[nodiscard]] bool front_is_told() const { return !entries_.empty() && entries_.front().error_told; }
-  [[nodiscard]] bool front_is(Purpose purpose) const { return !entries_.empty() && entries_.front().purpose == purpose; }
+  [[nodiscard]] bool front_is(Purpose purpose) const {
+    return !entries_.empty() && entries_.front().purpose == purpose;
+  }
   /// The next answer is pgweir's own.
   [[nodiscard]] bool answers_here() const { return !entries_.empty() && entries_.front().action == Action::synthesise; }
   /// Removes the front entry if it is to be synthesised and returns its messages; false otherwise.

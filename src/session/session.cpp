@@ -115,8 +115,7 @@ void Session::on_authenticated() {
   secret_ = wire::random_bytes(startup_->minor_version() >= kMinorWithLongSecrets ? kLongSecretBytes : kSecretBytes);
   account_ = &worker_.account(message.database, message.user);
   const bool replication = pool::asks_for_replication(message.replication);
-  mode_ = replication ? config::PoolMode::session
-                      : worker_.pool_rules(account_->database, account_->user).mode;
+  mode_ = replication ? config::PoolMode::session : worker_.pool_rules(account_->database, account_->user).mode;
   welcome_key_ = worker_.welcome_key(*account_, message.parameters, message.replication);
   if (shares_servers()) {
     StartupParts parts = split_startup(message.parameters);
@@ -178,7 +177,8 @@ void Session::say_welcome(ParametersPtr parameters) {
   apply(Event::welcomed);
   WorkerCounters::count(worker_.mutable_counters().sessions);
   if (worker_.settings().log.connections)
-    log::info("connected", {{"session", id_.value}, {"client", peer_}, {"user", account_->user}, {"database", account_->database}});
+    log::info("connected",
+              {{"session", id_.value}, {"client", peer_}, {"user", account_->user}, {"database", account_->database}});
   client_held_ = false;
   update_client_reading();
   resume_client();
@@ -262,8 +262,8 @@ void Session::finish(std::string_view why) {
   worker_.finished(*this);
 }
 
-/// What owes nothing is used again, reset if there may be more on it than its books say. What has been asked for in full
-/// is run to its end. Half a message, or an exchange without its Sync, is what PostgreSQL too gives up with the
+/// What owes nothing is used again, reset if there may be more on it than its books say. What has been asked for in
+/// full is run to its end. Half a message, or an exchange without its Sync, is what PostgreSQL too gives up with the
 /// connection.
 void Session::give_up_leases() {
   for (Held& one : leases_) {

@@ -139,6 +139,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void note_message(GatheredMessage& message, const wire::Frame& frame);
   std::size_t discard(const wire::Frame& frame);
   void note_wrote(pool::ServerConnection& server);
+  std::size_t refuse_statement(const wire::Frame& frame);
   std::size_t refuse_transaction(const wire::Frame& frame);
   void stream_rest(const wire::Frame& frame, pool::ServerConnection* server);
   void violation(std::string_view what);
@@ -363,7 +364,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   bool catalog_changed_ = false;
   base::Time last_write_{};  ///< when the last write was acknowledged
   CarriedState carried_;
-  /// Not 0 while statements are under way that may change the settings, or an audit of them is due: a number of its own.
+  /// Not 0 while statements are under way that may change the settings, or an audit of them is due: a number of its
+  /// own.
   std::uint64_t unsettled_ = 0;
   std::uint32_t unsettled_times_ = 0;
   bool solitary_ = false;            ///< the exchange just sent must be answered before anything else is sent
@@ -375,8 +377,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   std::unique_ptr<Listening> listening_;               ///< null unless it has listened through a shared connection
 
   bool retry_begins_ = false;                 ///< the exchange on probation is the first of a transaction
-  bool healed_ = false;    ///< the exchange that is being sent runs again: it is not healed twice
-  bool healable_ = false;  ///< nothing of the answer has come yet, and the exchange is kept
+  bool healed_ = false;                       ///< the exchange that is being sent runs again: it is not healed twice
+  bool healable_ = false;                     ///< nothing of the answer has come yet, and the exchange is kept
   std::optional<base::NodeId> healing_;       ///< where the exchange will run again, with its statements prepared anew
   bool retrying_ = false;                     ///< the answers of the first try are being swallowed
   std::string held_;                          ///< beginning of an answer that the client has not seen yet

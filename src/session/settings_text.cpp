@@ -124,7 +124,8 @@ pool::SettingsPtr with_names_of(const SettingsPtr& settings, const SettingsPtr& 
 void add_custom_names(std::string_view bytes, std::size_t most, std::vector<std::string>& names) {
   constexpr std::size_t kLongest = 127;
   const auto is_part = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' ||
+           c == '.';
   };
   for (std::size_t begin = 0; begin < bytes.size() && names.size() < most;) {
     if (!is_part(bytes[begin])) {
@@ -137,7 +138,8 @@ void add_custom_names(std::string_view bytes, std::size_t most, std::vector<std:
     begin = end;
     const auto dot = word.find('.');
     const bool starts_well = !(word[0] >= '0' && word[0] <= '9') && word[0] != '$';
-    if (dot == std::string_view::npos || dot == 0 || word.back() == '.' || word.size() > kLongest || !starts_well) continue;
+    if (dot == std::string_view::npos || dot == 0 || word.back() == '.' || word.size() > kLongest || !starts_well)
+      continue;
     std::string name(word);
     for (char& c : name)
       if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
@@ -150,7 +152,7 @@ namespace {
 /// Settings that count only when a session begins (utils/misc/guc_tables.c: PGC_BACKEND, PGC_SU_BACKEND, and libraries
 /// that are loaded then).
 constexpr std::array<std::string_view, 8> kAtStartOnly{
-    "ignore_system_indexes", "post_auth_delay",   "jit_debugging_support",   "jit_profiling_support",
+    "ignore_system_indexes", "post_auth_delay",    "jit_debugging_support",   "jit_profiling_support",
     "log_connections",       "log_disconnections", "local_preload_libraries", "session_preload_libraries"};
 
 std::string lower(std::string_view text) {

@@ -40,8 +40,8 @@ using Parameters = std::vector<std::pair<std::string, std::string>>;
 
 /// A client's start-up parameters, in two parts.
 struct StartupParts {
-  Parameters of_connection;                  ///< only a connection's own start-up packet can say them
-  std::vector<pool::SettingText> settings;   ///< can be set later; sorted by key
+  Parameters of_connection;                 ///< only a connection's own start-up packet can say them
+  std::vector<pool::SettingText> settings;  ///< can be set later; sorted by key
 };
 
 /// `parameters`: of a StartupMessage without user, database and replication. The switches in "options" are taken apart

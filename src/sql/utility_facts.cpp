@@ -82,8 +82,8 @@ void fill_ddl(const ProtobufCMessage&, const TreeFindings& found, StatementFacts
 
 void fill_create_table_as(const ProtobufCMessage& message, const TreeFindings& found, StatementFacts& facts) {
   facts.creates_temporary = found.temporary;
-  const auto* execute =
-      as<PgQuery__ExecuteStmt>(unwrap(to<PgQuery__CreateTableAsStmt>(message).query), pg_query__execute_stmt__descriptor);
+  const auto* execute = as<PgQuery__ExecuteStmt>(unwrap(to<PgQuery__CreateTableAsStmt>(message).query),
+                                                 pg_query__execute_stmt__descriptor);
   if (execute != nullptr) facts.executes = execute->name;
 }
 

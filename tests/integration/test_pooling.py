@@ -286,3 +286,117 @@ def test_many_sessions_at_once(proxy):
             assert [m.values for m in client.read_until("Z") if m.kind == "D"] == [[b"7"]]
     for client in sessions:
         client.socket.close()
+
+
+# How code in the database makes a setting that the client's text does not name: (name of the setting, statement).
+MADE_INSIDE = {
+    "function": ("app.by_function", "SELECT remember('{}')"),
+    "function given the value alone": ("app.by_set", "SELECT remember_by_set('{}')"),
+    "procedure": ("app.by_procedure", "CALL remember_by_procedure('{}')"),
+    "quoted names": ("app.by_quoted", "SELECT remember_by_quoted('{}')"),
+    "a constant between dollars": ("app.by_dollars", "SELECT remember_by_dollars('{}')"),
+    "a parsed body": ("app.by_atomic", "SELECT remember_by_atomic('{}')"),
+    "through another function": ("app.by_helper", "SELECT remember_by_helper('{}')"),
+    "trigger": ("app.by_trigger", "INSERT INTO remembering VALUES ('{}')"),
+    "trigger of a partition": ("app.by_trigger", "INSERT INTO parted VALUES ('{}')"),
+    "trigger under a view": ("app.by_trigger", "INSERT INTO seen VALUES ('{}')"),
+    "trigger of a cascade": ("app.by_cascade", "DELETE FROM parent WHERE v = '{}'"),
+}
+
+
+@pytest.fixture(scope="module")
+def remembering(cluster):
+    cluster.primary.sql("""
+        CREATE FUNCTION remember(text) RETURNS void LANGUAGE plpgsql AS
+          $$ BEGIN PERFORM set_config('app.by_function', $1, false); END $$;
+        CREATE FUNCTION remember_by_set(text) RETURNS void LANGUAGE plpgsql AS
+          $$ BEGIN EXECUTE 'SET app.by_set = ' || quote_literal($1); END $$;
+        CREATE PROCEDURE remember_by_procedure(text) LANGUAGE plpgsql AS
+          $$ BEGIN PERFORM set_config('App.By_Procedure', $1, false); COMMIT; END $$;
+        CREATE FUNCTION remember_by_quoted(text) RETURNS void LANGUAGE plpgsql AS
+          $$ BEGIN EXECUTE format('set Session "App"."By_Quoted" to %L', $1); END $$;
+        CREATE FUNCTION remember_by_dollars(text) RETURNS text LANGUAGE sql AS
+          'SELECT set_config($name$app.by_dollars$name$, $1, false)';
+        CREATE FUNCTION remember_by_atomic(v text) RETURNS text LANGUAGE sql
+          BEGIN ATOMIC SELECT set_config('app.by_atomic', v, false); END;
+        CREATE FUNCTION put_for_helper(text, text) RETURNS text LANGUAGE sql AS $$ SELECT set_config($1, $2, false) $$;
+        CREATE FUNCTION remember_by_helper(text) RETURNS void LANGUAGE plpgsql AS
+          $$ BEGIN PERFORM put_for_helper('app.by_helper', $1); END $$;
+        CREATE FUNCTION remember_row() RETURNS trigger LANGUAGE plpgsql AS
+          $$ BEGIN PERFORM set_config('app.by_trigger', NEW.v, false); RETURN NEW; END $$;
+        CREATE FUNCTION remember_old_row() RETURNS trigger LANGUAGE plpgsql AS
+          $$ BEGIN PERFORM set_config('app.by_cascade', OLD.v, false); RETURN OLD; END $$;
+        CREATE TABLE remembering (v text);
+        CREATE TRIGGER remember BEFORE INSERT ON remembering FOR EACH ROW EXECUTE FUNCTION remember_row();
+        CREATE VIEW seen AS SELECT v FROM remembering;
+        CREATE TABLE parted (v text) PARTITION BY LIST (v);
+        CREATE TABLE part PARTITION OF parted DEFAULT;
+        CREATE TRIGGER remember BEFORE INSERT ON part FOR EACH ROW EXECUTE FUNCTION remember_row();
+        CREATE TABLE parent (v text PRIMARY KEY);
+        CREATE TABLE child (v text REFERENCES parent ON DELETE CASCADE);
+        CREATE TRIGGER remember AFTER DELETE ON child FOR EACH ROW EXECUTE FUNCTION remember_old_row();
+        INSERT INTO parent VALUES ('mine'), ('theirs');
+        INSERT INTO child VALUES ('mine'), ('theirs');
+        GRANT ALL ON remembering, parted, seen, parent, child TO app""")
+    cluster.wait_replayed()
+
+
+def value_of(session: Wire, name: str) -> bytes | None:
+    """As `current_setting` says it; a setting that another session has had on the same connection is empty."""
+    return session.rows(f"{PRIMARY} SELECT current_setting('{name}', true)")[0][0] or None
+
+
+@pytest.mark.parametrize("how", MADE_INSIDE)
+def test_a_setting_made_inside_is_carried(make_proxy, remembering, how):
+    proxy = make_proxy(pool={"mode": "transaction", "size": 1, "queue_timeout": "20s"})
+    proxy.wait_standby_read()
+    name, statement = MADE_INSIDE[how]
+    with Wire(proxy.port) as first, Wire(proxy.port) as second:
+        first.login(user="app")
+        second.login(user="app")
+        first.rows(statement.format("mine"))
+        assert value_of(second, name) is None
+        assert value_of(first, name) == b"mine"
+        second.rows(statement.format("theirs"))
+        assert value_of(first, name) == b"mine"
+        assert value_of(second, name) == b"theirs"
+
+
+def test_a_setting_made_by_a_function_that_is_new(make_proxy, cluster):
+    """No catalog that knows it has been loaded yet."""
+    proxy = make_proxy(pool={"mode": "transaction", "size": 1, "queue_timeout": "20s"})
+    proxy.wait_standby_read()
+    with Wire(proxy.port) as first, Wire(proxy.port) as second:
+        first.login()
+        second.login()
+        for n in range(5):
+            first.rows(f"CREATE TABLE new_{n} (v text);"
+                       f"CREATE FUNCTION new_{n}() RETURNS trigger LANGUAGE plpgsql AS"
+                       f" $$ BEGIN PERFORM set_config('app.new_{n}', NEW.v, false); RETURN NEW; END $$;"
+                       f"CREATE TRIGGER t BEFORE INSERT ON new_{n} FOR EACH ROW EXECUTE FUNCTION new_{n}()")
+            first.rows(f"INSERT INTO new_{n} VALUES ('mine')")
+            assert value_of(second, f"app.new_{n}") is None
+            assert value_of(first, f"app.new_{n}") == b"mine"
+        proxy.wait_standby_read("SELECT * FROM new_4")
+        first.rows("INSERT INTO new_4 VALUES ('known')")
+        assert value_of(second, "app.new_4") is None
+        assert value_of(first, "app.new_4") == b"known"
+
+
+def test_a_trigger_that_is_enabled_counts_from_then_on(make_proxy, cluster):
+    cluster.primary.sql("CREATE TABLE sleeping (v text);"
+                        "CREATE FUNCTION wake() RETURNS trigger LANGUAGE plpgsql AS"
+                        " $$ BEGIN PERFORM set_config('app.awake', NEW.v, false); RETURN NEW; END $$;"
+                        "CREATE TRIGGER t BEFORE INSERT ON sleeping FOR EACH ROW EXECUTE FUNCTION wake();"
+                        "ALTER TABLE sleeping DISABLE TRIGGER t")
+    cluster.wait_replayed()
+    proxy = make_proxy(pool={"mode": "transaction", "size": 1, "queue_timeout": "20s"})
+    proxy.wait_standby_read("SELECT * FROM sleeping")
+    with Wire(proxy.port) as first, Wire(proxy.port) as second:
+        first.login()
+        second.login()
+        first.rows("ALTER TABLE sleeping ENABLE TRIGGER t")
+        proxy.wait_standby_read("SELECT * FROM sleeping")
+        first.rows("INSERT INTO sleeping VALUES ('mine')")
+        assert value_of(second, "app.awake") is None
+        assert value_of(first, "app.awake") == b"mine"

@@ -18,9 +18,9 @@ namespace frontend = wire::frontend;
 namespace {
 
 /// Settings that name something in the database: what was there once may be gone.
-constexpr std::array<std::string_view, 6> kNamesSomething{"default_table_access_method", "default_tablespace", "role",
-                                                          "session_authorization",       "temp_tablespaces",
-                                                          "default_text_search_config"};
+constexpr std::array<std::string_view, 6> kNamesSomething{
+    "default_table_access_method", "default_tablespace", "role",
+    "session_authorization",       "temp_tablespaces",   "default_text_search_config"};
 
 bool names_something(const pool::SettingsPtr& settings) {
   return settings && std::any_of(settings->begin(), settings->end(), [](const pool::SettingText& one) {
@@ -30,7 +30,7 @@ bool names_something(const pool::SettingsPtr& settings) {
 
 }  // namespace
 
-// --- Settings ---------------------------------------------------------------------------------------------------------
+// --- Settings ------------------------------------------------------------------------------------
 
 /// True when the session's settings hold on this server, or will before what is sent next. False: they have to be made
 /// first, because the server may refuse them; `dispatch` is called again when they are.
@@ -43,7 +43,8 @@ bool Session::settings_hold(pool::ServerConnection& server) {
     return true;
   }
   const std::string text = statements_between(there, wanted);
-  const bool safe = !names_something(there) && !names_something(wanted) && worker_.settings_were_taken(server.node(), std::hash<std::string_view>{}(text));
+  const bool safe = !names_something(there) && !names_something(wanted) &&
+                    worker_.settings_were_taken(server.node(), std::hash<std::string_view>{}(text));
   inject_query(server, text, Purpose::settings);
   note_custom(server);
   if (safe) {
@@ -163,7 +164,7 @@ void Session::tell_parameter(std::string_view name, std::string_view value) {
   wire::encode_parameter_status(client_.output(), name, value);
 }
 
-// --- What cannot be carried -------------------------------------------------------------------------------------------
+// --- What cannot be carried ----------------------------------------------------------------------
 
 /// Something is being sent whose effect on the session will have to be asked for, whether it succeeds or not.
 void Session::note_due(pool::ServerConnection& server, Audit audit) {
@@ -217,7 +218,11 @@ void Session::start_audit(Held& there) {
   if (carried_.settings())
     for (const auto& one : *carried_.settings())
       if (one.key.find('.') != std::string::npos) custom.push_back(one.key);
-  inject_query(server, audit_query(audit_->audit(), custom), Purpose::audit);
+  // Functions that are newer than the catalog are looked for on the server.
+  const auto* known = catalog();
+  custom = names_to_ask_for(std::move(custom), known ? known->custom_settings() : std::vector<std::string>{});
+  const auto functions = known ? FunctionNames::known : FunctionNames::looked_for;
+  inject_query(server, audit_query(audit_->audit(), custom, functions), Purpose::audit);
   wait_for(Wait::quiet);
 }
 
@@ -289,7 +294,7 @@ bool Session::audit_is_due() const {
   return audit_ || std::any_of(leases_.begin(), leases_.end(), [](const Held& one) { return one.due == Audit::all; });
 }
 
-// --- Giving back ------------------------------------------------------------------------------------------------------
+// --- Giving back ---------------------------------------------------------------------------------
 
 /// Nothing may be under way any more: what is not known is asked for, then the connections go back.
 void Session::settle() {

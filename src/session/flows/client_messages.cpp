@@ -106,12 +106,20 @@ void Session::note_wrote(pool::ServerConnection& server) {
   if (plan_.wrote) server.carried.last_writer = id_;
 }
 
+std::size_t Session::refuse_statement(const wire::Frame& frame) {
+  fail_exchange({sqlstate::configuration_limit_exceeded, "too many prepared statements",
+                 "This session has " + std::to_string(prepared_.size()) + " of them, of " +
+                     std::to_string(prepared_.bytes()) + " bytes; the limit is " +
+                     std::to_string(worker_.settings().pool.prepared_memory) + " bytes (pool.prepared_memory).",
+                 "Close statements that are not needed any more."});
+  return discard(frame);
+}
+
 /// pool.mode: statement.
 std::size_t Session::refuse_transaction(const wire::Frame& frame) {
-  const base::Error error{sqlstate::feature_not_supported,
-                          "transaction blocks are not allowed in statement pooling mode",
-                          "The server connection is given back after each statement (pool.mode).",
-                          "Use pool.mode transaction or session."};
+  const base::Error error{
+      sqlstate::feature_not_supported, "transaction blocks are not allowed in statement pooling mode",
+      "The server connection is given back after each statement (pool.mode).", "Use pool.mode transaction or session."};
   if (frame.type == frontend::kQuery && stage_ == Stage::none && queue_.empty()) {
     reply_error(error);
     reply_ready();
@@ -312,6 +320,9 @@ void Session::note_message(GatheredMessage& message, const wire::Frame& frame) {
 
 std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& frame, std::string_view bytes) {
   const std::string_view here = bytes.substr(0, frame.bytes_here());
+  if (message.type == frontend::kParse && !message.name.empty() &&
+      prepared_.bytes() + frame.body_size > worker_.settings().pool.prepared_memory)
+    return refuse_statement(frame);
   begin_exchange();
   if (stage_ == Stage::none) stage_ = Stage::gathering;
   note_message(message, frame);
@@ -335,6 +346,7 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
     send_message(*current_, message, here);
     stream_rest(frame, current_);
     if (ends) stage_ = Stage::none;
+    if (ends && std::exchange(solitary_, false)) wait_for(Wait::quiet);
     check_server_takes(*current_);
     return frame.bytes_here();
   }
@@ -342,10 +354,11 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
   stream_left_ = frame.bytes_left();
   if (type == frontend::kFlush) plan_primary(routing::Reason::flush_before_sync);
   if (!frame.complete() || exchange_.size() > kLargestExchange) plan_primary(routing::Reason::too_large);
-  // What was prepared earlier may have to be prepared again before it runs: that needs the whole exchange.
+  // What was prepared earlier may have to be prepared again before it runs, and what is only prepared may be known
+  // already: that takes the whole exchange.
   const bool cannot_wait = type == frontend::kFlush || !frame.complete() || exchange_.size() > kLargestExchange;
-  const bool whole =
-      !cannot_wait && transaction_ == Transaction::none && queue_.empty() && runs_prepared(exchange_);
+  const bool whole = !cannot_wait && transaction_ == Transaction::none && queue_.empty() &&
+                     (runs_prepared(exchange_) || only_parses(exchange_));
   const bool may_be_shared = !cannot_wait && gathered_listen();
   if (type == frontend::kSync || (must_stay_on_primary() && !whole && !may_be_shared)) dispatch();
   return frame.bytes_here();

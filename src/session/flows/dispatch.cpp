@@ -38,8 +38,8 @@ void Session::dispatch() {
     // What is in flight may begin or end a transaction, so only the primary can be right without knowing.
     const bool others_wait = shares_servers() && transaction_ == Transaction::none && current_ &&
                              pool::WorkerPools::anybody_waits(account_->pool(worker_.pools(), current_->node()));
-    const bool stay = !local && !others_wait && !must_see_parse_first(exchange_) && current_ && plan_.node_class != routing::NodeClass::node &&
-                      worker_.topology().primary == current_->node();
+    const bool stay = !local && !others_wait && !must_see_parse_first(exchange_) && current_ &&
+                      plan_.node_class != routing::NodeClass::node && worker_.topology().primary == current_->node();
     if (!stay) return wait_for(Wait::quiet);
     return dispatch_to(current_->node(), plan_.reason);
   }
@@ -82,7 +82,8 @@ void Session::dispatch_to(base::NodeId node, routing::Reason reason) {
   auto& pools = worker_.pools();
   auto& pool = account_->pool(pools, node);
   if (asks_for_sequence())
-    if (auto lease = pools.try_acquire_from(pool, startup_class_, id_)) return send_exchange(adopt_lease(std::move(lease)));
+    if (auto lease = pools.try_acquire_from(pool, startup_class_, id_))
+      return send_exchange(adopt_lease(std::move(lease)));
   if (auto lease = pools.try_acquire(pool, startup_class_, carried_.settings()))
     return send_exchange(adopt_lease(std::move(lease)));
   const pool::PoolKey key = account_->pool_key(node);

@@ -154,7 +154,8 @@ void Session::prepare_as_parsed(pool::ServerConnection& server, const Exchange& 
     inject_query(server, statements_between(then, now), Purpose::none);
   };
   for (const GatheredMessage& message : exchange.messages()) {
-    const bool names_one = message.type == frontend::kBind || (message.type == frontend::kDescribe && message.what == 'S');
+    const bool names_one =
+        message.type == frontend::kBind || (message.type == frontend::kDescribe && message.what == 'S');
     if (names_one) prepare(message.statement);
     if (message.type != frontend::kQuery || !message.query) continue;
     for (const auto& statement : message.query->facts.statements)

@@ -63,8 +63,8 @@ std::size_t Session::on_server_data(pool::ServerConnection& server, std::string_
       out_of_step(server, "invalid message from the server");
       return bytes.size();
     }
-    const bool passing = only_passes(frame.type) && !queue_.empty() && &server == current_ &&
-                         queue_.front().purpose == Purpose::none;
+    const bool passing =
+        only_passes(frame.type) && !queue_.empty() && &server == current_ && queue_.front().purpose == Purpose::none;
     if (!frame.complete() && !passing) {
       if (frame.body_size <= kLargestLookedAt) break;
     }
@@ -242,7 +242,8 @@ bool Session::on_complete(pool::ServerConnection& server, const Expected& entry,
     case Expect::parse:
       if (entry.statement && entry.action == Action::forward) {
         entry.statement->confirmed = true;
-        if (shares_servers() && !entry.statement->name.empty()) worker_.process().known_statements.add(key_of(*entry.statement));
+        if (shares_servers() && !entry.statement->name.empty())
+          worker_.process().known_statements.add(key_of(*entry.statement));
       }
       return true;
     case Expect::query:
@@ -363,7 +364,8 @@ std::string Session::own_words(const wire::Frame& frame) const {
   if (begin == std::string_view::npos) return {};
   const std::string_view name = frame.body.substr(begin, kSharedNameSize);
   for (const auto& entry : dropped_)
-    if (entry.statement && entry.server_name_is(name)) return wire::with_text_replaced(frame, name, entry.statement->name);
+    if (entry.statement && entry.server_name_is(name))
+      return wire::with_text_replaced(frame, name, entry.statement->name);
   return {};
 }
 
@@ -397,8 +399,7 @@ bool Session::on_swallowed_error(pool::ServerConnection& server, const wire::Fra
   }
   // What follows it must not be believed.
   server.out_of_step = true;
-  terminate({sqlstate::connection_failure,
-             "the session's state could not be made again on another server connection",
+  terminate({sqlstate::connection_failure, "the session's state could not be made again on another server connection",
              fields ? std::string(fields->message) : std::string(), ""});
   return false;
 }
@@ -424,8 +425,7 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
   if (listening_) note_listening(effect, tag);
   catalog_changed_ = catalog_changed_ || effect.changes_catalog;
   auto& books = server.carried.prepared;
-  if (effect.sets_seed)
-    pin(server, PinReason::seed);
+  if (effect.sets_seed) pin(server, PinReason::seed);
   switch (effect.kind) {
     case sql::StatementKind::prepare: {
       PreparedStatement statement;
@@ -459,6 +459,7 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
       prepared_.clear();
       books.clear();
       if (Held* there = held(server.node())) there->pins.remove(PinReason::seed);
+      publish_pins();
       break;
     default: break;
   }

@@ -84,9 +84,9 @@ struct ErrorFields {
 /// ErrorResponse is 'E' with severity ERROR or FATAL; NoticeResponse is 'N' with WARNING, NOTICE...
 enum class Severity : std::uint8_t { error, fatal, notice, warning };
 void encode_error(base::ByteQueue& out, Severity severity, const base::Error& error);
-/// The whole ErrorResponse `error` again, with this hint unless it has one of its own.
-/// The message with every `from` in its fields replaced.
+/// The whole message again, with every `from` in its body replaced.
 [[nodiscard]] std::string with_text_replaced(const Frame& message, std::string_view from, std::string_view to);
+/// The whole ErrorResponse `error` again, with this hint unless it has one of its own.
 [[nodiscard]] std::string with_hint(const Frame& error, std::string_view hint);
 void encode_authentication(base::ByteQueue& out, AuthenticationCode code, std::string_view data);
 void encode_parameter_status(base::ByteQueue& out, std::string_view name, std::string_view value);

@@ -115,6 +115,31 @@ TEST_CASE("SHOW pool_version") {
   CHECK(table.rows[0][0].starts_with("pgweir "));
 }
 
+TEST_CASE("SHOW pins has one row for each session and reason") {
+  Fixture f;
+  CHECK(f.show("pins").rows.empty());
+  session::PinnedSession pinned;
+  pinned.client = "10.0.0.9:1";
+  pinned.user = "alice";
+  pinned.database = "db";
+  pinned.node = "pg1";
+  pinned.pins.add(session::PinReason::listen);
+  pinned.pins.add(session::PinReason::temporary);
+  f.process.pins.set({7}, pinned);
+  pinned.user = "bob";
+  pinned.pins.remove(session::PinReason::temporary);
+  f.process.pins.set({9}, pinned);
+  const auto table = f.show("pins");
+  for (const auto& row : table.rows) CHECK(row.size() == table.columns.size());
+  CHECK(column(table, "session") == Column{"7", "7", "9"});
+  CHECK(column(table, "user") == Column{"alice", "alice", "bob"});
+  CHECK(column(table, "node") == Column{"pg1", "pg1", "pg1"});
+  CHECK(column(table, "reason") == Column{"temporary_objects", "listen", "listen"});
+  CHECK(column(table, "text")[1] == "the session listens for notifications");
+  f.process.pins.erase({7});
+  CHECK(column(f.show("pins"), "session") == Column{"9"});
+}
+
 TEST_CASE("columns are known without running a command; what there is not is an error") {
   Fixture f;
   const auto columns = f.commands.columns("pool_version");

@@ -59,6 +59,16 @@ struct Fixture {
   test::SmallServer::Client& peer() { return *server.clients.front(); }
 };
 
+// What a session may have left in a connection's books.
+CarriedOnServer books() {
+  CarriedOnServer made;
+  made.settings = std::make_shared<const std::vector<SettingText>>(
+      std::vector<SettingText>{{"work_mem", "SELECT pg_catalog.set_config('work_mem','1MB',false)"}});
+  made.prepared.add({"a", {1, 2}, 100, {}});
+  made.prepared.unnamed = StatementKey{3, 4};
+  return made;
+}
+
 }  // namespace
 
 TEST_CASE("opening says who, where and how, and learns who the server is") {
@@ -118,8 +128,7 @@ TEST_CASE("while it is leased, everything is the user's") {
 TEST_CASE("a reset leaves nothing of the user behind") {
   Fixture f;
   f.lease();
-  f.connection->carried.prepared["a"] = 1;
-  f.connection->carried.settings = 7;
+  f.connection->carried = books();
   std::vector<std::string> expected{"DISCARD ALL"};
   SUBCASE("outside a transaction") {}
   SUBCASE("inside one") {
@@ -131,8 +140,10 @@ TEST_CASE("a reset leaves nothing of the user behind") {
   run_until(f.loop, [&] { return f.freed > 0; });
   CHECK(f.connection->state() == State::idle);
   CHECK(f.peer().queries == expected);
-  CHECK(f.connection->carried.prepared.empty());
-  CHECK(f.connection->carried.settings == 0);
+  CHECK(f.connection->carried.settings == nullptr);
+  CHECK(f.connection->carried.prepared.size() == 0);
+  CHECK(f.connection->carried.prepared.bytes() == 0);
+  CHECK_FALSE(f.connection->carried.prepared.unnamed.has_value());
   CHECK(f.connection->transaction == wire::TransactionStatus::idle);
   CHECK(f.user.received.empty());
   f.connection->lease_to(f.user);
@@ -186,23 +197,81 @@ TEST_CASE("an idle connection learns parameters, and dies of what it did not ask
   CHECK(f.freed == 1);
 }
 
-TEST_CASE("parameters are recorded, and whether they are news") {
+TEST_CASE("parameters are recorded, and their hash is that of the whole set") {
+  using Parameters = std::vector<std::pair<std::string, std::string>>;
   Fixture f;
-  CHECK(f.connection->set_parameter("a", "1"));
-  CHECK_FALSE(f.connection->set_parameter("a", "1"));
-  CHECK(f.connection->set_parameter("a", "2"));
-  CHECK(f.connection->set_parameter("b", "2"));
+  const ServerIdentity& identity = f.connection->identity();
+  CHECK(identity.parameters_hash == hash_of({}));
+  for (const auto& [name, value] : Parameters{{"a", "1"}, {"b", "2"}, {"b", "2"}, {"a", "2"}, {"b", ""}}) {
+    f.connection->set_parameter(name, value);
+    CHECK(identity.parameters_hash == hash_of(identity.parameters));
+  }
+  CHECK(identity.parameters == Parameters{{"a", "2"}, {"b", ""}});
+  const auto before = identity.parameters_hash;
+  f.connection->set_parameter("a", "1");
+  CHECK(identity.parameters_hash != before);
+  f.connection->set_parameter("a", "2");
+  CHECK(identity.parameters_hash == before);
+
+  CHECK(hash_of({{"a", "1"}, {"b", "2"}}) == hash_of({{"b", "2"}, {"a", "1"}}));
+  CHECK(hash_of({{"a", "1"}, {"b", "2"}}) != hash_of({{"a", "2"}, {"b", "1"}}));
+  CHECK(hash_of({{"a", "b"}}) != hash_of({{"b", "a"}}));
+  CHECK(hash_of({{"a", "1"}}) != hash_of({{"a", "1"}, {"b", ""}}));
+}
+
+TEST_CASE("released, a connection is idle at once and keeps what it has been told") {
+  Fixture f;
+  f.lease();
+  f.connection->carried = books();
+  const SettingsPtr settings = f.connection->carried.settings;
+  f.connection->reply_left = 7;  // of a message that the last user has seen to
+  f.connection->connection().pause_reading();
+  f.connection->release();
+  CHECK(f.connection->state() == State::idle);
+  CHECK(f.connection->idle_since >= f.connection->identity().opened);
+  CHECK(f.freed == 0);  // whoever releases it knows that it is free
+  test::run_passes(f.loop);
+  CHECK(f.peer().queries.empty());
+  User next;
+  f.connection->lease_to(next);
+  CHECK(f.connection->carried.settings == settings);
+  CHECK(f.connection->carried.prepared.find("a") != nullptr);
+  CHECK(f.connection->reply_left == 0);
+  wire::encode_query(f.connection->connection().output(), "SELECT 1");
+  run_until(f.loop, [&] { return !next.received.empty(); });  // it reads again
+  CHECK(f.user.received.empty());
+}
+
+TEST_CASE("a lease that is passed on goes on with the other user") {
+  Fixture f;
+  f.lease();
+  User next;
+  f.connection->pass_to(next);
+  CHECK(f.connection->state() == State::leased);
+  wire::encode_query(f.connection->connection().output(), "SELECT 1");
+  run_until(f.loop, [&] { return !next.received.empty(); });
+  f.peer().connection.close();
+  run_until(f.loop, [&] { return next.ends > 0; });
+  CHECK(f.user.received.empty());
+  CHECK(f.user.ends == 0);
+  f.connection->kill();
 }
 
 TEST_CASE("given away on one loop, adopted on another") {
   Fixture f;
   f.open();
+  f.connection->carried = books();
+  CarriedOnServer taken = std::move(f.connection->carried);
   const int fd = f.connection->give_away();
   CHECK(f.connection->state() == State::dead);
   net::Loop other;
   ServerConnection moved(other, f.connection->identity(), [](ServerConnection&) {});
-  moved.adopt(fd);
+  moved.adopt(fd, std::move(taken));
   CHECK(moved.state() == State::idle);
+  REQUIRE(moved.carried.settings);
+  CHECK(moved.carried.settings->front().key == "work_mem");
+  CHECK(moved.carried.prepared.find("a") != nullptr);
+  CHECK(moved.carried.prepared.unnamed.has_value());
   CHECK(moved.identity().process_id == 1);
   User user;
   moved.lease_to(user);

@@ -23,6 +23,8 @@ namespace sqlstate = base::sqlstate;
 
 const StartupClass kPlain;
 const StartupClass kOther({{"application_name", "other"}}, "");
+const SettingsPtr kSettings =
+    std::make_shared<const std::vector<SettingText>>(std::vector<SettingText>{{"a", "SET a = 1"}});
 
 struct User final : ServerUser {
   std::size_t on_server_data(ServerConnection&, std::string_view bytes) override { return bytes.size(); }
@@ -379,20 +381,175 @@ TEST_CASE("a connection moves to the worker that waits for it") {
 
 TEST_CASE("a cancel request under way keeps a connection from being used again") {
   Fixture f;
+  f.current.size = 1;
   Session first(f);
   first.wait();
   ServerConnection& server = *first.lease.server();
   f.pools[0]->cancel_started(server);
-  first.lease.give_back();
-  f.until([&] { return f.server.open() == 0; });
-  f.pools[0]->cancel_ended(server);  // it is gone by now
-  CHECK(f.state.open() == 0);
+  f.pools[0]->cancel_started(server);
+  std::vector<std::string> expected;
+  SUBCASE("released") { first.lease.release(); }
+  SUBCASE("given back") {
+    first.lease.give_back();
+    expected = {"DISCARD ALL"};
+  }
+  f.until([&] { return server.awaits_cancel; });
+  CHECK(f.server.clients[0]->queries == expected);
   Session second(f);
+  CHECK_FALSE(f.pools[0]->try_acquire(f.key, kPlain));
+  f.pools[0]->cancel_ended(server);
+  f.settle();
+  CHECK(second.calls == 0);  // there is another one
+  CHECK(f.state.idle() == 0);
+  f.pools[0]->cancel_ended(server);
   second.wait();
-  f.pools[0]->cancel_started(*second.lease.server());
-  f.pools[0]->cancel_ended(*second.lease.server());
-  second.lease.give_back();
-  f.until([&] { return f.pools[0]->counts().idle == 1; });
+  CHECK(second.server() == 1);
+  CHECK_FALSE(server.awaits_cancel);
+}
+
+TEST_CASE("a cancel request that has arrived before the lease ends changes nothing") {
+  Fixture f;
+  Session first(f);
+  first.wait();
+  f.pools[0]->cancel_started(*first.lease.server());
+  f.pools[0]->cancel_ended(*first.lease.server());
+  first.lease.release();
+  f.until([&] { return f.state.idle() == 1; });
+}
+
+TEST_CASE("a cancel request may outlive its connection") {
+  Fixture f;
+  Session first(f);
+  first.wait();
+  ServerConnection& server = *first.lease.server();
+  f.pools[0]->cancel_started(server);
+  SUBCASE("closed with its lease") { first.lease.close(); }
+  SUBCASE("lost while it waits for the request") {
+    first.lease.release();
+    f.until([&] { return server.awaits_cancel; });
+    f.server.clients[0]->connection.close();
+  }
+  f.until([&] { return f.state.open() == 0; });
+  // Others come meanwhile, and none of them is taken for it.
+  std::vector<std::unique_ptr<Session>> later;
+  for (int i = 0; i < 2; ++i) later.push_back(std::make_unique<Session>(f));
+  for (auto& one : later) one->wait();
+  f.pools[0]->cancel_ended(server);
+  for (auto& one : later) CHECK(one->lease->cancels_in_flight == 0);
+  CHECK(f.state.open() == 2);
+  CHECK(f.state.idle() == 0);
+}
+
+TEST_CASE("a connection that was released is used again as it is") {
+  Fixture f;
+  f.current.size = 1;
+  Session first(f);
+  first.wait();
+  first.lease->carried.settings = kSettings;
+  first.lease.release();
+  CHECK_FALSE(first.lease);
+  SUBCASE("by who comes later") {
+    f.until([&] { return f.state.idle() == 1; });
+    Lease again = f.pools[0]->try_acquire(f.key, kPlain);
+    REQUIRE(again);
+    CHECK(again->carried.settings == kSettings);
+    User user;
+    again->lease_to(user);
+  }
+  SUBCASE("by who waits") {
+    Session second(f);
+    second.wait();
+    CHECK(second.lease->carried.settings == kSettings);
+  }
+  SUBCASE("but not with an answer on it that nobody waits for") {
+    f.until([&] { return f.state.idle() == 1; });
+    f.server.clients[0]->send(std::string("D\0\0\0\4", 5));
+    f.until([&] { return f.state.open() == 0; });
+  }
+  CHECK(f.server.clients.size() == 1);
+  CHECK(f.server.clients[0]->queries.empty());
+}
+
+TEST_CASE("of the idle connections, one that has the settings already is preferred") {
+  Fixture f;
+  f.current.size = 4;
+  Session one(f), two(f), three(f), other(f, 0, kOther);
+  for (Session* each : {&one, &two, &three, &other}) each->wait();
+  const auto with_settings = one.server();
+  one.lease->carried.settings = kSettings;
+  other.lease->carried.settings = kSettings;
+  const auto last = three.server();
+  int idle = 0;
+  for (Session* each : {&one, &two, &three, &other}) {
+    each->lease.release();
+    f.until([&] { return f.state.idle() == static_cast<std::uint32_t>(idle + 1); });
+    ++idle;
+  }
+  WorkerPools& pools = *f.pools[0];
+  WorkerPools::Shard& shard = pools.shard(f.key);
+  User user;
+  const auto take = [&](const SettingsPtr& settings) {
+    Lease lease = pools.try_acquire(shard, kPlain, settings);
+    REQUIRE(lease);
+    lease->lease_to(user);
+    return lease;
+  };
+  const auto equal = std::make_shared<const std::vector<SettingText>>(*kSettings);  // equal, and another object
+  SUBCASE("the settings are there") { CHECK(take(equal)->identity().process_id == with_settings); }
+  SUBCASE("nobody has them: the most recently used of its class") {
+    const auto unknown = std::make_shared<const std::vector<SettingText>>(std::vector<SettingText>{{"b", "SET b = 2"}});
+    CHECK(take(unknown)->identity().process_id == last);
+  }
+  SUBCASE("none wanted") { CHECK(take(nullptr)->identity().process_id == last); }
+  SUBCASE("the class goes before the settings") {
+    const Lease lease = take(equal);
+    CHECK(take(equal)->identity().process_id == last);
+  }
+}
+
+TEST_CASE("a session finds the idle connection on which it was the last to write") {
+  Fixture f;
+  f.current.size = 3;
+  WorkerPools& pools = *f.pools[0];
+  WorkerPools::Shard& shard = pools.shard(f.key);
+  const base::SessionId me{7}, other{8};
+  Session one(f), two(f), three(f);
+  for (Session* each : {&one, &two, &three}) each->wait();
+  const auto mine = one.server();
+  one.lease->carried.last_writer = me;
+  two.lease->carried.last_writer = other;
+  CHECK_FALSE(pools.try_acquire_from(shard, kPlain, me));  // not idle yet
+  for (Session* each : {&one, &two}) each->lease.release();
+  f.until([&] { return f.state.idle() == 2; });
+  CHECK_FALSE(pools.try_acquire_from(shard, kPlain, base::SessionId{9}));
+  CHECK_FALSE(pools.try_acquire_from(shard, kOther, me));
+  Lease lease = pools.try_acquire_from(shard, kPlain, me);
+  REQUIRE(lease);
+  CHECK(lease->identity().process_id == mine);
+  User user;
+  lease->lease_to(user);
+  CHECK(f.state.idle() == 1);
+  CHECK_FALSE(pools.try_acquire_from(shard, kPlain, me));
+}
+
+TEST_CASE("what a connection has been told moves with it to another worker") {
+  Fixture f(2);
+  f.current.size = 1;
+  Session first(f, 0);
+  first.wait();
+  first.lease->carried.settings = kSettings;
+  first.lease->carried.prepared.add({"a", {1, 2}, 100, {}});
+  Session second(f, 1);
+  f.settle();
+  first.lease.release();
+  second.wait();
+  CHECK(second.server() == 1);
+  CHECK(second.lease->carried.settings == kSettings);
+  const auto* entry = second.lease->carried.prepared.find("a");
+  REQUIRE(entry != nullptr);
+  CHECK(entry->key == StatementKey{1, 2});
+  CHECK(second.lease->carried.prepared.bytes() == 100);
+  CHECK(f.server.clients[0]->queries.empty());
 }
 
 TEST_CASE("a connection to a WAL sender is not used twice") {

@@ -12,11 +12,13 @@ namespace {
 std::vector<TextRows> results() {
   return {
       {TextRow{"public", "f", "t", "f", "f", "now()"}, TextRow{"pg_catalog", "g", "f", "t", "f", std::nullopt}},
-      {TextRow{"public", "v", "v", "p", "f", " SELECT 1;"}, TextRow{"public", "t", "r", "u", "t", std::nullopt}},
+      {TextRow{"public", "v", "v", "p", "f", " SELECT 1;", "f"},
+       TextRow{"public", "t", "r", "u", "t", std::nullopt, "t"}},
       {TextRow{"public", "t", "a > 1"}, TextRow{"public", "t", "b > 1"}},
       {TextRow{"public", "d", "f"}},
       {TextRow{"public", "d", "(VALUE > 0)"}},
       {TextRow{"pg_catalog", "+", "f", "t"}},
+      {TextRow{"app.tenant"}, TextRow{"app.a.b"}},
   };
 }
 
@@ -36,6 +38,9 @@ TEST_CASE("rows are made of text results") {
   CHECK(rows->relations[1].persistence == 'u');
   CHECK(rows->relations[1].unsafe_part);
   CHECK(rows->relations[1].policies == std::vector<std::string>{"a > 1", "b > 1"});
+  CHECK_FALSE(rows->relations[0].fires);
+  CHECK(rows->relations[1].fires);
+  CHECK(rows->custom_settings == std::vector<std::string>{"app.tenant", "app.a.b"});
   CHECK(rows->types[0].checks == std::vector<std::string>{"(VALUE > 0)"});
   CHECK_FALSE(rows->operators[0].is_volatile);
 }
@@ -44,10 +49,12 @@ TEST_CASE("a missing flag is the unsafe one") {
   auto given = results();
   given[0][1][2] = std::nullopt;
   given[0][1][3] = std::nullopt;
+  given[1][0][6] = std::nullopt;
   const auto rows = routing::rows_from(given);
   REQUIRE(rows.has_value());
   CHECK(rows->functions[1].is_volatile);
   CHECK_FALSE(rows->functions[1].built_in);
+  CHECK(rows->relations[0].fires);
 }
 
 TEST_CASE("results of another shape are refused") {
@@ -64,4 +71,5 @@ TEST_CASE("there is a query for each result") {
   for (std::size_t i = 0; i < results().size(); ++i)
     CHECK(routing::catalog_queries()[i].columns == results()[i][0].size());
   CHECK(routing::catalog_fingerprint_query().starts_with("SELECT "));
+  CHECK(routing::custom_settings_query().starts_with("SELECT "));
 }

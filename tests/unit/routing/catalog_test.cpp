@@ -86,4 +86,15 @@ TEST_CASE("what may change the session's state") {
   CHECK_FALSE(catalog->relation_may_have_user_effects({"", "missing"}));
   CHECK(catalog->type_may_have_user_effects({"", "checked"}));
   CHECK(catalog->operator_may_have_user_effects({"", "###"}));
+  CHECK(catalog->write_may_have_user_effects({"", "triggering"}));
+  CHECK(catalog->write_may_have_user_effects({"public", "triggering"}));
+  CHECK_FALSE(catalog->write_may_have_user_effects({"a", "triggering"}));
+  CHECK_FALSE(catalog->relation_may_have_user_effects({"", "triggering"}));
+  CHECK_FALSE(catalog->write_may_have_user_effects({"", "t"}));
+  CHECK_FALSE(catalog->write_may_have_user_effects({"", "missing"}));
+}
+
+TEST_CASE("custom settings keep their order") {
+  CHECK(test::small_catalog()->custom_settings() == std::vector<std::string>{"app.tenant", "app.a.b"});
+  CHECK(routing::Catalog::build(1, {}, {})->custom_settings().empty());
 }

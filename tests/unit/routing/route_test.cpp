@@ -94,6 +94,21 @@ TEST_CASE("the session's state keeps reads on the primary, above all else") {
   CHECK(world("SELECT 1") == "primary replication_connection");
 }
 
+TEST_CASE("a session whose transactions are SERIALIZABLE reads on the primary") {
+  World world;
+  world.session.serializable = true;
+  CHECK(world("SELECT 1") == "primary serializable");
+  CHECK(world("/* pgweir: standby */ SELECT 1") == "primary serializable");
+  CHECK(world("/* pgweir: primary */ SELECT 1") == "primary hint_primary");
+  CHECK(world("INSERT INTO t VALUES (1)") == "primary write");
+  CHECK(world("SHOW pool_nodes") == "pgweir local_command");
+  world.session.transaction = SessionFacts::Transaction::lazy_begin;
+  world.session.lazy_read_only = true;
+  CHECK(world("SELECT 1") == "primary serializable");
+  world.session.transaction = SessionFacts::Transaction::open;
+  CHECK(world("SELECT 1") == "current open_transaction");
+}
+
 TEST_CASE("the first statement of a transaction decides where it runs") {
   World world;
   world.session.transaction = SessionFacts::Transaction::lazy_begin;
@@ -178,13 +193,16 @@ TEST_CASE("effects on the session") {
   };
   for (const char* text :
        {"DO 'x'", "CALL p()", "SELECT set_config('a', 'b', false)", "SELECT writes()", "SELECT missing()", "nonsense",
-        "SELECT * FROM v_over", "SELECT 1; SELECT writes()", "SELECT 1 ### 2", "INSERT INTO t VALUES (writes())"}) {
+        "SELECT * FROM v_over", "SELECT 1; SELECT writes()", "SELECT 1 ### 2", "INSERT INTO t VALUES (writes())",
+        "INSERT INTO triggering VALUES (1)", "UPDATE public.triggering SET a = 1", "COPY triggering FROM STDIN",
+        "WITH gone AS (DELETE FROM triggering RETURNING 1) SELECT count(*) FROM gone",
+        "EXPLAIN ANALYZE DELETE FROM triggering"}) {
     CAPTURE(text);
     CHECK(effects(text).unknown);
   }
-  for (const char* text :
-       {"SELECT 1", "SELECT nextval('s')", "SELECT pg_advisory_lock(1)", "SELECT random()", "INSERT INTO t VALUES (1)",
-        "CREATE TABLE x (a int)", "SELECT * FROM missing", "SET x = 1"}) {
+  for (const char* text : {"SELECT 1", "SELECT nextval('s')", "SELECT pg_advisory_lock(1)", "SELECT random()",
+                           "INSERT INTO t VALUES (1)", "CREATE TABLE x (a int)", "SELECT * FROM missing", "SET x = 1",
+                           "SELECT * FROM triggering", "COPY triggering TO STDOUT"}) {
     CAPTURE(text);
     CHECK_FALSE(effects(text).unknown);
   }
@@ -193,6 +211,7 @@ TEST_CASE("effects on the session") {
   world.catalog = nullptr;
   CHECK_FALSE(effects_of(world.classifier.classify(0, "SELECT count(*), now() FROM t").entry->facts, nullptr).unknown);
   CHECK(effects_of(world.classifier.classify(0, "SELECT anything()").entry->facts, nullptr).unknown);
+  CHECK(effects_of(world.classifier.classify(0, "INSERT INTO t VALUES (1)").entry->facts, nullptr).unknown);
 }
 
 TEST_CASE("EXPLAIN ROUTE says where, why and from what") {

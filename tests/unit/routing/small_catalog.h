@@ -34,6 +34,7 @@ inline routing::CatalogRows small_rows() {
   rows.relations.push_back({"public", "guarded", 'r', 'p', false, "", {"(writes() > 0)"}});
   rows.relations.push_back(
       {"public", "guards_itself", 'r', 'p', false, "", {"EXISTS (SELECT 1 FROM public.guards_itself)"}});
+  rows.relations.push_back({"public", "triggering", 'r', 'p', false, "", {}, true});
   rows.relations.push_back({"a", "twins", 'r', 'p', false, "", {}});
   rows.relations.push_back({"b", "twins", 'r', 'u', false, "", {}});
   rows.relations.push_back({sys, "pg_locks", 'v', 'p', false, " SELECT 1;", {}});
@@ -43,6 +44,7 @@ inline routing::CatalogRows small_rows() {
   rows.types.push_back({"public", "bad", true, {}});
   for (const char* name : {"=", ">", "+", "<"}) rows.operators.push_back({sys, name, false, true});
   rows.operators.push_back({"public", "###", true, false});
+  rows.custom_settings = {"app.tenant", "app.a.b"};
   return rows;
 }
 

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <map>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "doctest/doctest.h"
+#include "session/settings_text.h"
 
 namespace {
 
@@ -23,33 +25,51 @@ Effect effect(StatementKind kind, std::string name = {}) {
   return made;
 }
 
-Effect set(const std::string& name, const std::string& value) {
-  Effect made = effect(StatementKind::set, name);
-  made.text = "SET " + name + " = " + value;
+enum class Lasts : std::uint8_t { session, transaction };
+
+// An empty value: RESET.
+Effect set(const std::string& name, const std::string& value, Lasts lasts = Lasts::session) {
+  const bool local = lasts == Lasts::transaction;
+  Effect made = effect(local ? StatementKind::set_local : StatementKind::set, name);
+  made.settings = {{name, value.empty() ? std::string() : "SET " + name + " = " + value, local}};
   return made;
 }
 
+Effect set_local(const std::string& name, const std::string& value) { return set(name, value, Lasts::transaction); }
+Effect reset(const std::string& name) { return set(name, {}); }
+
 Effect reset_all() {
   Effect made = effect(StatementKind::set);
-  made.all = true;
-  made.text = "RESET ALL";
+  made.settings = {{std::string(kAllSettings), {}, false}};
   return made;
 }
 
 Effect discard_all() {
   Effect made = effect(StatementKind::discard, "all");
   made.all = true;
+  made.settings = {{std::string(kWholeSession), {}, false}};
   return made;
 }
 
-// The texts that would be replayed on a fresh connection, in order.
-std::vector<std::string> texts(const CarriedState& state) {
-  std::vector<std::string> out;
-  for (const SettingChange& change : state.settings()) out.push_back(change.text);
+using Texts = std::vector<std::string>;
+
+Texts texts(const pool::SettingsPtr& settings) {
+  Texts out;
+  if (!settings) return out;
+  CHECK(std::is_sorted(settings->begin(), settings->end(), [](const auto& a, const auto& b) { return a.key < b.key; }));
+  for (const pool::SettingText& one : *settings) out.push_back(one.text);
   return out;
 }
 
-using Texts = std::vector<std::string>;
+// What would be made on a fresh connection, in the order of the keys.
+Texts texts(const CarriedState& state) { return texts(state.settings()); }
+
+// "a" = "1" as SET would say it; sorted by whoever calls.
+pool::SettingsPtr settings_of(const std::vector<std::pair<std::string, std::string>>& values) {
+  std::vector<pool::SettingText> made;
+  for (const auto& [key, value] : values) made.push_back({key, "SET " + key + " = " + value});
+  return std::make_shared<const std::vector<pool::SettingText>>(std::move(made));
+}
 
 // One statement in a Query of its own, outside of a transaction block before and after.
 void alone(CarriedState& state, const Effect& what, std::string_view tag = "SET") {
@@ -71,49 +91,60 @@ void within(CarriedState& state, const Effect& what, std::string_view tag = "SET
 
 TEST_CASE("a setting outside a transaction block holds when the exchange ended well") {
   CarriedState state;
-  CHECK(state.newest() == 0);
+  CHECK(state.settings() == nullptr);
   state.completed(set("a", "1"), "SET");
-  CHECK(state.settings().empty());
+  CHECK(state.settings() == nullptr);
+  CHECK(texts(state.effective()) == Texts{"SET a = 1"});
   state.ready(TransactionStatus::idle, false);
   CHECK(texts(state) == Texts{"SET a = 1"});
-  CHECK(state.newest() == 1);
 
   state.completed(set("a", "2"), "SET");
   state.completed(set("b", "1"), "SET");
   state.ready(TransactionStatus::idle, true);  // the query string's implicit transaction was rolled back
   CHECK(texts(state) == Texts{"SET a = 1"});
-  CHECK(state.newest() == 1);
+  CHECK(texts(state.effective()) == Texts{"SET a = 1"});
 }
 
-TEST_CASE("a later change of the same setting replaces the earlier one and is newer than all") {
+TEST_CASE("a later change of the same setting replaces the earlier one") {
+  CarriedState state;
+  alone(state, set("b", "1"));
+  alone(state, set("a", "1"));
+  alone(state, set("b", "2"));
+  CHECK(texts(state) == Texts{"SET a = 1", "SET b = 2"});
+  // What did not change is the same object still, so that comparing it costs nothing.
+  const pool::SettingsPtr before = state.settings();
+  alone(state, effect(StatementKind::query), "SELECT");
+  CHECK(state.settings() == before);
+  CHECK(state.effective() == before);
+}
+
+TEST_CASE("RESET takes a setting away") {
   CarriedState state;
   alone(state, set("a", "1"));
   alone(state, set("b", "1"));
-  alone(state, set("a", "2"));
-  CHECK(texts(state) == Texts{"SET b = 1", "SET a = 2"});
-  REQUIRE(state.settings().size() == 2);
-  CHECK(state.settings()[0].sequence == 2);
-  CHECK(state.settings()[1].sequence == 3);
-  CHECK(state.newest() == 3);
+  alone(state, reset("a"));
+  CHECK(texts(state) == Texts{"SET b = 1"});
+  alone(state, reset("b"));
+  CHECK(state.settings() == nullptr);  // as on a new connection
 }
 
 TEST_CASE("a transaction's settings come with COMMIT and go with ROLLBACK") {
   CarriedState state;
   begin(state);
   within(state, set("a", "1"));
-  CHECK(state.settings().empty());
+  CHECK(texts(state).empty());
   SUBCASE("COMMIT") {
     alone(state, effect(StatementKind::commit), "COMMIT");
     CHECK(texts(state) == Texts{"SET a = 1"});
   }
   SUBCASE("ROLLBACK") {
     alone(state, effect(StatementKind::rollback), "ROLLBACK");
-    CHECK(state.settings().empty());
+    CHECK(texts(state).empty());
   }
   SUBCASE("COMMIT of a failed transaction is answered ROLLBACK") {
     state.ready(TransactionStatus::failed, true);
     alone(state, effect(StatementKind::commit), "ROLLBACK");
-    CHECK(state.settings().empty());
+    CHECK(texts(state).empty());
   }
   SUBCASE("PREPARE TRANSACTION commits settings") {
     alone(state, effect(StatementKind::two_phase), "PREPARE");
@@ -121,7 +152,7 @@ TEST_CASE("a transaction's settings come with COMMIT and go with ROLLBACK") {
   }
   SUBCASE("the server says that the transaction is over, whatever was seen") {
     state.ready(TransactionStatus::idle, true);
-    CHECK(state.settings().empty());
+    CHECK(texts(state).empty());
     alone(state, set("b", "1"));
     CHECK(texts(state) == Texts{"SET b = 1"});
   }
@@ -141,7 +172,7 @@ TEST_CASE("AND CHAIN goes on in a new transaction") {
     Effect rollback = effect(StatementKind::rollback);
     rollback.chain = true;
     within(state, rollback, "ROLLBACK");
-    CHECK(state.settings().empty());
+    CHECK(texts(state).empty());
   }
   const auto before = texts(state);
   within(state, set("b", "1"));
@@ -201,11 +232,11 @@ TEST_CASE("RESET ALL forgets all settings but role and session authorization") {
   alone(state, set("session_authorization", "x"));
   alone(state, set("role", "y"));
   alone(state, reset_all());
-  CHECK(texts(state) == Texts{"SET session_authorization = x", "SET role = y", "RESET ALL"});
+  CHECK(texts(state) == Texts{"SET role = y", "SET session_authorization = x"});
   alone(state, set("b", "1"));
-  CHECK(texts(state).back() == "SET b = 1");
+  CHECK(texts(state).front() == "SET b = 1");
   alone(state, reset_all());
-  CHECK(texts(state) == Texts{"SET session_authorization = x", "SET role = y", "RESET ALL"});
+  CHECK(texts(state) == Texts{"SET role = y", "SET session_authorization = x"});
 }
 
 TEST_CASE("SET SESSION AUTHORIZATION undoes SET ROLE") {
@@ -214,37 +245,318 @@ TEST_CASE("SET SESSION AUTHORIZATION undoes SET ROLE") {
   alone(state, set("session_authorization", "x"));
   CHECK(texts(state) == Texts{"SET session_authorization = x"});
   alone(state, set("role", "z"));
-  CHECK(texts(state) == Texts{"SET session_authorization = x", "SET role = z"});
+  CHECK(texts(state) == Texts{"SET role = z", "SET session_authorization = x"});
+  alone(state, reset("session_authorization"));
+  CHECK(state.settings() == nullptr);
 }
 
-TEST_CASE("DISCARD ALL forgets everything and is itself a change") {
+TEST_CASE("DISCARD ALL forgets everything") {
   CarriedState state;
   alone(state, set("role", "y"));
-  alone(state, effect(StatementKind::listen, "c"), "LISTEN");
-  state.mark_unknown();
-  CHECK(state.is_bound_to_server());
+  alone(state, set("a", "1"));
   alone(state, discard_all(), "DISCARD");
-  CHECK(texts(state) == Texts{"DISCARD ALL"});
-  CHECK(state.newest() == 2);
-  CHECK_FALSE(state.is_bound_to_server());
-  CHECK_FALSE(state.has_unknown());
+  CHECK(state.settings() == nullptr);
+  alone(state, effect(StatementKind::discard, "plans"), "DISCARD");
+  alone(state, set("a", "1"));
+  alone(state, effect(StatementKind::discard, "temp"), "DISCARD");
+  CHECK(texts(state) == Texts{"SET a = 1"});
 }
 
-TEST_CASE("SET LOCAL and SET TRANSACTION are not carried") {
+TEST_CASE("SET LOCAL counts in its transaction, and is gone with it") {
+  CarriedState state;
+  alone(state, set("a", "1"));
+  begin(state);
+  CHECK_FALSE(state.has_local());
+  within(state, set_local("a", "2"));
+  within(state, set_local("b", "2"));
+  within(state, effect(StatementKind::set_transaction));
+  CHECK(state.has_local());
+  CHECK(texts(state) == Texts{"SET a = 1"});
+  CHECK(texts(state.effective()) == Texts{"SET a = 2", "SET b = 2"});
+  SUBCASE("committed") { alone(state, effect(StatementKind::commit), "COMMIT"); }
+  SUBCASE("rolled back") { alone(state, effect(StatementKind::rollback), "ROLLBACK"); }
+  SUBCASE("over, whatever was seen") { state.ready(TransactionStatus::idle, false); }
+  CHECK_FALSE(state.has_local());
+  CHECK(texts(state) == Texts{"SET a = 1"});
+  CHECK(state.effective() == state.settings());
+}
+
+TEST_CASE("SET LOCAL and SET of one setting in one transaction") {
   CarriedState state;
   begin(state);
-  within(state, effect(StatementKind::set_local, "a"));
-  within(state, effect(StatementKind::set_transaction));
+  SUBCASE("the local one later") {
+    within(state, set("a", "1"));
+    within(state, set_local("a", "2"));
+    CHECK(texts(state.effective()) == Texts{"SET a = 2"});
+  }
+  SUBCASE("the local one earlier") {
+    within(state, set_local("a", "2"));
+    within(state, set("a", "1"));
+    CHECK(texts(state.effective()) == Texts{"SET a = 1"});
+  }
+  SUBCASE("the local one in a savepoint that is released") {
+    within(state, set("a", "1"));
+    within(state, effect(StatementKind::savepoint, "s"), "SAVEPOINT");
+    within(state, set_local("a", "2"));
+    within(state, effect(StatementKind::release_savepoint, "s"), "RELEASE");
+    CHECK(state.has_local());
+    CHECK(texts(state.effective()) == Texts{"SET a = 2"});
+  }
+  SUBCASE("the local one in a savepoint that is rolled back") {
+    within(state, set("a", "1"));
+    within(state, effect(StatementKind::savepoint, "s"), "SAVEPOINT");
+    within(state, set_local("a", "2"));
+    within(state, effect(StatementKind::rollback_to_savepoint, "s"), "ROLLBACK");
+    CHECK_FALSE(state.has_local());
+    CHECK(texts(state.effective()) == Texts{"SET a = 1"});
+  }
   alone(state, effect(StatementKind::commit), "COMMIT");
-  CHECK(state.settings().empty());
+  CHECK(texts(state) == Texts{"SET a = 1"});
 }
 
-TEST_CASE("SET SESSION CHARACTERISTICS is carried") {
+TEST_CASE("SET LOCAL outside of a transaction block ends with its query string") {
+  CarriedState state;
+  state.completed(set_local("a", "1"), "SET");
+  CHECK(texts(state.effective()) == Texts{"SET a = 1"});
+  state.ready(TransactionStatus::idle, false);
+  CHECK(state.settings() == nullptr);
+  CHECK(state.effective() == nullptr);
+}
+
+TEST_CASE("one statement may make several settings") {
   CarriedState state;
   Effect characteristics = effect(StatementKind::set_session_characteristics);
-  characteristics.text = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY";
+  characteristics.settings = {{"default_transaction_read_only", "R", false},
+                              {"default_transaction_isolation", "I", false}};
   alone(state, characteristics);
-  CHECK(texts(state) == Texts{characteristics.text});
+  CHECK(texts(state) == Texts{"I", "R"});
+}
+
+TEST_CASE("whether transactions are SERIALIZABLE unless they say otherwise") {
+  CarriedState state;
+  CHECK_FALSE(state.is_serializable());
+  const auto say = [&](std::string text) {
+    Effect made = effect(StatementKind::set);
+    made.settings = {{"default_transaction_isolation", std::move(text), false}};
+    alone(state, made);
+  };
+  say("SET default_transaction_isolation = serializable");
+  CHECK(state.is_serializable());
+  say("SET default_transaction_isolation TO 'repeatable read'");
+  CHECK_FALSE(state.is_serializable());
+  say("SELECT pg_catalog.set_config('default_transaction_isolation','serializable',false)");
+  CHECK(state.is_serializable());
+  alone(state, set("default_transaction_read_only", "serializable"));
+  say({});
+  CHECK_FALSE(state.is_serializable());
+}
+
+TEST_CASE("RESET goes back to what the session began with") {
+  CarriedState state;
+  CHECK_FALSE(state.begins_with_settings());
+  state.begin_with(settings_of({}));
+  CHECK_FALSE(state.begins_with_settings());
+  const pool::SettingsPtr beginning = settings_of({{"a", "0"}, {"b", "0"}});
+  state.begin_with(beginning);
+  CHECK(state.begins_with_settings());
+  CHECK(state.settings() == beginning);
+  CHECK(state.effective() == beginning);
+  alone(state, set("a", "1"));
+  alone(state, set("c", "1"));
+  alone(state, set("role", "y"));
+  CHECK(texts(state) == Texts{"SET a = 1", "SET b = 0", "SET c = 1", "SET role = y"});
+  SUBCASE("one of them") {
+    alone(state, reset("a"));
+    CHECK(texts(state) == Texts{"SET a = 0", "SET b = 0", "SET c = 1", "SET role = y"});
+    alone(state, reset("c"));
+    alone(state, reset("role"));
+    CHECK(state.settings() == beginning);  // the same object
+  }
+  SUBCASE("all of them") {
+    alone(state, reset_all());
+    CHECK(texts(state) == Texts{"SET a = 0", "SET b = 0", "SET role = y"});
+    alone(state, discard_all(), "DISCARD");
+    CHECK(state.settings() == beginning);
+  }
+  SUBCASE("in a transaction that is rolled back") {
+    begin(state);
+    within(state, reset_all());
+    CHECK(texts(state.effective()) == Texts{"SET a = 0", "SET b = 0", "SET role = y"});
+    alone(state, effect(StatementKind::rollback), "ROLLBACK");
+    CHECK(texts(state) == Texts{"SET a = 1", "SET b = 0", "SET c = 1", "SET role = y"});
+  }
+}
+
+// utils/misc/guc.c: what makes a setting with a dot known is not undone with the transaction.
+TEST_CASE("a setting that nobody has defined stays known, with its default") {
+  const std::string known = reset_text("x.a");
+  CarriedState state;
+  SUBCASE("RESET") {
+    alone(state, set("x.a", "1"));
+    alone(state, reset("x.a"));
+  }
+  SUBCASE("RESET ALL") {
+    alone(state, set("x.a", "1"));
+    alone(state, reset_all());
+  }
+  SUBCASE("DISCARD ALL") {
+    alone(state, set("x.a", "1"));
+    alone(state, discard_all(), "DISCARD");
+  }
+  SUBCASE("an error in its query string") {
+    state.completed(set("x.a", "1"), "SET");
+    state.ready(TransactionStatus::idle, true);
+  }
+  SUBCASE("ROLLBACK in its query string") {
+    state.completed(set("x.a", "1"), "SET");
+    alone(state, effect(StatementKind::rollback), "ROLLBACK");
+  }
+  SUBCASE("SET LOCAL outside of a transaction block") { alone(state, set_local("x.a", "1")); }
+  SUBCASE("in a transaction block") {
+    begin(state);
+    SUBCASE("SET LOCAL") {
+      within(state, set_local("x.a", "1"));
+      alone(state, effect(StatementKind::commit), "COMMIT");
+    }
+    SUBCASE("ROLLBACK") {
+      within(state, set("x.a", "1"));
+      alone(state, effect(StatementKind::rollback), "ROLLBACK");
+    }
+    SUBCASE("COMMIT of a failed transaction") {
+      within(state, set("x.a", "1"));
+      alone(state, effect(StatementKind::commit), "ROLLBACK");
+    }
+    SUBCASE("ROLLBACK TO") {
+      within(state, effect(StatementKind::savepoint, "s"), "SAVEPOINT");
+      within(state, effect(StatementKind::savepoint, "t"), "SAVEPOINT");
+      within(state, set("x.a", "1"));
+      within(state, effect(StatementKind::rollback_to_savepoint, "s"), "ROLLBACK");
+      CHECK(texts(state.effective()) == Texts{known});
+      alone(state, effect(StatementKind::commit), "COMMIT");
+    }
+  }
+  CHECK(texts(state) == Texts{known});
+}
+
+TEST_CASE("staying known changes no value") {
+  CarriedState state;
+  alone(state, set("x.a", "1"));
+  begin(state);
+  within(state, set("x.a", "2"));
+  within(state, effect(StatementKind::savepoint, "s"), "SAVEPOINT");
+  within(state, set("x.a", "3"));
+  within(state, effect(StatementKind::rollback_to_savepoint, "s"), "ROLLBACK");
+  CHECK(texts(state.effective()) == Texts{"SET x.a = 2"});
+  SUBCASE("COMMIT") {
+    alone(state, effect(StatementKind::commit), "COMMIT");
+    CHECK(texts(state) == Texts{"SET x.a = 2"});
+  }
+  SUBCASE("ROLLBACK") {
+    alone(state, effect(StatementKind::rollback), "ROLLBACK");
+    CHECK(texts(state) == Texts{"SET x.a = 1"});
+  }
+}
+
+TEST_CASE("SET SESSION AUTHORIZATION undoes a role of the beginning too, until it is reset") {
+  CarriedState state;
+  state.begin_with(settings_of({{"role", "r"}}));
+  alone(state, set("session_authorization", "x"));
+  CHECK(texts(state) == Texts{"SET session_authorization = x"});
+  SUBCASE("RESET") { alone(state, reset("session_authorization")); }
+  SUBCASE("DISCARD ALL") { alone(state, discard_all(), "DISCARD"); }
+  CHECK(texts(state) == Texts{"SET role = r"});
+}
+
+TEST_CASE("what a server says about the settings replaces what was believed") {
+  CarriedState state;
+  state.begin_with(settings_of({{"b", "0"}, {"d", "0"}}));
+  alone(state, set("a", "1"));
+  alone(state, set("b", "1"));
+  state.replace({{"b", "SET b = 7"}, {"c", "SET c = 7"}});
+  // d has its value from the beginning, which the server does not list as one of the session.
+  CHECK(texts(state) == Texts{"SET b = 7", "SET c = 7", "SET d = 0"});
+  state.replace({});
+  CHECK(state.settings() == state.beginning());
+
+  CarriedState plain;
+  alone(plain, set("a", "1"));
+  plain.replace({});
+  CHECK(plain.settings() == nullptr);
+}
+
+TEST_CASE("what settings make of a text") {
+  CarriedState state;
+  using Meaning = CarriedState::Meaning;
+  const auto same = [](Meaning a, Meaning b) { return a.texts == b.texts && a.names == b.names; };
+  CHECK(same(state.meaning(), Meaning{}));
+  SUBCASE("names and texts count apart, and other settings not at all") {
+    alone(state, set("application_name", "x"));
+    alone(state, set("statement_timeout", "1"));
+    CHECK(same(state.meaning(), Meaning{}));
+    alone(state, set("search_path", "s"));
+    const Meaning path = state.meaning();
+    CHECK(path.texts == 0);
+    CHECK(path.names != 0);
+    alone(state, set("role", "y"));
+    CHECK(state.meaning().texts == 0);
+    CHECK(state.meaning().names != path.names);
+    alone(state, set("datestyle", "german"));
+    CHECK(state.meaning().texts != 0);
+  }
+  SUBCASE("equal settings, equal numbers, whatever the way") {
+    CarriedState other;
+    alone(state, set("datestyle", "german"));
+    alone(state, set("intervalstyle", "iso_8601"));
+    alone(other, set("intervalstyle", "iso_8601"));
+    alone(other, set("datestyle", "iso"));
+    CHECK_FALSE(same(state.meaning(), other.meaning()));
+    alone(other, set("datestyle", "german"));
+    CHECK(same(state.meaning(), other.meaning()));
+    alone(other, reset("intervalstyle"));
+    CHECK_FALSE(same(state.meaning(), other.meaning()));
+  }
+  SUBCASE("an exchange of two values is another meaning") {
+    CarriedState other;
+    alone(state, set("x.a", "1"));
+    alone(state, set("x.b", "2"));
+    alone(other, set("x.a", "2"));
+    alone(other, set("x.b", "1"));
+    CHECK_FALSE(same(state.meaning(), other.meaning()));
+  }
+  SUBCASE("those of the open transaction count, SET LOCAL too, and no longer than it") {
+    begin(state);
+    within(state, set("datestyle", "german"));
+    const Meaning one = state.meaning();
+    CHECK(one.texts != 0);
+    within(state, effect(StatementKind::savepoint, "s"), "SAVEPOINT");
+    within(state, set_local("search_path", "s"));
+    CHECK(state.meaning().names != 0);
+    within(state, effect(StatementKind::rollback_to_savepoint, "s"), "ROLLBACK");
+    CHECK(same(state.meaning(), one));
+    within(state, set_local("search_path", "s"));
+    SUBCASE("committed") {
+      alone(state, effect(StatementKind::commit), "COMMIT");
+      CHECK(same(state.meaning(), one));
+    }
+    SUBCASE("rolled back") {
+      alone(state, effect(StatementKind::rollback), "ROLLBACK");
+      CHECK(same(state.meaning(), Meaning{}));
+    }
+  }
+  SUBCASE("those of the exchange under way count until it has failed") {
+    state.completed(set("datestyle", "german"), "SET");
+    CHECK(state.meaning().texts != 0);
+    state.ready(TransactionStatus::idle, true);
+    CHECK(same(state.meaning(), Meaning{}));
+  }
+  SUBCASE("those of the beginning, and those that a server has told") {
+    state.begin_with(settings_of({{"datestyle", "german"}}));
+    const Meaning one = state.meaning();
+    CHECK(one.texts != 0);
+    state.replace({{"search_path", "SET search_path = s"}});
+    CHECK(state.meaning().texts == one.texts);
+    CHECK(state.meaning().names != 0);
+  }
 }
 
 // tcop/postgres.c and access/transam/xact.c: the statements of one Query string are one implicit transaction; BEGIN in
@@ -256,13 +568,13 @@ TEST_CASE("statements before BEGIN in the same string belong to its transaction"
   SUBCASE("rolled back within the string") {
     state.completed(effect(StatementKind::rollback), "ROLLBACK");
     state.ready(TransactionStatus::idle, false);
-    CHECK(state.settings().empty());
+    CHECK(texts(state).empty());
   }
   SUBCASE("rolled back later") {
     state.ready(TransactionStatus::in_transaction, false);
-    CHECK(state.settings().empty());
+    CHECK(texts(state).empty());
     alone(state, effect(StatementKind::rollback), "ROLLBACK");
-    CHECK(state.settings().empty());
+    CHECK(texts(state).empty());
   }
   SUBCASE("committed, whatever fails afterwards") {
     state.completed(effect(StatementKind::commit), "COMMIT");
@@ -288,97 +600,91 @@ TEST_CASE("COMMIT and ROLLBACK end the implicit transaction of a query string") 
   }
 }
 
-TEST_CASE("what cannot be carried binds the session to its server") {
-  CarriedState state;
-  CHECK_FALSE(state.is_bound_to_server());
-  SUBCASE("temporary objects") {
-    Effect made = effect(StatementKind::ddl);
-    made.creates_temporary = true;
-    alone(state, made, "CREATE");
-    CHECK(state.has_temporary());
-    CHECK(state.is_bound_to_server());
-    alone(state, effect(StatementKind::discard, "temp"), "DISCARD");
-    CHECK_FALSE(state.is_bound_to_server());
-  }
-  SUBCASE("LISTEN") {
-    alone(state, effect(StatementKind::listen, "c"), "LISTEN");
-    CHECK(state.is_bound_to_server());
-    alone(state, effect(StatementKind::unlisten, "d"), "UNLISTEN");
-    CHECK(state.is_bound_to_server());
-    alone(state, effect(StatementKind::unlisten), "UNLISTEN");
-    CHECK_FALSE(state.is_bound_to_server());
-  }
-  SUBCASE("WITH HOLD cursors, locks, LOAD, unknown effects") {
-    Effect hold = effect(StatementKind::declare_cursor);
-    hold.with_hold = true;
-    Effect lock = effect(StatementKind::query);
-    lock.takes_session_lock = true;
-    Effect unknown = effect(StatementKind::call);
-    unknown.unknown_state = true;
-    for (const Effect& one : {hold, lock, unknown, effect(StatementKind::load)}) {
-      CarriedState fresh;
-      alone(fresh, one, "X");
-      CHECK(fresh.is_bound_to_server());
-      CHECK(fresh.has_unknown() == (one.unknown_state || one.kind == StatementKind::load));
-    }
-  }
-}
-
 namespace {
 
 using Values = std::map<std::string, std::string>;
 
 // What a server does, in the plainest way: every transaction and savepoint keeps a copy of all values to go back to.
 struct ModelServer {
+  struct Both {
+    Values now;      // what SHOW says
+    Values lasting;  // what it will say when the transaction has been committed: without SET LOCAL
+  };
   struct Level {
     std::string savepoint;
-    Values before;
+    Both before;
   };
-  Values values;
+  Values beginning;
+  Both values;
   std::vector<Level> levels;
-  bool implicit = false;  // within a query string, outside of a block
-  Values before_string;
+  std::set<std::string> known;  // settings with a dot that have ever been named
+  Both before_string;           // of the query string that runs, or since the last COMMIT in it
   bool failed = false;
 
-  void reset_all() {
-    std::erase_if(values, [](const auto& one) { return one.first != "role" && one.first != "session_authorization"; });
+  void reset_all(Values& map) const {
+    Values fresh = beginning;
+    for (const char* identity : {"role", "session_authorization"}) {
+      fresh.erase(identity);
+      if (const auto found = map.find(identity); found != map.end()) fresh[identity] = found->second;
+    }
+    map = std::move(fresh);
   }
-  void assign(const std::string& name, const std::string& value) {
-    if (name == "session_authorization") values.erase("role");
-    values[name] = value;
+  // An empty value: RESET.
+  void assign(Values& map, const std::string& name, const std::string& value) const {
+    if (name == "session_authorization") {
+      map.erase("role");
+      if (value.empty() && beginning.contains("role")) map["role"] = beginning.at("role");
+    }
+    if (!value.empty()) {
+      map[name] = value;
+    } else if (const auto first = beginning.find(name); first != beginning.end()) {
+      map[name] = first->second;
+    } else {
+      map.erase(name);
+    }
+  }
+  void forget_local() { values.now = values.lasting; }
+  [[nodiscard]] Values with_known(Values map) const {
+    for (const std::string& name : known) map.emplace(name, "");
+    return map;
   }
 };
 
-// Plays what the session would replay on a fresh connection.
-Values replay(const std::vector<SettingChange>& changes) {
-  ModelServer fresh;
-  std::uint64_t last = 0;
-  for (const SettingChange& change : changes) {
-    CHECK(change.sequence > last);
-    last = change.sequence;
-    if (change.text == "RESET ALL") {
-      fresh.reset_all();
-    } else if (change.text == "DISCARD ALL") {
-      fresh.values.clear();
-    } else {
-      const auto equals = change.text.find(" = ");
-      fresh.assign(change.text.substr(4, equals - 4), change.text.substr(equals + 3));
+Values values_of(const pool::SettingsPtr& settings) {
+  Values values;
+  if (!settings) return values;
+  for (const pool::SettingText& one : *settings) {
+    if (one.text.starts_with("RESET")) {
+      CHECK(one.text == reset_text(one.key));
+      values[one.key];
+      continue;
     }
+    const auto equals = one.text.find(" = ");
+    CHECK(one.text.substr(4, equals - 4) == one.key);
+    values[one.key] = one.text.substr(equals + 3);
   }
-  return fresh.values;
+  return values;
 }
 
 class RandomSession {
  public:
-  explicit RandomSession(unsigned seed) : random_(seed) {}
+  explicit RandomSession(unsigned seed) : random_(seed) {
+    if (pick(2) == 0) return;
+    server_.beginning = {{"a", "begin"}, {"role", "begin"}, {"x.b", "begin"}};
+    server_.values = {server_.beginning, server_.beginning};
+    state_.begin_with(settings_of({{"a", "begin"}, {"role", "begin"}, {"x.b", "begin"}}));
+  }
 
   void run(int strings) {
     for (int i = 0; i < strings; ++i) {
       query_string();
-      if (!server_.levels.empty()) continue;
       INFO("after: " << trace_);
-      REQUIRE(replay(state_.settings()) == server_.values);
-      CHECK((state_.settings().empty() || state_.settings().back().sequence <= state_.newest()));
+      if (!server_.failed) REQUIRE(values_of(state_.effective()) == server_.with_known(server_.values.now));
+      if (server_.levels.empty()) REQUIRE(values_of(state_.settings()) == server_.with_known(server_.values.lasting));
+      CarriedState fresh;
+      fresh.begin_with(state_.effective());
+      REQUIRE(fresh.meaning().texts == state_.meaning().texts);
+      REQUIRE(fresh.meaning().names == state_.meaning().names);
     }
   }
 
@@ -397,6 +703,7 @@ class RandomSession {
       else
         server_.failed = true;
     }
+    if (server_.levels.empty()) server_.forget_local();
     trace_ += error ? " ERROR; " : "; ";
     const auto status = server_.levels.empty() ? TransactionStatus::idle
                         : server_.failed       ? TransactionStatus::failed
@@ -405,21 +712,22 @@ class RandomSession {
   }
 
   bool statement(bool alone) {
-    const unsigned what = pick(16);
+    const unsigned what = pick(18);
     if (server_.failed && !(what >= 8 && what <= 11)) return false;
     switch (what) {
       case 0:
       case 1:
       case 2:
-      case 3: return assign();
-      case 4: {
-        server_.reset_all();
-        return completed(::reset_all(), "SET", "RESET ALL");
-      }
+      case 3:
+      case 16: return assign();
+      case 4:
+        server_.reset_all(server_.values.now);
+        server_.reset_all(server_.values.lasting);
+        return completed(::reset_all(), "RESET", "RESET ALL");
       case 5:
         if (!alone || !server_.levels.empty()) return false;
-        server_.values.clear();
-        return completed(::discard_all(), "DISCARD", "DISCARD ALL");
+        server_.values = {server_.beginning, server_.beginning};
+        return completed(::discard_all(), "DISCARD ALL", "DISCARD ALL");
       case 6:
       case 7:
         if (server_.levels.empty()) server_.levels.push_back({"", server_.before_string});
@@ -439,11 +747,15 @@ class RandomSession {
   }
 
   bool assign() {
-    static const std::vector<std::string> kNames{"a", "b", "c", "role", "session_authorization"};
+    static const std::vector<std::string> kNames{"a", "b", "x.a", "x.b", "role", "session_authorization"};
     const std::string& setting = kNames[pick(static_cast<unsigned>(kNames.size()))];
-    const std::string value = std::to_string(++value_);
-    server_.assign(setting, value);
-    return completed(set(setting, value), "SET", setting + "=" + value);
+    const std::string value = pick(4) == 0 ? std::string() : std::to_string(++value_);
+    const bool local = pick(3) == 0;
+    server_.assign(server_.values.now, setting, value);
+    if (is_custom(setting)) server_.known.insert(setting);
+    if (!local) server_.assign(server_.values.lasting, setting, value);
+    return completed(set(setting, value, local ? Lasts::transaction : Lasts::session), "SET",
+                     setting + "=" + value + (local ? " (local)" : ""));
   }
 
   bool end(bool commit) {
@@ -451,6 +763,7 @@ class RandomSession {
     const bool in_block = !server_.levels.empty();
     const bool chain = in_block && pick(4) == 0;
     if (!keeps) server_.values = in_block ? server_.levels.front().before : server_.before_string;
+    server_.forget_local();
     server_.levels.clear();
     server_.failed = false;
     server_.before_string = server_.values;
@@ -484,7 +797,7 @@ class RandomSession {
   }
 
   bool completed(const Effect& what, std::string_view tag, const std::string& shown) {
-    trace_ += " " + shown + (what.kind == StatementKind::set || what.name.empty() ? "" : " " + what.name);
+    trace_ += " " + shown + (what.settings.empty() && !what.name.empty() ? " " + what.name : "");
     state_.completed(what, tag);
     return true;
   }

@@ -3,8 +3,11 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "doctest/doctest.h"
+#include "session/settings_text.h"
 #include "unit/sql/on_parser_stack.h"
 
 namespace {
@@ -33,7 +36,7 @@ Effect only(std::string_view text) {
 TEST_CASE("plain statements leave nothing to remember") {
   for (const std::string_view text :
        {"SELECT 1", "", "INSERT INTO t VALUES (1)", "SELECT 1; UPDATE t SET a = 1", "SHOW work_mem", "VACUUM t",
-        "COPY t TO STDOUT", "COPY t FROM STDIN", "FETCH c", "CLOSE c", "EXECUTE p", "SELECT pg_advisory_xact_lock(1)"})
+        "COPY t TO STDOUT", "COPY t FROM STDIN", "FETCH c", "EXECUTE p", "SELECT pg_advisory_xact_lock(1)"})
     CHECK(effects(text) == nullptr);
 }
 
@@ -50,15 +53,110 @@ TEST_CASE("settings keep the statement that makes them, and nothing around it") 
   REQUIRE(all);
   REQUIRE(all->size() == 3);
   CHECK((*all)[0].kind == StatementKind::query);
-  CHECK((*all)[1].name == "work_mem");
-  CHECK((*all)[1].text.find("SET work_mem = '1MB'") != std::string::npos);
-  CHECK((*all)[1].text.find("SELECT") == std::string::npos);
-  CHECK((*all)[1].text.find("RESET") == std::string::npos);
-  CHECK((*all)[2].name == "role");
-  CHECK((*all)[2].text.find("RESET role") != std::string::npos);
-  CHECK(only("RESET ALL").all);
-  CHECK(only("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY").text ==
-        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY");
+  CHECK((*all)[0].settings.empty());
+  REQUIRE((*all)[1].settings.size() == 1);
+  const SettingChange& set = (*all)[1].settings.front();
+  CHECK(set.key == "work_mem");
+  CHECK(set.text.find("SET work_mem = '1MB'") != std::string::npos);
+  CHECK(set.text.find("SELECT") == std::string::npos);
+  CHECK(set.text.find("RESET") == std::string::npos);
+  CHECK_FALSE(set.local);
+  REQUIRE((*all)[2].settings.size() == 1);
+  CHECK((*all)[2].settings.front().key == "role");
+  CHECK((*all)[2].settings.front().text.empty());  // back to the beginning
+}
+
+TEST_CASE("one change for each kind of SET and RESET") {
+  struct Row {
+    std::string_view statement, key;
+    bool kept, local;  // kept: as it stands; otherwise back to the beginning
+  };
+  for (const Row& row : {
+           Row{"SET a.b TO 'x'", "a.b", true, false},
+           Row{"SET SESSION work_mem = 1", "work_mem", true, false},
+           Row{"SET Work_Mem = 1", "work_mem", true, false},
+           Row{"SET search_path = a, b", "search_path", true, false},
+           Row{"SET TIME ZONE 'CET'", "timezone", true, false},
+           Row{"SET NAMES 'latin1'", "client_encoding", true, false},
+           Row{"SET ROLE x", "role", true, false},
+           Row{"SET ROLE NONE", "role", true, false},
+           Row{"SET SESSION AUTHORIZATION x", "session_authorization", true, false},
+           Row{"SET SESSION AUTHORIZATION DEFAULT", "session_authorization", false, false},
+           Row{"RESET SESSION AUTHORIZATION", "session_authorization", false, false},
+           Row{"SET work_mem TO DEFAULT", "work_mem", false, false},
+           Row{"SET TIME ZONE DEFAULT", "timezone", false, false},
+           Row{"RESET a.b", "a.b", false, false},
+           Row{"RESET ALL", kAllSettings, false, false},
+           Row{"DISCARD ALL", kWholeSession, false, false},
+           Row{"SET LOCAL work_mem = 1", "work_mem", true, true},
+           Row{"SET LOCAL ROLE x", "role", true, true},
+           Row{"SET LOCAL work_mem TO DEFAULT", "work_mem", false, true},
+       }) {
+    CAPTURE(row.statement);
+    const Effect effect = only(row.statement);
+    REQUIRE(effect.settings.size() == 1);
+    const SettingChange& change = effect.settings.front();
+    CHECK(change.key == row.key);
+    CHECK(change.text == (row.kept ? row.statement : std::string_view()));
+    CHECK(change.local == row.local);
+    CHECK_FALSE(effect.unknown_state);
+  }
+  for (const std::string_view none : {"SET TRANSACTION READ ONLY", "SET CONSTRAINTS ALL DEFERRED", "DISCARD PLANS",
+                                      "DISCARD TEMP", "BEGIN READ ONLY", "LISTEN a"})
+    CHECK(only(none).settings.empty());
+}
+
+TEST_CASE("SET SESSION CHARACTERISTICS makes one setting for each thing that it says") {
+  using Pairs = std::vector<std::pair<std::string, std::string>>;
+  struct Row {
+    std::string_view modes;
+    Pairs expected;
+  };
+  const std::string isolation = "default_transaction_isolation", read_only = "default_transaction_read_only",
+                    deferrable = "default_transaction_deferrable";
+  for (const Row& row : {
+           Row{"ISOLATION LEVEL SERIALIZABLE", {{isolation, "serializable"}}},
+           Row{"ISOLATION LEVEL REPEATABLE READ", {{isolation, "repeatable read"}}},
+           Row{"ISOLATION LEVEL READ COMMITTED", {{isolation, "read committed"}}},
+           Row{"ISOLATION LEVEL READ UNCOMMITTED", {{isolation, "read uncommitted"}}},
+           Row{"READ ONLY", {{read_only, "on"}}},
+           Row{"READ WRITE", {{read_only, "off"}}},
+           Row{"DEFERRABLE", {{deferrable, "on"}}},
+           Row{"NOT DEFERRABLE", {{deferrable, "off"}}},
+           Row{"ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE",
+               {{isolation, "serializable"}, {read_only, "on"}, {deferrable, "on"}}},
+       }) {
+    CAPTURE(row.modes);
+    const Effect effect = only("SET SESSION CHARACTERISTICS AS TRANSACTION " + std::string(row.modes));
+    REQUIRE(effect.settings.size() == row.expected.size());
+    for (std::size_t i = 0; i < row.expected.size(); ++i) {
+      const auto& [key, value] = row.expected[i];
+      CHECK(effect.settings[i].key == key);
+      CHECK(effect.settings[i].text == set_config_text(key, value));
+      CHECK_FALSE(effect.settings[i].local);
+    }
+  }
+}
+
+TEST_CASE("texts that mean something else elsewhere are not repeated: the server is asked") {
+  for (const std::string_view text :
+       {R"(SET application_name = 'a\b')", R"(SET application_name = E'a\'b')", "SET application_name = 'caf\xc3\xa9'",
+        "SET \"x.\xc3\xa9\" = 'a'", "SET DateStyle = 'German'", "SET datestyle TO DEFAULT", "RESET DateStyle",
+        "SET work_mem FROM CURRENT"}) {
+    CAPTURE(text);
+    CHECK(only(text).unknown_state);
+  }
+  for (const std::string_view text : {"SET application_name = 'a''b'", "SET intervalstyle = iso_8601",
+                                      R"(SET LOCAL application_name = 'a\b')", "SET LOCAL datestyle = German"}) {
+    CAPTURE(text);
+    CHECK_FALSE(only(text).unknown_state);
+  }
+  // Of several statements, only those.
+  const auto all = effects("SET work_mem = 1; SET datestyle = German");
+  REQUIRE(all);
+  REQUIRE(all->size() == 2);
+  CHECK_FALSE((*all)[0].unknown_state);
+  CHECK((*all)[1].unknown_state);
 }
 
 TEST_CASE("transactions and savepoints") {
@@ -98,4 +196,49 @@ TEST_CASE("state that a connection has alone") {
     CHECK(only(text).takes_session_lock);
   CHECK(only("DISCARD ALL").all);
   CHECK_FALSE(only("DISCARD TEMP").all);
+}
+
+TEST_CASE("advisory locks of the session, in any statement") {
+  for (const std::string_view text :
+       {"SELECT pg_advisory_lock(1)", "SELECT pg_advisory_lock_shared(1, 2)", "SELECT pg_try_advisory_lock(1)",
+        "SELECT pg_try_advisory_lock_shared(1)", "INSERT INTO t SELECT pg_advisory_lock(1)",
+        "COPY (SELECT pg_advisory_lock(1)) TO STDOUT", "SELECT (SELECT pg_advisory_lock(a)) FROM t"}) {
+    CAPTURE(text);
+    const Effect effect = only(text);
+    CHECK(effect.takes_session_lock);
+    CHECK_FALSE(effect.may_free);
+  }
+  for (const std::string_view text :
+       {"SELECT pg_advisory_unlock(1)", "SELECT pg_advisory_unlock_shared(1)", "SELECT pg_advisory_unlock_all()"}) {
+    CAPTURE(text);
+    const Effect effect = only(text);
+    CHECK(effect.may_free);
+    CHECK_FALSE(effect.takes_session_lock);
+  }
+  const Effect both = only("SELECT pg_advisory_lock(1), pg_advisory_unlock(2)");
+  CHECK(both.takes_session_lock);
+  CHECK(both.may_free);
+  for (const std::string_view text : {"SELECT pg_advisory_xact_lock(1)", "SELECT pg_try_advisory_xact_lock_shared(1)"})
+    CHECK(effects(text) == nullptr);
+}
+
+TEST_CASE("random numbers that a session has made predictable") {
+  for (const std::string_view text :
+       {"SELECT setseed(0.5)", "INSERT INTO t SELECT setseed(0.5)", "SET SEED TO 0.5", "SET LOCAL seed = 0.5"}) {
+    CAPTURE(text);
+    const Effect effect = only(text);
+    CHECK(effect.sets_seed);
+    CHECK(effect.settings.empty());  // a seed that is set again begins again
+  }
+  CHECK_FALSE(only("SET work_mem = 1").sets_seed);
+  CHECK(effects("SELECT random()") == nullptr);
+}
+
+TEST_CASE("what may end what ties a session to its connection") {
+  for (const std::string_view text : {"DROP TABLE t", "CLOSE c", "CLOSE ALL", "DISCARD TEMP", "DISCARD ALL",
+                                      "UNLISTEN a", "UNLISTEN *", "ALTER TABLE t RENAME TO u"})
+    CHECK(only(text).may_free);
+  for (const std::string_view text :
+       {"LISTEN a", "SET work_mem = 1", "LOAD 'x'", "DECLARE c CURSOR WITH HOLD FOR SELECT 1"})
+    CHECK_FALSE(only(text).may_free);
 }

@@ -1,6 +1,11 @@
 // The names that a client has given to statements.
 #include "session/prepared_statements.h"
 
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "doctest/doctest.h"
 
 namespace {
@@ -8,11 +13,25 @@ namespace {
 using namespace pgweir;
 using namespace pgweir::session;
 
+constexpr std::uint64_t kSeed = 20251;
+
 StatementPtr make(PreparedStatements& all, std::string name, std::string text) {
   PreparedStatement statement;
   statement.name = std::move(name);
   statement.text = std::move(text);
-  return all.make(std::move(statement));
+  return all.make(std::move(statement), kSeed);
+}
+
+pool::StatementKey key(std::string text, std::string types = {},
+                       PreparedStatement::Origin origin = PreparedStatement::Origin::protocol,
+                       std::uint64_t seed = kSeed) {
+  PreparedStatements all;
+  PreparedStatement statement;
+  statement.origin = origin;
+  statement.name = "n";
+  statement.text = std::move(text);
+  statement.types = std::move(types);
+  return all.make(std::move(statement), seed)->key;
 }
 
 }  // namespace
@@ -75,7 +94,7 @@ TEST_CASE("EXECUTE finds what was prepared") {
   statement.name = "a";
   const auto facts = base::make_local<sql::CachedFacts>();
   statement.query.entry = facts;
-  all.define(all.make(std::move(statement)));
+  all.define(all.make(std::move(statement), kSeed));
   CHECK(all.find("a") == facts);
   CHECK(all.find("A") == nullptr);  // names arrive folded
 }
@@ -86,7 +105,91 @@ TEST_CASE("the hint points into the statement's own text") {
   PreparedStatement statement;
   statement.text = text;
   statement.query.hint = sql::hint_of(text);
-  const auto made = all.make(std::move(statement));
+  const auto made = all.make(std::move(statement), kSeed);
   text.assign(text.size(), 'x');
   CHECK(made->query.hint.node == "pg2");
+}
+
+TEST_CASE("the key is made of the text, the types and the kind, and of nothing else") {
+  using Origin = PreparedStatement::Origin;
+  PreparedStatements all;
+  CHECK(make(all, "a", "SELECT 1")->key == make(all, "b", "SELECT 1")->key);
+  CHECK(key("SELECT 1") == key("SELECT 1"));
+  const std::vector<pool::StatementKey> different{key("SELECT 1"),
+                                                  key("SELECT 2"),
+                                                  key("SELECT 1 "),
+                                                  key("SELECT 1", "\1"),
+                                                  key("SELECT 1", "\2"),
+                                                  key("SELECT 1\1"),
+                                                  key("SELECT 1", {}, Origin::sql),
+                                                  key("SELECT 1", {}, Origin::protocol, kSeed + 7)};
+  for (std::size_t i = 0; i < different.size(); ++i)
+    for (std::size_t j = 0; j < i; ++j) {
+      CAPTURE(i);
+      CAPTURE(j);
+      CHECK_FALSE(different[i] == different[j]);
+    }
+}
+
+TEST_CASE("a key under other settings is another key") {
+  const pool::StatementKey one = key("SELECT 1");
+  CHECK(with_meaning(one, 0) == one);
+  std::set<std::pair<std::uint64_t, std::uint64_t>> seen;
+  for (std::uint64_t meaning = 0; meaning < 1000; ++meaning) {
+    const auto changed = with_meaning(one, meaning);
+    CHECK(seen.emplace(changed.high, changed.low).second);
+    CHECK(with_meaning(one, meaning) == changed);
+  }
+  // Texts first, then names: the order counts.
+  CHECK_FALSE(with_meaning(with_meaning(one, 1), 2) == with_meaning(with_meaning(one, 2), 2));
+}
+
+TEST_CASE("the name on a server is the key in hexadecimal digits") {
+  const std::string name = shared_name({0x0123456789abcdefULL, 0xfedcba9876543210ULL});
+  CHECK(name == "pgweir_0123456789abcdeffedcba9876543210");
+  CHECK(name.size() == kSharedNameSize);
+  CHECK(name.starts_with(kSharedNamePrefix));
+  CHECK(name.size() < 64);  // PostgreSQL cuts longer names
+  CHECK(shared_name({0, 1}) == "pgweir_00000000000000000000000000000001");
+  CHECK(shared_name({1, 0}) == "pgweir_00000000000000010000000000000000");
+}
+
+TEST_CASE("bytes are counted for what is defined, and only once") {
+  PreparedStatements all;
+  CHECK(all.bytes() == 0);
+  const auto first = make(all, "a", std::string(1000, 'x'));
+  CHECK(all.bytes() == 0);
+  all.define(first);
+  const std::size_t one = all.bytes();
+  CHECK(one > 1000);
+  all.define(make(all, "a", std::string(5000, 'x')));  // stays as it was
+  CHECK(all.bytes() == one);
+  all.define(make(all, "", std::string(2000, 'x')));
+  CHECK(all.bytes() > one + 2000);
+  all.define(make(all, "", std::string(10, 'x')));  // replaces
+  CHECK(all.bytes() < one + 2000);
+  const std::size_t both = all.bytes();
+  all.clear_named();
+  CHECK(all.bytes() == both - one);
+  all.erase("");
+  CHECK(all.bytes() == 0);
+  all.define(first);
+  CHECK(all.bytes() == one);
+  all.withdraw(*first);
+  CHECK(all.bytes() == 0);
+  all.define(first);
+  all.clear();
+  CHECK(all.bytes() == 0);
+}
+
+TEST_CASE("what is withdrawn says so, until it is defined again") {
+  PreparedStatements all;
+  const auto first = make(all, "a", "SELECT 1");
+  CHECK_FALSE(first->withdrawn);
+  all.withdraw(*first);
+  CHECK(first->withdrawn);
+  all.define(first);
+  CHECK_FALSE(first->withdrawn);
+  CHECK(all.all().size() == 1);
+  CHECK(all.all().begin()->first == "a");
 }

@@ -22,7 +22,7 @@ struct Server {
   std::vector<Expected> dropped;
   Expected completed;
 
-  void push(Expect what, Action action = Action::forward) { queue.push({what, action}); }
+  void push(Expect what, Action action = Action::forward) { queue.push({.what = what, .action = action}); }
   void push_all(std::initializer_list<Expect> all) {
     for (const Expect what : all) push(what);
   }
@@ -186,8 +186,8 @@ TEST_CASE("an error in the place of ReadyForQuery leaves the Sync owed") {
 TEST_CASE("dropped entries keep what they are about") {
   Server server;
   const auto statement = std::make_shared<PreparedStatement>();
-  server.queue.push({Expect::parse, Action::swallow, statement});
-  server.queue.push({Expect::close, Action::forward, statement});
+  server.queue.push({.what = Expect::parse, .action = Action::swallow, .statement = statement});
+  server.queue.push({.what = Expect::close, .action = Action::forward, .statement = statement});
   const auto error = server.take('E');
   CHECK(error.action == Action::swallow);
   REQUIRE(server.dropped.size() == 2);
@@ -211,7 +211,7 @@ TEST_CASE("the action of an entry comes with each of its messages") {
 TEST_CASE("synthesised entries keep their place in the order") {
   Server server;
   const auto synthesise = [&](std::string text) {
-    server.queue.push({Expect::execute, Action::synthesise, {}, {}, std::move(text)});
+    server.queue.push({.what = Expect::execute, .action = Action::synthesise, .synthesised = std::move(text)});
   };
   std::string text;
   synthesise("first");
@@ -238,7 +238,7 @@ TEST_CASE("synthesised entries keep their place in the order") {
 TEST_CASE("an error drops synthesised answers too, up to Sync") {
   Server server;
   server.push(Expect::bind);
-  server.queue.push({Expect::execute, Action::synthesise, {}, {}, "never"});
+  server.queue.push({.what = Expect::execute, .action = Action::synthesise, .synthesised = "never"});
   server.push(Expect::sync);
   CHECK(server.kind('E') == Kind::error);
   REQUIRE(server.dropped.size() == 2);
@@ -418,4 +418,172 @@ TEST_CASE("clear forgets everything, modes too") {
   CHECK_FALSE(server.queue.skipping());
   server.push(Expect::query);
   CHECK(server.queue.size() == 1);
+}
+
+TEST_CASE("the client's query learns that what it depends on has failed") {
+  Server server;
+  SUBCASE("pgweir's own queries before it are passed over") {
+    server.queue.push({.what = Expect::query, .action = Action::swallow, .purpose = Purpose::settings});
+    server.push(Expect::sync, Action::swallow);
+    server.push(Expect::query);
+    server.push(Expect::query);
+    CHECK(server.queue.front_is(Purpose::settings));
+    CHECK(server.queue.tell_error_of_next_query());
+    CHECK_FALSE(server.queue.front_is_told());
+    CHECK(server.kind('E') == Kind::error);
+    CHECK(completes(server, "Z"));
+    CHECK(completes(server, "Z"));
+    CHECK(server.queue.front_is_told());
+    CHECK(server.queue.front_is(Purpose::none));
+    CHECK(server.kind('E') == Kind::error);
+    CHECK(completes(server, "Z"));
+    CHECK(server.completed.error_told);
+    CHECK_FALSE(server.queue.front_is_told());  // the next one has to tell its own
+  }
+  SUBCASE("there is nothing of the client's") {
+    CHECK_FALSE(server.queue.tell_error_of_next_query());
+    server.push(Expect::query, Action::swallow);
+    CHECK_FALSE(server.queue.tell_error_of_next_query());
+    CHECK_FALSE(server.queue.front_is_told());
+  }
+  SUBCASE("the client's message is of the extended protocol, where the server skips it") {
+    server.push(Expect::query, Action::swallow);
+    server.push(Expect::parse);
+    server.push(Expect::query);
+    CHECK_FALSE(server.queue.tell_error_of_next_query());
+  }
+  SUBCASE("the answer is pgweir's own") {
+    server.push(Expect::query, Action::swallow);
+    server.push(Expect::query, Action::synthesise);
+    CHECK_FALSE(server.queue.tell_error_of_next_query());
+  }
+}
+
+TEST_CASE("what pgweir asked for, and what it asks for itself") {
+  Server server;
+  CHECK_FALSE(server.queue.front_is(Purpose::none));
+  CHECK_FALSE(server.queue.answers_here());
+  server.queue.push({.what = Expect::query, .action = Action::swallow, .purpose = Purpose::audit, .text_hash = 7});
+  server.push(Expect::execute, Action::synthesise);
+  CHECK(server.queue.front_is(Purpose::audit));
+  CHECK_FALSE(server.queue.front_is(Purpose::settings));
+  CHECK_FALSE(server.queue.answers_here());
+  CHECK(completes(server, "TDDCZ"));
+  CHECK(server.completed.purpose == Purpose::audit);
+  CHECK(server.completed.text_hash == 7);
+  CHECK(server.queue.answers_here());
+  std::string text;
+  CHECK(server.queue.take_synthesised(text));
+  CHECK_FALSE(server.queue.answers_here());
+}
+
+TEST_CASE("whether the client is to get an answer") {
+  Server server;
+  CHECK_FALSE(server.queue.owes_client());
+  server.push_all({Expect::query});
+  CHECK(server.queue.owes_client());
+  CHECK(completes(server, "Z"));
+  server.push(Expect::query, Action::swallow);
+  server.push(Expect::sync, Action::swallow);
+  CHECK_FALSE(server.queue.owes_client());
+  server.push(Expect::execute, Action::synthesise);
+  CHECK(server.queue.owes_client());
+}
+
+TEST_CASE("the key and the change in the books stay with the entry pushed last") {
+  using pgweir::pool::StatementKey;
+  Server server;
+  server.queue.note_key({1, 1});  // nothing is there: nobody has it
+  server.push(Expect::close, Action::swallow);
+  auto closed = std::make_unique<PreparedChange>();
+  closed->name = "a";
+  closed->removed = pgweir::pool::PreparedOnServer::Entry{"a", {1, 2}, 10, {}};
+  server.queue.attach(std::move(closed));
+  server.push(Expect::parse);
+  auto parsed = std::make_unique<PreparedChange>();
+  parsed->name = "b";
+  parsed->added = {3, 4};
+  server.queue.attach(std::move(parsed));
+  server.queue.note_key({3, 4});
+  server.push(Expect::bind);
+
+  CHECK(server.kind('3') == Kind::complete);
+  REQUIRE(server.completed.change);
+  CHECK(server.completed.change->name == "a");
+  CHECK(server.completed.on_server == StatementKey{});
+  CHECK_FALSE(server.completed.server_name_is("a"));
+  CHECK(server.kind('E') == Kind::error);
+  REQUIRE(server.dropped.size() == 2);
+  REQUIRE(server.dropped[0].change);  // to be taken back
+  CHECK(server.dropped[0].change->name == "b");
+  CHECK(server.dropped[0].change->added == StatementKey{3, 4});
+  CHECK_FALSE(server.dropped[0].change->removed.has_value());
+  CHECK(server.dropped[0].on_server == StatementKey{3, 4});
+  CHECK(server.dropped[0].server_name_is(shared_name({3, 4})));
+  CHECK_FALSE(server.dropped[0].server_name_is(shared_name({4, 3})));
+  CHECK(server.dropped[1].change == nullptr);
+  CHECK(server.dropped[1].on_server == StatementKey{});
+}
+
+TEST_CASE("ends of COPY that were sent ahead count for the message they stand behind") {
+  Server server;
+  SUBCASE("three in three query strings, all sent at once") {
+    for (int i = 0; i < 3; ++i) {
+      server.push(Expect::query);
+      server.queue.copy_in_ended();
+    }
+    for (int i = 0; i < 3; ++i) {
+      CHECK(server.kind('G') == Kind::part);
+      CHECK_FALSE(server.queue.copying_in());
+      CHECK(completes(server, "CZ"));
+    }
+  }
+  SUBCASE("the first query copies nothing: the server ignores what follows it") {
+    server.push(Expect::query);
+    server.queue.copy_in_ended();
+    server.push(Expect::query);
+    CHECK(completes(server, "CZ"));
+    CHECK(server.kind('G') == Kind::part);
+    CHECK(server.queue.copying_in());  // its own end is still to come
+    server.queue.copy_in_ended();
+    CHECK(completes(server, "CZ"));
+  }
+  SUBCASE("the end within the COPY is not counted for the next one") {
+    server.push(Expect::query);
+    CHECK(server.kind('G') == Kind::part);
+    server.queue.copy_in_ended();
+    CHECK(server.kind('C') == Kind::part);
+    CHECK(server.kind('G') == Kind::part);
+    CHECK(server.queue.copying_in());
+    server.queue.copy_in_ended();
+    CHECK(completes(server, "CZ"));
+  }
+  SUBCASE("with nothing under way it means nothing") {
+    server.queue.copy_in_ended();
+    CHECK_FALSE(server.queue.copying_in());
+    server.push(Expect::query);
+    CHECK(server.kind('G') == Kind::part);
+    CHECK(server.queue.copying_in());
+    server.queue.copy_in_ended();
+    CHECK(completes(server, "CZ"));
+  }
+  CHECK(server.queue.empty());
+}
+
+TEST_CASE("a Sync that a COPY may have eaten is something that may come") {
+  Server server;
+  CHECK(server.queue.expects_nothing());
+  server.push_all({Expect::execute, Expect::sync});
+  CHECK_FALSE(server.queue.expects_nothing());
+  CHECK(server.take('G').syncs_eaten);
+  CHECK(server.kind('E') == Kind::error);
+  CHECK(server.queue.empty());
+  CHECK_FALSE(server.queue.expects_nothing());
+  SUBCASE("it comes") { CHECK(server.kind('Z') == Kind::complete); }
+  SUBCASE("another Sync is answered instead") {
+    server.push(Expect::sync);
+    CHECK(completes(server, "Z"));
+  }
+  SUBCASE("all is forgotten") { server.queue.clear(); }
+  CHECK(server.queue.expects_nothing());
 }

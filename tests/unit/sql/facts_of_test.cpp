@@ -139,6 +139,46 @@ TEST_CASE("every kind of statement is told") {
   CHECK(facts("nonsense").problem == "syntax error at or near \"nonsense\"");
 }
 
+TEST_CASE("statements that ask for what is known of settings and of sequences") {
+  for (const char* text :
+       {"SHOW work_mem", "SELECT current_setting('a.b')", "INSERT INTO t SELECT current_setting('a.b', true)"}) {
+    CAPTURE(text);
+    CHECK(one(text).asks_for_setting);
+  }
+  for (const char* text :
+       {"SELECT currval('s')", "SELECT 1 WHERE lastval() = 1", "INSERT INTO t VALUES (pg_catalog.currval('s'))"}) {
+    CAPTURE(text);
+    CHECK(one(text).asks_for_sequence);
+  }
+  for (const char* text :
+       {"SELECT 1", "SET work_mem = 1", "SELECT nextval('s')", "SELECT set_config('a', 'b', false)"}) {
+    CAPTURE(text);
+    CHECK_FALSE(one(text).asks_for_setting);
+    CHECK_FALSE(one(text).asks_for_sequence);
+  }
+}
+
+TEST_CASE("which way a setting goes") {
+  struct Row {
+    std::string_view text, name;
+    bool to_default, from_current, reset_all;
+  };
+  for (const Row& row :
+       {Row{"SET x = 1", "x", false, false, false}, Row{"SET X TO DEFAULT", "x", true, false, false},
+        Row{"SET LOCAL x TO DEFAULT", "x", true, false, false}, Row{"RESET A.x", "a.x", true, false, false},
+        Row{"SET TIME ZONE LOCAL", "timezone", true, false, false},
+        Row{"RESET SESSION AUTHORIZATION", "session_authorization", true, false, false},
+        Row{"SET ROLE NONE", "role", false, false, false}, Row{"SET x FROM CURRENT", "x", false, true, false},
+        Row{"RESET ALL", "", false, false, true}}) {
+    CAPTURE(row.text);
+    const auto facts = one(row.text);
+    CHECK(facts.name == row.name);
+    CHECK(facts.to_default == row.to_default);
+    CHECK(facts.from_current == row.from_current);
+    CHECK(facts.reset_all == row.reset_all);
+  }
+}
+
 TEST_CASE("what a statement says of transactions, cursors and the session") {
   CHECK(one("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY").isolation == Isolation::serializable);
   CHECK(one("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").read_only == true);
@@ -147,6 +187,9 @@ TEST_CASE("what a statement says of transactions, cursors and the session") {
   CHECK_FALSE(one("BEGIN").isolation.has_value());
   CHECK(one("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").isolation == Isolation::repeatable_read);
   CHECK(one("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY").read_only == true);
+  CHECK(one("SET SESSION CHARACTERISTICS AS TRANSACTION NOT DEFERRABLE").deferrable == false);
+  CHECK(one("BEGIN DEFERRABLE").deferrable == true);
+  CHECK_FALSE(one("BEGIN READ ONLY").deferrable.has_value());
   CHECK(one("SET transaction_read_only = off").read_only == false);
   CHECK(one("SET transaction_isolation = 'serializable'").isolation == Isolation::serializable);
   CHECK(one("COMMIT AND CHAIN").chain);

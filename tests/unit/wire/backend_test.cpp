@@ -159,3 +159,30 @@ TEST_CASE("the messages of a result made by pgweir") {
   CHECK(message([](auto& out) { encode_command_complete(out, "SELECT 2"); }) == Message{'C', c_string("SELECT 2")});
   CHECK(message([](auto& out) { encode_bare_reply(out, backend::kNoData); }) == Message{'n', ""});
 }
+
+namespace {
+
+Message replaced(std::string_view body, std::string_view from, std::string_view to) {
+  const Frame frame{backend::kErrorResponse, body.size(), body};
+  const auto all = test::messages_in(with_text_replaced(frame, from, to));
+  REQUIRE(all.size() == 1);
+  return all.front();
+}
+
+}  // namespace
+
+TEST_CASE("a name in a message is replaced everywhere, and its length is that of the new body") {
+  const std::string_view from = "pgweir_0123";
+  const std::string body =
+      c_string("SERROR") + c_string("Mno \"pgweir_0123\"") + c_string("Dpgweir_0123") + c_string("");
+  for (const std::string_view to : {"p", "", "pgweir_01234", "pgweir_0123pgweir_0123", "0123456789a"}) {
+    CAPTURE(to);
+    const std::string name(to);
+    CHECK(replaced(body, from, to) ==
+          Message{'E', c_string("SERROR") + c_string("Mno \"" + name + "\"") + c_string("D" + name) + c_string("")});
+  }
+  CHECK(replaced(body, "pgweir_9", "p") == Message{'E', body});
+  CHECK(replaced(body, "", "p") == Message{'E', body});
+  CHECK(replaced("", from, "p") == Message{'E', ""});
+  CHECK(replaced("aaa", "aa", "b") == Message{'E', "ba"});
+}

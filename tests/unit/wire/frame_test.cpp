@@ -110,3 +110,16 @@ TEST_CASE("what a frame writer writes, a body reader reads") {
   CHECK(reader.at_end());
   CHECK(all.substr(3 + frame.bytes_here()) == big_endian(8) + big_endian(7));
 }
+
+TEST_CASE("a header by itself announces what follows") {
+  for (const std::uint32_t body : {0U, 1U, 255U, 65536U, static_cast<std::uint32_t>(kLargestBody)}) {
+    CAPTURE(body);
+    const std::string bytes = pgweir::test::encoded([&](auto& out) { encode_header(out, 'B', body + 4); });
+    CHECK(bytes == "B" + big_endian(body + 4));
+    Frame frame;
+    REQUIRE(read_frame(bytes, frame) == FrameStatus::ok);
+    CHECK(frame.type == 'B');
+    CHECK(frame.body_size == body);
+    CHECK(frame.bytes_left() == body);
+  }
+}

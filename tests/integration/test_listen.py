@@ -356,7 +356,7 @@ def test_another_encoding_pins(shared, cluster, clients):
     first, latin = clients(shared, client_encoding="UTF8"), clients(shared, client_encoding="LATIN1")
     first.says("LISTEN news")
     latin.says("LISTEN news")
-    assert pins(shared) == ["listen"]
+    wait_for(lambda: pins(shared) == ["listen"], "the pin")
     cluster.primary.sql("NOTIFY news, 'ä'")
     assert first.hears(1) == [("news", "ä")]
     assert latin.read().body.endswith(b"news\0\xe4\0")

@@ -71,18 +71,31 @@ constexpr std::string_view kFunctions =
     "   OR EXISTS (SELECT 1 FROM checked c WHERE c.type = ANY (proargtypes::oid[])))) "
     "FROM one GROUP BY nspname, proname";
 
-// A write goes further than the relation it names: to partitions and children, through views and rules, by cascades.
-#define PGWEIR_FIRING                                                                            \
-  "reaches(here, there) AS ("                                                                    \
-  " SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits"                                      \
-  " UNION ALL SELECT confrelid, conrelid FROM pg_catalog.pg_constraint"                          \
-  "  WHERE contype = 'f' AND (confupdtype IN ('c', 'n', 'd') OR confdeltype IN ('c', 'n', 'd'))" \
-  " UNION ALL SELECT r.ev_class, d.refobjid FROM pg_catalog.pg_rewrite r"                        \
-  "  JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass"    \
-  "   AND d.objid = r.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass), "      \
-  "firing(oid) AS ("                                                                             \
-  " SELECT tgrelid FROM pg_catalog.pg_trigger"                                                   \
-  "  WHERE tgenabled <> 'D' AND tgfoid::int8 >= 16384 AND tgfoid IN (SELECT oid FROM volatile)"  \
+// What runs with a write beside it: triggers, defaults, constraints, policies that call users' volatile functions;
+// functions of extensions are taken to leave the session alone there. A write goes further than the relation it names:
+// to partitions and children, through views and rules, by cascades.
+#define PGWEIR_FIRING                                                                                          \
+  "calling(classid, objid) AS ("                                                                               \
+  " SELECT d.classid, d.objid FROM pg_catalog.pg_depend d"                                                     \
+  "  WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refobjid::int8 >= 16384"             \
+  "  AND d.refobjid IN (SELECT oid FROM volatile) AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend e"        \
+  "   WHERE e.classid = d.refclassid AND e.objid = d.refobjid AND e.deptype = 'e')), "                         \
+  "reaches(here, there) AS ("                                                                                  \
+  " SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits"                                                    \
+  " UNION ALL SELECT confrelid, conrelid FROM pg_catalog.pg_constraint"                                        \
+  "  WHERE contype = 'f' AND (confupdtype IN ('c', 'n', 'd') OR confdeltype IN ('c', 'n', 'd'))"               \
+  " UNION ALL SELECT r.ev_class, d.refobjid FROM pg_catalog.pg_rewrite r"                                      \
+  "  JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass"                  \
+  "   AND d.objid = r.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass), "                    \
+  "firing(oid) AS ("                                                                                           \
+  " SELECT tgrelid FROM pg_catalog.pg_trigger"                                                                 \
+  "  WHERE tgenabled <> 'D' AND tgfoid::int8 >= 16384 AND tgfoid IN (SELECT oid FROM volatile)"                \
+  " UNION SELECT a.adrelid FROM pg_catalog.pg_attrdef a"                                                       \
+  "  WHERE a.oid IN (SELECT objid FROM calling WHERE classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass)"  \
+  " UNION SELECT k.conrelid FROM pg_catalog.pg_constraint k WHERE k.contype = 'c' AND k.conrelid <> 0"         \
+  "  AND k.oid IN (SELECT objid FROM calling WHERE classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass)" \
+  " UNION SELECT p.polrelid FROM pg_catalog.pg_policy p"                                                       \
+  "  WHERE p.oid IN (SELECT objid FROM calling WHERE classid = 'pg_catalog.pg_policy'::pg_catalog.regclass)"   \
   " UNION SELECT r.here FROM firing f JOIN reaches r ON r.there = f.oid)"
 
 constexpr std::string_view kRelations =
@@ -182,7 +195,7 @@ constexpr std::string_view kFingerprint =
     PGWEIR_ROWS("pg_class", "relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND relpersistence <> 't'") " UNION ALL"
     PGWEIR_ROWS("pg_attribute", "attrelid::int8 >= 16384") " UNION ALL" PGWEIR_ROWS("pg_type", "true") " UNION ALL"
     PGWEIR_ROWS("pg_rewrite", "true") " UNION ALL" PGWEIR_ROWS("pg_policy", "true") " UNION ALL"
-    PGWEIR_ROWS("pg_constraint", "contypid <> 0 OR contype = 'f'") " UNION ALL"
+    PGWEIR_ROWS("pg_constraint", "contypid <> 0 OR contype IN ('c', 'f')") " UNION ALL" PGWEIR_ROWS("pg_attrdef", "true") " UNION ALL"
     PGWEIR_ROWS("pg_inherits", "true") " UNION ALL"
     PGWEIR_ROWS("pg_operator", "true") " UNION ALL" PGWEIR_ROWS("pg_cast", "true") " UNION ALL"
     PGWEIR_ROWS("pg_amproc", "true") " UNION ALL" PGWEIR_ROWS("pg_amop", "true") " UNION ALL"

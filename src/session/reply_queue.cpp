@@ -125,7 +125,7 @@ bool ReplyQueue::owes_client() const {
 bool ReplyQueue::tell_error_of_next_query() {
   for (Expected& entry : entries_) {
     if (entry.action == Action::swallow) continue;
-    if (entry.what != Expect::query || entry.action != Action::forward) return false;
+    if (entry.what != Expect::query || entry.action != Action::forward || !entry.runs_prepared) return false;
     entry.error_told = true;
     return true;
   }

@@ -248,6 +248,9 @@ void Session::push_expected(pool::ServerConnection& server, const GatheredMessag
     default: return;  // Flush has no answer
   }
   expected.statement = message.statement;
+  if (message.query)
+    expected.runs_prepared = std::any_of(message.query->facts.statements.begin(), message.query->facts.statements.end(),
+                                         [](const auto& one) { return one.kind == sql::StatementKind::execute; });
   expected.effects = message.effects;
   if (queue_.empty()) times_.sent(worker_.loop().now());
   queue_.push(std::move(expected));

@@ -316,11 +316,11 @@ void Session::inject_sql_prepare(pool::ServerConnection& server, const Place& pl
   auto& out = server.connection().output();
   wire::encode_parse(out, kInjectedName, wanted.text, std::string_view("\0\0", 2));
   queue_.push({.what = Expect::parse, .action = Action::swallow});
-  note_prepared(server, place, wanted);
   wire::encode_bind(out, kInjectedName, kInjectedName);
   queue_.push({.what = Expect::bind, .action = Action::swallow});
   wire::encode_execute(out, kInjectedName);
   queue_.push({.what = Expect::execute, .action = Action::swallow});
+  note_prepared(server, place, wanted);
   wire::encode_close(out, 'P', kInjectedName);
   wire::encode_close(out, 'S', kInjectedName);
   queue_.push({.what = Expect::close, .action = Action::swallow});

@@ -383,7 +383,8 @@ bool Session::on_swallowed_error(pool::ServerConnection& server, const wire::Fra
                                   std::string(fields->detail), std::string(fields->hint)};
     return true;
   }
-  const bool parse_refused = !dropped_.empty() && dropped_.front().what == Expect::parse;
+  const bool parse_refused =
+      !dropped_.empty() && (dropped_.front().what == Expect::parse || dropped_.front().what == Expect::execute);
   if (parse_refused || purpose == Purpose::prepare) {
     if (purpose == Purpose::prepare) {
       if (const auto& change = queue_.front().change) server.carried.prepared.remove(change->name);

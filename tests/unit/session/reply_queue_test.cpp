@@ -425,7 +425,7 @@ TEST_CASE("the client's query learns that what it depends on has failed") {
   SUBCASE("pgweir's own queries before it are passed over") {
     server.queue.push({.what = Expect::query, .action = Action::swallow, .purpose = Purpose::settings});
     server.push(Expect::sync, Action::swallow);
-    server.push(Expect::query);
+    server.queue.push({.what = Expect::query, .runs_prepared = true});
     server.push(Expect::query);
     CHECK(server.queue.front_is(Purpose::settings));
     CHECK(server.queue.tell_error_of_next_query());

@@ -9,8 +9,8 @@
 //
 // The sources, in the order of a statement's way: session.cpp (this life cycle), flows/client_messages.cpp (what the
 // client says), flows/plan.cpp (where it runs), flows/dispatch.cpp (leases, and what is sent), flows/replies.cpp (what
-// the server answers), flows/retry.cpp (reads that must run again), flows/local.cpp (what pgweir answers itself), flows/listen.cpp
-// (notifications for many on one connection).
+// the server answers), flows/retry.cpp (reads that must run again), flows/local.cpp (what pgweir answers itself),
+// flows/listen.cpp (notifications for many on one connection).
 #pragma once
 #include <cstdint>
 #include <memory>

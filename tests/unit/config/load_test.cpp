@@ -110,7 +110,7 @@ TEST_CASE("unknown keys are errors that suggest") {
   check_extra("pol: {size: 3}", 1, "pol",
               {"unknown key \"pol\"", "did you mean \"pool\"?", "allowed here: topology, listen"});
   check_extra("pool:\n  siez: 3", 2, "pool.siez",
-              {"did you mean \"size\"?", "allowed here: mode, prepared_memory, size"});
+              {"did you mean \"size\"?", "allowed here: mode, listen, prepared_memory, size"});
   check_extra("max_clients: 3", 1, "max_clients", {"did you mean pool.max_clients?"});
   check_extra("pool.size: 3", 1, "pool.size", {"write \"size\" inside \"pool\""});
   check_extra("monitor: {password: x}", 1, "monitor.password", {"passwords do not stand in this file"});
@@ -122,7 +122,7 @@ TEST_CASE("unknown keys are errors that suggest") {
 
 TEST_CASE("a value of the wrong kind names what was found and what is allowed") {
   check_extra("workers: [1]", 1, "workers", {"found a list", "allowed is auto, or a whole number from 1 to 128"});
-  check_extra("pool: 3", 1, "pool", {"found a single value", "a map of the keys mode, prepared_memory, size"});
+  check_extra("pool: 3", 1, "pool", {"found a single value", "a map of the keys mode, listen, prepared_memory, size"});
   check_extra("pool:", 1, "pool", {"found no value"});
   check_extra("pool: {size: }", 1, "pool.size", {"found no value", "a whole number from 1 to 100000"});
   check_extra("pool: {size: {a: 1}}", 1, "pool.size", {"found a map"});

@@ -181,8 +181,8 @@ constexpr std::string_view kCustomSettings = PGWEIR_CUSTOM_SETTINGS(
     "CASE WHEN p.prosrc = '' AND p.prokind IN ('f', 'p') THEN pg_catalog.pg_get_functiondef(p.oid) ELSE p.prosrc END",
     PGWEIR_SETTING_VIEWS);
 
-// Writing a BEGIN ATOMIC body out locks the tables in it: not in a client's session.
-constexpr std::string_view kCustomSettingsNow = PGWEIR_CUSTOM_SETTINGS("p.prosrc", PGWEIR_SETTING_VIEWS);
+// Writing a BEGIN ATOMIC body or a view out locks the tables in it: not in a client's session.
+constexpr std::string_view kCustomSettingsNow = PGWEIR_CUSTOM_SETTINGS("p.prosrc", "");
 
 // Every catalog change writes a row version with a new place and a new writer. Hashes are summed, so that order is
 // nothing. Rows of statistics and sequences change in place and so do not count, which is right.

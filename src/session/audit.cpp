@@ -125,7 +125,10 @@ void AuditReader::take_row(std::string_view body) {
     // Null: nobody has made it here. Empty: another session may have.
     if (hex && (!hex->empty() || is_known(name))) settings_.push_back({std::string(name), text_for(name, *hex)});
   } else if (kind == "role") {
-    if (name != "none") settings_.push_back({"role", "SET ROLE " + to_identifier(name)});
+    if (name != "none")
+      settings_.push_back({"role", "SET ROLE " + to_identifier(name)});
+    else if (is_known("role"))
+      settings_.push_back({"role", "SET ROLE NONE"});  // not the one that the session began with
   } else if (kind == "authorization") {
     if (name != user_)
       settings_.push_back({"session_authorization", "SET SESSION AUTHORIZATION " + to_identifier(name)});

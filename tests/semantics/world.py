@@ -55,7 +55,6 @@ INSERT INTO tools.tenants SELECT n, 'secret of ' || n FROM generate_series(0, 49
 ALTER TABLE tools.tenants ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_rows ON tools.tenants USING (tenant = nullif(current_setting('semantic.tenant', true), '')::int);
 GRANT ALL ON tools.tenants TO PUBLIC;
-CREATE VIEW tools.putting AS SELECT set_config('semantic.by_view', 'view', false) AS put;
 """ + "".join(f"""
 CREATE SCHEMA s{n};
 CREATE TABLE s{n}.place (label text);

@@ -98,9 +98,6 @@ void Session::plan_primary(routing::Reason reason) {
 
 EffectsPtr Session::effects_for(const sql::Classified& query, std::string_view text) const {
   bool unknown = routing::effects_of(*query.entry, catalog()).unknown;
-  // While no catalog is there, any relation may be a view whose functions change the session.
-  if (catalog() == nullptr)
-    for (const auto& statement : query.entry->facts.statements) unknown = unknown || !statement.relations.empty();
   // EXECUTE does what it names.
   for (const auto& statement : query.entry->facts.statements) {
     const std::string& name = statement.kind == StatementKind::execute ? statement.name : statement.executes;

@@ -78,8 +78,6 @@ def set_config_in_odd_places(me: Me):
     yield "SHOW semantic.odd"
     yield f"VALUES (1, set_config('semantic.odd', 'listed {me.n}', false))"
     yield "SHOW semantic.odd"
-    yield "SELECT put FROM tools.putting"
-    yield "SHOW semantic.by_view"
     yield "SHOW semantic.odd"
 
 

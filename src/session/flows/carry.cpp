@@ -121,7 +121,10 @@ void Session::note_resets(const Effect& effect) {
     const bool every = change.key == kAllSettings || change.key == kWholeSession;
     for (const auto& one : *carried_.beginning()) {
       const bool identity = one.key == "role" || one.key == "session_authorization";
-      if (one.key == change.key || change.key == kWholeSession || (every && !identity)) resets_.push_back(one.key);
+      // RESET SESSION AUTHORIZATION takes the role away, too.
+      const bool with_role = change.key == "session_authorization" && one.key == "role";
+      if (one.key == change.key || change.key == kWholeSession || with_role || (every && !identity))
+        resets_.push_back(one.key);
     }
   }
 }
@@ -315,7 +318,7 @@ void Session::release_leases() {
   std::erase_if(leases_, [&](Held& one) {
     // State that only this connection has keeps it.
     if (one.pins.any() || one.due != Audit::none) return false;
-    if (one.lease->out_of_step || one.pins.has(PinReason::library))
+    if (one.lease->out_of_step)
       one.lease.close();
     else if (shares_servers())
       one.lease.release();

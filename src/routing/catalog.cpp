@@ -29,6 +29,7 @@ class CatalogBuilder {
     // From here on no object is added: their addresses stay.
     note_changing(rows);
     link_reaches(rows.reaches);
+    link_views();
     link_code(rows.functions);
     settle();
   }
@@ -43,6 +44,7 @@ class CatalogBuilder {
     std::string name;
     std::size_t position;  ///< among the objects of that name
     sql::StatementFacts uses;
+    bool is_view = false;  ///< what is written to it may be written to the relations that it uses
   };
 
   /// What becomes true when another is.
@@ -69,12 +71,12 @@ class CatalogBuilder {
     if (&from != &to && (from || may_change_.contains(&from))) flows_.push_back({&from, &to});
   }
 
-  void add(Kind kind, const std::string& name, Object object, sql::StatementFacts uses) {
+  void add(Kind kind, const std::string& name, Object object, sql::StatementFacts uses, bool is_view = false) {
     auto& objects = catalog_.names_[static_cast<std::size_t>(kind)][name];
     objects.push_back(std::move(object));
     if (!uses.functions.empty() || !uses.relations.empty() || !uses.types.empty() || !uses.operators.empty() ||
         !uses.attributes.empty()) {
-      dependents_.push_back({kind, name, objects.size() - 1, std::move(uses)});
+      dependents_.push_back({kind, name, objects.size() - 1, std::move(uses), is_view});
     }
   }
 
@@ -106,7 +108,8 @@ class CatalogBuilder {
 
   void add_relation(const CatalogRows::Relation& row) {
     constexpr std::string_view kReadable = "rvmpt";  // tables, views, materialized views, partitioned tables, TOAST
-    Object object{row.schema, true, false};
+    // The rule of pg_settings calls set_config().
+    Object object{row.schema, true, false, row.schema == kBuiltInSchema && row.name == "pg_settings"};
     if (kReadable.find(row.kind) == std::string_view::npos || row.persistence != 'p' || row.unsafe_part ||
         is_node_local_relation({row.schema, row.name})) {
       object.safe = false;
@@ -115,8 +118,8 @@ class CatalogBuilder {
     bool understood = true;
     if (row.kind == 'v') understood = read(row.definition, uses);
     for (const std::string& policy : row.policies) understood = read("SELECT " + policy, uses) && understood;
-    if (!understood) object = {row.schema, false, true};
-    add(Kind::relation, row.name, std::move(object), std::move(uses));
+    if (!understood) object = {row.schema, false, true, object.fires};
+    add(Kind::relation, row.name, std::move(object), std::move(uses), row.kind == 'v');
   }
 
   void add_type(const CatalogRows::Type& row) {
@@ -130,7 +133,10 @@ class CatalogBuilder {
 
   /// Flags that may become true must be known before anything is linked to them.
   void note_changing(const CatalogRows& rows) {
-    for (const Dependent& dependent : dependents_) may_change_.insert(&object_of(dependent).user_effects);
+    for (const Dependent& dependent : dependents_) {
+      may_change_.insert(&object_of(dependent).user_effects);
+      if (dependent.is_view) may_change_.insert(&object_of(dependent).fires);
+    }
     for (const auto& row : rows.functions) {
       if (row.code.empty()) continue;
       for_each_of(Kind::function, row.schema, row.name, [&](Object& one) { may_change_.insert(&one.user_effects); });
@@ -156,6 +162,15 @@ class CatalogBuilder {
         link(reach, unnamed_effects_);
       else
         for_each_of(Kind::relation, reach.schema, reach.name, [&](Object& from) { link(reach, from.fires); });
+    }
+  }
+
+  void link_views() {
+    for (const Dependent& dependent : dependents_) {
+      if (!dependent.is_view) continue;
+      bool& fires = object_of(dependent).fires;
+      for (const auto& name : dependent.uses.relations)
+        for_each_of(Kind::relation, name.schema, name.name, [&](const Object& below) { flow(below.fires, fires); });
     }
   }
 

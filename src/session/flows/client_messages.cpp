@@ -17,6 +17,11 @@ namespace {
 constexpr std::size_t kLargestGathered = 32 * 1024;
 /// An exchange that grows beyond this goes to the primary.
 constexpr std::size_t kLargestExchange = 64 * 1024;
+
+bool changes_catalog(const EffectsPtr& effects) {
+  return effects &&
+         std::any_of(effects->begin(), effects->end(), [](const Effect& one) { return one.changes_catalog; });
+}
 }  // namespace
 
 std::size_t Session::take_messages(std::string_view bytes) {
@@ -161,6 +166,7 @@ std::size_t Session::take_query(const wire::Frame& frame, std::string_view bytes
     return pass_whole(std::move(message), frame, bytes);
   }
   message.effects = effects_for(classified, query->text);
+  catalog_changed_ = catalog_changed_ || changes_catalog(message.effects);
   message.query = classified.entry;
   plan_statement(classified);
   return pass_whole(std::move(message), frame, bytes);
@@ -337,6 +343,7 @@ std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& 
   if (type == frontend::kExecute) plan_.executes = true;
   if (type == frontend::kExecute && message.statement && !message.local) {
     message.effects = effects_for(message.statement->query, message.statement->text);
+    catalog_changed_ = catalog_changed_ || changes_catalog(message.effects);
     message.query = message.statement->query.entry;
   }
   if (type != frontend::kSync && type != frontend::kFlush && !message.local) plan_.has_server_message = true;

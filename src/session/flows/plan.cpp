@@ -56,7 +56,10 @@ routing::SessionFacts Session::facts() const {
   return facts;
 }
 
-const routing::Catalog* Session::catalog() const { return account_->state->usable(); }
+const routing::Catalog* Session::catalog() const {
+  // What a DDL statement of this transaction does is in no catalog yet.
+  return catalog_changed_ ? nullptr : account_->state->usable();
+}
 
 void Session::plan_statement(const sql::Classified& query) {
   const routing::SessionFacts session = facts();

@@ -80,6 +80,7 @@ constexpr std::string_view kFunctions =
 constexpr std::string_view kCode =
     "SELECT n.nspname, p.proname, l.lanname, x.extname, CASE WHEN l.lanname IN ('sql', 'plpgsql')"
     " AND octet_length(p.prosrc) <= 65536 AND sum(octet_length(p.prosrc)) OVER (ORDER BY p.oid) <= 16777216"
+    " AND NOT EXISTS (SELECT 1 FROM unnest(p.proconfig) c WHERE split_part(c, '=', 1) LIKE '%.%')"
     " THEN regexp_replace(p.prosrc, '[^' || chr(1) || '-' || chr(127) || ']', chr(1), 'g') END "
     "FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace "
     "JOIN pg_catalog.pg_language l ON l.oid = p.prolang "

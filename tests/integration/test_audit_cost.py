@@ -49,6 +49,8 @@ CREATE TABLE counted (id int PRIMARY KEY);
 CREATE TRIGGER count_up AFTER INSERT OR UPDATE ON counted FOR EACH ROW EXECUTE FUNCTION count_up();
 CREATE FUNCTION made_in_code() RETURNS int LANGUAGE plpgsql AS $$
   DECLARE n int; BEGIN INSERT INTO cost.counted SELECT coalesce(max(id), 0) + 1 FROM cost.counted RETURNING id INTO n; RETURN n; END $$;
+CREATE FUNCTION with_clauses() RETURNS int LANGUAGE sql SECURITY DEFINER SET work_mem = '9MB' SET search_path = cost AS
+  $$ UPDATE touched SET n = n + 1; SELECT 1 $$;
 CREATE VIEW seen AS SELECT made_in_code() AS id;
 CREATE TABLE parts (id int, n int) PARTITION BY RANGE (id);
 CREATE TABLE part_one PARTITION OF parts FOR VALUES FROM (0) TO (1000000);
@@ -77,6 +79,8 @@ CREATE FUNCTION through_domain() RETURNS void LANGUAGE plpgsql AS $$ DECLARE x c
 CREATE FUNCTION through_settings() RETURNS void LANGUAGE sql AS
   $$ UPDATE pg_settings SET setting = '7MB' WHERE name = 'work_mem' $$;
 CREATE FUNCTION held() RETURNS void LANGUAGE sql BEGIN ATOMIC SELECT set_config('work_mem', '7MB', false); END;
+CREATE FUNCTION custom_clause() RETURNS int LANGUAGE sql SET cost.clause = 'x' AS
+  'SELECT 1';
 GRANT ALL ON ALL TABLES IN SCHEMA cost TO app;
 """
 
@@ -123,6 +127,7 @@ def audits_of(cluster, proxy, statement: str) -> int:
     "INSERT INTO cost.counted VALUES (-1) ON CONFLICT (id) DO UPDATE SET id = excluded.id",
     "SELECT cost.made_in_code()",
     "SELECT * FROM cost.seen",
+    "SELECT cost.with_clauses()",
     "INSERT INTO cost.parts VALUES (1, 1)",
     "INSERT INTO cost.part_one VALUES (1, 1)",
     "BEGIN; INSERT INTO cost.counted VALUES (-2) ON CONFLICT (id) DO UPDATE SET id = excluded.id; COMMIT",
@@ -130,6 +135,11 @@ def audits_of(cluster, proxy, statement: str) -> int:
 ], ids=lambda text: text[:60])
 def test_code_that_leaves_the_session_alone_costs_no_audit(database, narrow, statement):
     assert audits_of(database, narrow, statement) == 0
+
+
+def test_a_clause_for_a_custom_setting_is_asked_after(database, narrow):
+    """Its name stays on the connection."""
+    assert audits_of(database, narrow, "SELECT cost.custom_clause()") == 1
 
 
 LOUD = {

@@ -47,12 +47,6 @@ class CatalogBuilder {
     bool is_view = false;  ///< what is written to it may be written to the relations that it uses
   };
 
-  /// What becomes true when another is.
-  struct Flow {
-    const bool* from;
-    bool* to;
-  };
-
   Object& object_of(const Dependent& dependent) {
     return names_of(dependent.kind).find(dependent.name)->second[dependent.position];
   }
@@ -68,7 +62,7 @@ class CatalogBuilder {
   }
 
   void flow(const bool& from, bool& to) {
-    if (&from != &to && (from || may_change_.contains(&from))) flows_.push_back({&from, &to});
+    if (&from != &to && (from || may_change_.contains(&from))) flows_[&from].push_back(&to);
   }
 
   void add(Kind kind, const std::string& name, Object object, sql::StatementFacts uses, bool is_view = false) {
@@ -189,6 +183,9 @@ class CatalogBuilder {
           if (facts.writes) flow(used.fires, effects);
         });
       }
+      if (name.starts_with('_'))  // an array type's own name
+        for_each_of(Kind::type, {}, std::string_view(name).substr(1),
+                    [&](const Object& used) { flow(used.user_effects, effects); });
     }
     for (const std::string& name : facts.operators)
       for_each_of(Kind::operator_, {}, name, [&](const Object& used) { flow(used.user_effects, effects); });
@@ -212,11 +209,27 @@ class CatalogBuilder {
         object.safe = safe;
         object.user_effects = effects;
       }
-      for (const Flow& one : flows_) {
-        changed = changed || (*one.from && !*one.to);
-        *one.to = *one.to || *one.from;
+      changed = spread() || changed;
+    }
+  }
+
+  /// Along the flows, from all that is true; whether anything became so.
+  bool spread() {
+    std::vector<const bool*> pending;
+    for (const auto& [from, targets] : flows_)
+      if (*from) pending.push_back(from);
+    bool changed = false;
+    while (!pending.empty()) {
+      const auto found = flows_.find(pending.back());
+      pending.pop_back();
+      if (found == flows_.end()) continue;
+      for (bool* to : found->second) {
+        if (*to) continue;
+        *to = changed = true;
+        pending.push_back(to);
       }
     }
+    return changed;
   }
 
   [[nodiscard]] bool all_safe(const sql::StatementFacts& uses) const {
@@ -250,9 +263,9 @@ class CatalogBuilder {
 
   Catalog& catalog_;
   std::vector<Dependent> dependents_;
-  std::vector<Flow> flows_;
-  std::unordered_set<const bool*> may_change_;  ///< flags that are false and may become true
-  bool unnamed_effects_ = false;                ///< of a function that any statement may run without naming it
+  std::unordered_map<const bool*, std::vector<bool*>> flows_;  ///< what becomes true when another is
+  std::unordered_set<const bool*> may_change_;                 ///< flags that are false and may become true
+  bool unnamed_effects_ = false;  ///< of a function that any statement may run without naming it
 };
 
 CatalogPtr Catalog::build(std::uint64_t version, base::Time loaded_at, const CatalogRows& rows) {

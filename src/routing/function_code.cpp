@@ -82,6 +82,11 @@ bool is_ambiguous(Word string) {
   return sql::fold(string.front()) != 'e' && string.front() != '$' && string.find("\\'") != Word::npos;
 }
 
+bool is_loud_name(const std::string& name) {
+  return name.starts_with("pg_temp") || changes_session({"", name}) ||
+         (begins_with_one(kPrefixes, name) && !begins_with_one(kTransactionLocks, name));
+}
+
 void sort_each_once(std::vector<std::string>& words) {
   std::sort(words.begin(), words.end());
   words.erase(std::unique(words.begin(), words.end()), words.end());
@@ -99,8 +104,11 @@ class Reader {
       if (!take(token, following)) return {};
       token = following;
     }
-    facts_.quiet = true;
     sort_each_once(facts_.names);
+    if (std::any_of(facts_.names.begin(), facts_.names.end(), is_loud_name)) return {};
+    facts_.writes = std::any_of(facts_.names.begin(), facts_.names.end(),
+                                [](const std::string& name) { return is_among(kWriting, Word(name)); });
+    facts_.quiet = true;
     facts_.operators.insert(facts_.operators.end(), kImplied.begin(), kImplied.end());
     sort_each_once(facts_.operators);
     return std::move(facts_);
@@ -154,7 +162,8 @@ class Reader {
     before_.may_begin = !before.dot && is_among(kOpening, Word(word));
     before_.update = !before_.may_begin && (before.update || (!before.dot && word == "update"));
     before_.into = (before.may_begin || before.parenthesis) && (word == "insert" || word == "merge");
-    return take_name(std::move(word));
+    facts_.names.push_back(std::move(word));
+    return true;
   }
 
   [[nodiscard]] bool is_loud(Word word, const Token& following, const Before& before) const {
@@ -171,15 +180,8 @@ class Reader {
       name += quoted[i];
       if (quoted[i] == '"') ++i;
     }
-    return name.size() <= kLongestName && take_name(std::move(name));
-  }
-
-  bool take_name(std::string name) {
-    if (name.starts_with("pg_temp") || changes_session({"", name})) return false;
-    if (begins_with_one(kPrefixes, name) && !begins_with_one(kTransactionLocks, name)) return false;
-    facts_.writes = facts_.writes || is_among(kWriting, Word(name));
     facts_.names.push_back(std::move(name));
-    return true;
+    return facts_.names.back().size() <= kLongestName;
   }
 
   sql::Tokenizer tokens_;

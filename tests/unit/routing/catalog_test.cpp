@@ -126,6 +126,7 @@ Rows rows_with_code() {
   add_code(rows, "writes_quiet", "BEGIN INSERT INTO quiet_table VALUES (1); END");
   add_code(rows, "reads_loud_view", "BEGIN PERFORM 1 FROM v_over; END");
   add_code(rows, "loud_type", "DECLARE x checked; BEGIN NULL; END");
+  add_code(rows, "loud_array", "DECLARE x _checked; BEGIN NULL; END");
   add_code(rows, "loud_operator", "BEGIN RETURN 1 ### 2; END");
   rows.functions.push_back({"public", "half_known", true, false, false, "", 2, {Rows::Code{"sql", "", "SELECT 1"}}});
   rows.functions.push_back(
@@ -164,7 +165,7 @@ TEST_CASE("functions whose code leaves the session alone have no effects") {
   }
   for (const char* name : {"sets", "calls_loud", "calls_deep", "calls_opaque", "loud_argument", "in_c",
                            "in_c_of_dblink", "in_perl", "writes_loud", "writes_through_view", "reads_loud_view",
-                           "loud_type", "loud_operator", "half_known", "overloaded"}) {
+                           "loud_type", "loud_array", "loud_operator", "half_known", "overloaded"}) {
     CAPTURE(name);
     CHECK(catalog->may_have_user_effects({"", name}));
   }

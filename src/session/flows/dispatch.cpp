@@ -69,7 +69,7 @@ void Session::dispatch() {
 
 ServerWriter Session::writer(pool::ServerConnection& server) {
   const auto sharing = shares_servers() ? ServerWriter::Sharing::shared : ServerWriter::Sharing::alone;
-  return {{worker_, *account_, id_, sharing, prepared_, carried_, times_, *work_}, server};
+  return {{worker_, catalog(), id_, sharing, prepared_, carried_, times_, *work_}, server};
 }
 
 void Session::send_exchange(pool::ServerConnection& server) {

@@ -87,7 +87,6 @@ void Session::send_exchange(pool::ServerConnection& server) {
     work.exchange_error = false;
     work.wrote = false;
   }
-  note_wrote(server);
   count_and_log(server.node());
   const bool closed = is_closed(work.exchange);
   const bool whole = closed && work.stream_left == 0;
@@ -97,6 +96,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
                              !std::exchange(work.second_try.healed, false) && runs_prepared(work.exchange);
   writer(server).prepare_as_parsed();
   hide_sequences(server);
+  note_wrote(server);
   send_lazy_begin(server);
   for (const auto& message : work.exchange.messages()) send_message(server, message, work.exchange.bytes_of(message));
   work.stream_to = work.stream_left > 0 ? &server : nullptr;

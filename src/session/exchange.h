@@ -58,6 +58,15 @@ class Exchange {
   base::ByteQueue bytes_;
 };
 
+/// A Sync ends it. A query or function call alone is one by itself; behind messages of the extended protocol that have
+/// no Sync yet it is part of theirs, because their error would make the server skip it.
+[[nodiscard]] inline bool is_closed(const Exchange& exchange) {
+  if (exchange.empty()) return false;
+  const char last = exchange.messages().back().type;
+  if (last == wire::frontend::kSync) return true;
+  return exchange.messages().size() == 1 && (last == wire::frontend::kQuery || last == wire::frontend::kFunctionCall);
+}
+
 /// So far nothing but statements to be prepared under names.
 [[nodiscard]] inline bool only_parses(const Exchange& exchange) {
   const auto& messages = exchange.messages();

@@ -176,6 +176,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   [[nodiscard]] std::function<void(base::Result<pool::Lease>)> lease_taker(base::NodeId node);
   void cancel_tickets();
   void on_lease(base::NodeId node, base::Result<pool::Lease> lease);
+  void send_on(pool::Lease lease);
   [[nodiscard]] pool::ServerConnection& adopt_lease(pool::Lease lease);
   [[nodiscard]] base::Error no_primary() const;
 

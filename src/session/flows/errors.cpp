@@ -12,6 +12,15 @@ namespace pgweir::session {
 namespace log = base::log;
 namespace sqlstate = base::sqlstate;
 
+namespace {
+
+bool is_fatal(const wire::Frame& error) {
+  const auto fields = wire::decode_error(error.body);
+  return fields && (fields->severity == "FATAL" || fields->severity == "PANIC");
+}
+
+}  // namespace
+
 /// True when the client gets it.
 bool Session::on_error_reply(pool::ServerConnection& server, const wire::Frame& frame, const ReplyQueue::Taken& taken,
                              Action action) {
@@ -35,9 +44,9 @@ bool Session::on_error_reply(pool::ServerConnection& server, const wire::Frame& 
 
 void Session::on_error(pool::ServerConnection& server, const wire::Frame& frame, const ReplyQueue::Taken& taken) {
   if (taken.action == Action::swallow && !work_->second_try.swallows && !on_swallowed_error(server, frame)) return;
-  work_->exchange_error = work_->exchange_error || taken.action == Action::forward;
-  const auto fields = wire::decode_error(frame.body);
-  work_->fatal_forwarded = fields && (fields->severity == "FATAL" || fields->severity == "PANIC");
+  const bool forwarded = taken.action == Action::forward;
+  work_->exchange_error = work_->exchange_error || forwarded;
+  work_->fatal_forwarded = forwarded && is_fatal(frame);
   writer(server).undo_dropped();
   for (auto entry = work_->dropped.rbegin(); entry != work_->dropped.rend(); ++entry) {
     if (!entry->statement || entry->action == Action::swallow) continue;
@@ -131,6 +140,7 @@ void Session::out_of_step(pool::ServerConnection& server, std::string_view what)
 void Session::on_server_end(pool::ServerConnection& server, std::string_view error) {
   const base::NodeId node = server.node();
   const std::string name = worker_.topology().node(node).name;
+  const std::string last_words = std::exchange(work_->last_words, {});
   const bool owes = &server == work_->current && !work_->queue.empty();
   const bool in_transaction = work_->transaction == Transaction::open && work_->transaction_node == node;
   const bool open_exchange = &server == work_->current && work_->stage == Stage::open;
@@ -147,7 +157,11 @@ void Session::on_server_end(pool::ServerConnection& server, std::string_view err
   lose_server(server);
   if (work_->chosen || state_ == State::welcoming) return settings_lost();
   if (work_->fatal_forwarded) return finish("server ended the session");
-  if (!owes && !in_transaction && !open_exchange && !bound) return;
+  if (!owes && !in_transaction && !open_exchange && !bound) return work_.give_back_if_over();
+  if (!last_words.empty()) {
+    client_.write(last_words);
+    return finish("server ended the session");
+  }
   terminate({sqlstate::connection_failure, "the connection to server \"" + name + "\" was lost",
              owes || in_transaction ? "A statement or transaction was under way."
                                     : "The session had state that only this connection had.",
@@ -157,6 +171,7 @@ void Session::on_server_end(pool::ServerConnection& server, std::string_view err
 /// The server has gone while it was being told the session's settings: nothing of the client's has been sent.
 void Session::settings_lost() {
   work_->queue.clear();
+  work_->settings_error.reset();
   work_->chosen.reset();
   if (state_ == State::welcoming)
     return terminate({sqlstate::connection_failure, "the server closed the connection during the login"});

@@ -106,6 +106,7 @@ void ServerWriter::note_custom() {
 }
 
 void ServerWriter::query(std::string_view text, Purpose purpose) {
+  server_.carried.prepared.unnamed.reset();  // a simple query destroys it
   wire::encode_query(server_.connection().output(), text);
   work_.queue.push({.what = Expect::query,
                     .action = Action::swallow,

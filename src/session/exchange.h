@@ -75,15 +75,27 @@ class Exchange {
   });
 }
 
+/// What a message runs or describes; null when that is nothing new.
+[[nodiscard]] inline const sql::QueryFacts* facts_of(const GatheredMessage& message) {
+  if (message.query) return &message.query->facts;
+  return message.statement ? &message.statement->query.entry->facts : nullptr;
+}
+
+/// Its Parse is part of the exchange.
+[[nodiscard]] inline bool is_parsed_in(const Exchange& exchange, const PreparedStatement& statement) {
+  const auto& messages = exchange.messages();
+  return std::any_of(messages.begin(), messages.end(), [&](const GatheredMessage& message) {
+    return message.type == wire::frontend::kParse && message.statement.get() == &statement;
+  });
+}
+
 /// Something in it depends on a Parse of an earlier exchange that no server has answered yet, and that may fail.
 [[nodiscard]] inline bool depends_on_unconfirmed(const Exchange& exchange) {
   const auto& messages = exchange.messages();
   return std::any_of(messages.begin(), messages.end(), [&](const GatheredMessage& message) {
     const StatementPtr& statement = message.statement;
     if (!statement || statement->confirmed || statement->origin == PreparedStatement::Origin::local) return false;
-    return std::none_of(messages.begin(), messages.end(), [&](const GatheredMessage& other) {
-      return other.type == wire::frontend::kParse && other.statement == statement;
-    });
+    return !is_parsed_in(exchange, *statement);
   });
 }
 

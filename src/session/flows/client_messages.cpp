@@ -203,7 +203,8 @@ void Session::check_server_takes(pool::ServerConnection& server) {
 
 /// What the client sent behind a COPY, before it knew that the server waits for data, is read as part of that COPY.
 void Session::pass_gathered_to_copy(pool::ServerConnection& server) {
-  if (work_->stage != Stage::gathering || work_->wait != Wait::quiet || !work_->queue.copying_in()) return;
+  const bool waits = work_->wait == Wait::quiet || work_->wait == Wait::none;
+  if (work_->stage != Stage::gathering || !waits || !work_->queue.copying_in()) return;
   for (const auto& message : work_->exchange.messages()) server.connection().write(work_->exchange.bytes_of(message));
   work_->exchange.clear();
   work_->stage = Stage::none;

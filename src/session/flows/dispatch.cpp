@@ -25,8 +25,9 @@ void Session::dispatch() {
     // What is in flight may begin or end a transaction, so only the primary can be right without knowing.
     const bool others_wait = shares_servers() && work_->transaction == Transaction::none && work_->current &&
                              pool::WorkerPools::anybody_waits(account_->pool(worker_.pools(), work_->current->node()));
-    const bool stay = !local && !others_wait && !depends_on_unconfirmed(work_->exchange) && work_->current &&
+    const bool stay = !local && !others_wait && work_->current &&
                       work_->plan.node_class != routing::NodeClass::node &&
+                      !writer(*work_->current).depends_on_unanswered(work_->exchange) &&
                       worker_.topology().primary == work_->current->node();
     if (!stay) {
       work_->wait = Wait::quiet;

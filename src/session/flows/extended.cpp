@@ -163,8 +163,9 @@ bool Session::is_ready_to_send(char type, const wire::Frame& frame) const {
   const Exchange& exchange = work_->exchange;
   const bool cannot_wait = type == frontend::kFlush || !frame.complete() || exchange.size() > kLargestExchange;
   if (cannot_wait) return true;
-  const bool whole = work_->transaction == Transaction::none && work_->queue.empty() &&
-                     (runs_prepared(exchange) || only_parses(exchange));
+  const bool whole = (work_->transaction == Transaction::none && work_->queue.empty() &&
+                      (runs_prepared(exchange) || only_parses(exchange))) ||
+                     work_->queue.changes_prepared();
   return !whole && !gathered_listen();
 }
 

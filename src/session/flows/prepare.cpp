@@ -21,6 +21,12 @@ constexpr std::string_view kInjectedName = "pgweir_injected";
 constexpr std::size_t kServerOverhead = 8 * 1024;
 constexpr std::size_t kServerBytesPerTextByte = 8;
 
+bool names_statement(const sql::StatementFacts& statement) {
+  using sql::StatementKind;
+  return statement.kind == StatementKind::execute || statement.kind == StatementKind::prepare ||
+         (statement.kind == StatementKind::deallocate && !statement.name.empty());
+}
+
 /// The view and the function behind it show the names on the server.
 bool lists_statements(const sql::StatementFacts& statement) {
   const auto is = [](std::string_view wanted) {
@@ -73,6 +79,30 @@ Place ServerWriter::place_under_own_name(const PreparedStatement& statement) con
   const auto* entry = server_.carried.prepared.find(statement.name);
   place.there = entry && entry->key == place.key;
   return place;
+}
+
+bool ServerWriter::depends_on_unanswered(const Exchange& exchange) const {
+  if (depends_on_unconfirmed(exchange)) return true;
+  if (!work_.queue.changes_prepared()) return false;
+  if (!is_closed(exchange)) return true;  // nor is it known what follows
+  const auto& messages = exchange.messages();
+  return std::any_of(messages.begin(), messages.end(),
+                     [&](const GatheredMessage& message) { return takes_for_granted(message, exchange); });
+}
+
+/// A statement whose coming or going is under way.
+bool ServerWriter::takes_for_granted(const GatheredMessage& message, const Exchange& exchange) const {
+  const ReplyQueue& queue = work_.queue;
+  const sql::QueryFacts* facts = facts_of(message);
+  if (facts && std::any_of(facts->statements.begin(), facts->statements.end(), [&](const sql::StatementFacts& one) {
+        return (names_statement(one) && queue.changes_prepared(one.name)) ||
+               (!one.executes.empty() && queue.changes_prepared(one.executes));
+      }))
+    return true;
+  const bool uses_one =
+      message.type == frontend::kBind || (message.type == frontend::kDescribe && message.what == 'S');
+  return uses_one && message.statement && !is_parsed_in(exchange, *message.statement) &&
+         queue.changes_prepared(place_of(*message.statement).name());
 }
 
 // --- The client's messages -----------------------------------------------------------------------
@@ -178,11 +208,8 @@ void ServerWriter::prepare_as_parsed(const StatementPtr& statement) {
 
 /// Makes true what a text takes for granted: that the statements it names are those of this session.
 void ServerWriter::ensure_named_in(const sql::QueryFacts& facts, Around around) {
-  using sql::StatementKind;
   for (const auto& statement : facts.statements) {
-    const bool names_one = statement.kind == StatementKind::execute || statement.kind == StatementKind::prepare ||
-                           (statement.kind == StatementKind::deallocate && !statement.name.empty());
-    if (names_one) ensure_own_name(statement.name, around);
+    if (names_statement(statement)) ensure_own_name(statement.name, around);
     if (!statement.executes.empty()) ensure_own_name(statement.executes, around);
     if (lists_statements(statement)) show_own_statements();
   }

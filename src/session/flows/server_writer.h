@@ -47,6 +47,9 @@ class ServerWriter {
   /// Before an exchange: statements that this server has not got, and that were parsed under other settings than those
   /// of now, are parsed under the old ones: constants in them must not change.
   void prepare_as_parsed();
+  /// Something in the exchange takes for granted what has been sent and not been answered yet: if the server refuses or
+  /// skips that, the exchange would fail for want of it.
+  [[nodiscard]] bool depends_on_unanswered(const Exchange& exchange) const;
   /// What the message runs is closed on the server, so that it is prepared again.
   void forget(const GatheredMessage& message);
   /// PREPARE has succeeded.
@@ -69,6 +72,7 @@ class ServerWriter {
   // prepare.cpp
   [[nodiscard]] Place place_of(const PreparedStatement& statement) const;
   [[nodiscard]] Place place_under_own_name(const PreparedStatement& statement) const;
+  [[nodiscard]] bool takes_for_granted(const GatheredMessage& message, const Exchange& exchange) const;
   void send_parse(const GatheredMessage& message, std::string_view bytes);
   void send_naming(const GatheredMessage& message, std::string_view bytes);
   void send_close(const GatheredMessage& message, std::string_view bytes);

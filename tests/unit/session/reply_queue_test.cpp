@@ -587,3 +587,31 @@ TEST_CASE("a Sync that a COPY may have eaten is something that may come") {
   SUBCASE("all is forgotten") { server.queue.clear(); }
   CHECK(server.queue.expects_nothing());
 }
+
+TEST_CASE("what changes a server's books is known until it is answered or skipped") {
+  Server server;
+  const auto push = [&](Expect what, const char* name) {
+    server.push(what);
+    auto change = std::make_unique<PreparedChange>();
+    change->name = name;
+    server.queue.attach(std::move(change));
+  };
+  CHECK_FALSE(server.queue.changes_prepared());
+  push(Expect::parse, "a");
+  server.push(Expect::bind);
+  push(Expect::parse, "");
+  server.push(Expect::sync);
+  CHECK(server.queue.changes_prepared("a"));
+  CHECK(server.queue.changes_prepared(""));
+  CHECK_FALSE(server.queue.changes_prepared("b"));
+  SUBCASE("answered") {
+    CHECK(completes(server, "1"));
+    CHECK_FALSE(server.queue.changes_prepared("a"));
+    CHECK(completes(server, "2"));
+    CHECK(server.queue.changes_prepared());
+    CHECK(completes(server, "1"));
+  }
+  SUBCASE("skipped") { CHECK(server.kind('E') == Kind::error); }
+  SUBCASE("forgotten") { server.queue.clear(); }
+  CHECK_FALSE(server.queue.changes_prepared());
+}

@@ -21,6 +21,7 @@ struct GatheredMessage {
   std::size_t offset = 0;        ///< in Exchange::bytes()
   std::size_t size = 0;          ///< header and what there is of the body
   StatementPtr statement;        ///< Parse, Bind, Describe 'S', Execute: which one; null if unknown to the session
+  StatementPtr taken_by;         ///< Parse: which one has the name
   std::string name;              ///< Parse, Bind (the statement), Describe 'S', Close 'S'; Query: what EXECUTE names
   std::string portal;            ///< Bind, Execute, Describe 'P', Close 'P'
   EffectsPtr effects;            ///< Query, Execute
@@ -92,10 +93,12 @@ class Exchange {
 /// Something in it depends on a Parse of an earlier exchange that no server has answered yet, and that may fail.
 [[nodiscard]] inline bool depends_on_unconfirmed(const Exchange& exchange) {
   const auto& messages = exchange.messages();
+  const auto is_unconfirmed = [&](const StatementPtr& statement) {
+    return statement && !statement->confirmed && statement->origin != PreparedStatement::Origin::local &&
+           !is_parsed_in(exchange, *statement);
+  };
   return std::any_of(messages.begin(), messages.end(), [&](const GatheredMessage& message) {
-    const StatementPtr& statement = message.statement;
-    if (!statement || statement->confirmed || statement->origin == PreparedStatement::Origin::local) return false;
-    return !is_parsed_in(exchange, *statement);
+    return is_unconfirmed(message.statement) || is_unconfirmed(message.taken_by);
   });
 }
 

@@ -123,15 +123,22 @@ void Session::send_lazy_begin(pool::ServerConnection& server) {
 }
 
 void Session::send_message(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes) {
+  // What had the name was skipped after an error.
+  if (message.taken_by && message.taken_by->withdrawn) prepared_.define(message.statement);
   if (!message.local) {
     count_reads(server.node(), message);
     writer(server).send(message, bytes);
     return;
   }
+  StatementPtr closed = message.type == frontend::kClose ? message.statement : nullptr;
+  if (closed && closed->withdrawn) {
+    closed = prepared_.get(message.name);
+    prepared_.erase(message.name);
+  }
   if (!message.synthesised.empty())
     work_->queue.push({.what = message.type == frontend::kClose ? Expect::close : Expect::bind,
                        .action = Action::synthesise,
-                       .statement = message.type == frontend::kClose ? message.statement : nullptr,
+                       .statement = std::move(closed),
                        .synthesised = message.synthesised});
   emit_synthesised();
 }

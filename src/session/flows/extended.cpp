@@ -79,7 +79,10 @@ bool Session::describe_message(const wire::Frame& frame, GatheredMessage& messag
 /// Keeps the session's own books: which statements and portals there are, and whether pgweir answers this one itself.
 void Session::note_message(GatheredMessage& message, const wire::Frame& frame) {
   switch (message.type) {
-    case frontend::kParse: prepared_.define(message.statement); break;
+    case frontend::kParse:
+      if (!message.name.empty()) message.taken_by = prepared_.get(message.name);
+      prepared_.define(message.statement);
+      break;
     case frontend::kBind:
       message.statement = prepared_.get(message.name);
       define_portal(message.portal, message.statement);

@@ -93,10 +93,14 @@ bool ServerWriter::depends_on_unanswered(const Exchange& exchange) const {
 /// A statement whose coming or going is under way.
 bool ServerWriter::takes_for_granted(const GatheredMessage& message, const Exchange& exchange) const {
   const ReplyQueue& queue = work_.queue;
+  const auto is_uncertain = [&](const std::string& name) {
+    const StatementPtr named = of_.prepared.get(name);
+    return queue.changes_prepared(name) || (named && !named->confirmed && !is_parsed_in(exchange, *named));
+  };
   const sql::QueryFacts* facts = facts_of(message);
   if (facts && std::any_of(facts->statements.begin(), facts->statements.end(), [&](const sql::StatementFacts& one) {
-        return (names_statement(one) && queue.changes_prepared(one.name)) ||
-               (!one.executes.empty() && queue.changes_prepared(one.executes));
+        return (names_statement(one) && is_uncertain(one.name)) ||
+               (!one.executes.empty() && is_uncertain(one.executes)) || lists_statements(one);
       }))
     return true;
   const bool uses_one =
@@ -108,11 +112,10 @@ bool ServerWriter::takes_for_granted(const GatheredMessage& message, const Excha
 // --- The client's messages -----------------------------------------------------------------------
 
 void ServerWriter::send_parse(const GatheredMessage& message, std::string_view bytes) {
-  const StatementPtr owner = message.name.empty() ? nullptr : of_.prepared.get(message.name);
-  const bool taken = owner && owner->id < message.statement->id;
-  if (taken) {
+  if (message.taken_by && !message.taken_by->withdrawn) {
     // The server is to refuse the name in its own words.
-    ensure_present({.key = place_of(*owner).key, .own = message.name}, *owner, Around::extended);
+    const PreparedStatement& owner = *message.taken_by;
+    ensure_present({.key = place_of(owner).key, .own = message.name}, owner, Around::extended);
     return pass(message, bytes);
   }
   // A server decides when it parses EXECUTE which rows it will describe (utils/cache/plancache.c).

@@ -15,6 +15,12 @@
 
 namespace pgweir::session {
 
+/// A name in a text, and the statement that had it when the message was read; null: none.
+struct NamedStatement {
+  std::string name;
+  StatementPtr statement;
+};
+
 /// One message as it stands in the exchange.
 struct GatheredMessage {
   char type = 0;
@@ -22,6 +28,8 @@ struct GatheredMessage {
   std::size_t size = 0;          ///< header and what there is of the body
   StatementPtr statement;        ///< Parse, Bind, Describe 'S', Execute: which one; null if unknown to the session
   StatementPtr taken_by;         ///< Parse: which one has the name
+  std::vector<NamedStatement> named;   ///< which ones its text speaks of
+  DeallocatedPtr deallocated;          ///< Execute: the statements that it takes away, of DEALLOCATE and DISCARD ALL
   std::string name;              ///< Parse, Bind (the statement), Describe 'S', Close 'S'; Query: what EXECUTE names
   std::string portal;            ///< Bind, Execute, Describe 'P', Close 'P'
   EffectsPtr effects;            ///< Query, Execute
@@ -74,6 +82,13 @@ class Exchange {
   return std::all_of(messages.begin(), messages.end(), [](const GatheredMessage& message) {
     return message.type == wire::frontend::kParse && !message.name.empty();
   });
+}
+
+/// EXECUTE, PREPARE or DEALLOCATE of one.
+[[nodiscard]] inline bool names_statement(const sql::StatementFacts& statement) {
+  using sql::StatementKind;
+  return statement.kind == StatementKind::execute || statement.kind == StatementKind::prepare ||
+         (statement.kind == StatementKind::deallocate && !statement.name.empty());
 }
 
 /// What a message runs or describes; null when that is nothing new.

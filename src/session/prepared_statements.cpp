@@ -56,10 +56,17 @@ void PreparedStatements::erase(std::string_view name) {
   by_name_.erase(found);
 }
 
-void PreparedStatements::clear_named() {
-  const StatementPtr unnamed = get({});
-  clear();
-  if (unnamed) define(unnamed);
+std::vector<StatementPtr> PreparedStatements::take(std::string_view name) {
+  std::vector<StatementPtr> taken;
+  for (const auto& [own_name, statement] : by_name_)
+    if (name.empty() ? !own_name.empty() : own_name == name) taken.push_back(statement);
+  for (const StatementPtr& statement : taken) erase(statement->name);
+  return taken;
+}
+
+void PreparedStatements::deallocated(std::string_view name) {
+  for (const StatementPtr& statement : take(name))
+    if (!statement->confirmed && statement->origin != PreparedStatement::Origin::local) define(statement);
 }
 
 sql::CachedFactsPtr PreparedStatements::find(std::string_view name) const {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pool/carried_on_server.h"
 #include "routing/route.h"
@@ -38,6 +39,7 @@ struct PreparedStatement {
   bool withdrawn = false;  ///< it was refused, or skipped after an error
 };
 using StatementPtr = std::shared_ptr<PreparedStatement>;
+using DeallocatedPtr = std::shared_ptr<const std::vector<StatementPtr>>;
 
 class PreparedStatements final : public routing::PreparedLookup {
  public:
@@ -50,11 +52,10 @@ class PreparedStatements final : public routing::PreparedLookup {
   /// Its Parse failed: gone, unless another one has taken the name since.
   void withdraw(PreparedStatement& statement);
   void erase(std::string_view name);
-  void clear() {
-    by_name_.clear();
-    bytes_ = 0;
-  }
-  void clear_named();
+  /// DEALLOCATE is under way: takes away the one of that name, empty: all that have names; what was taken.
+  [[nodiscard]] std::vector<StatementPtr> take(std::string_view name);
+  /// It has succeeded. What was defined behind it stays: no server has taken that yet.
+  void deallocated(std::string_view name);
   [[nodiscard]] std::size_t size() const { return by_name_.size(); }
   /// About what they cost in memory.
   [[nodiscard]] std::size_t bytes() const { return bytes_; }

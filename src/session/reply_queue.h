@@ -38,7 +38,7 @@ enum class Purpose : std::uint8_t {
 struct PreparedChange {
   std::string name;  ///< on the server; empty: the unnamed statement
   pool::StatementKey added{};
-  std::optional<pool::PreparedOnServer::Entry> removed{};  ///< present: the message was a Close
+  std::vector<pool::PreparedOnServer::Entry> removed{};  ///< not empty: the message was a Close or a DEALLOCATE
 };
 
 struct Expected {
@@ -52,6 +52,7 @@ struct Expected {
   StatementPtr statement{};        ///< which one of the client's
   pool::StatementKey on_server{};  ///< parse, bind, describe: the key it was sent under
   std::unique_ptr<PreparedChange> change{};
+  DeallocatedPtr deallocated{};  ///< execute: the client's statements that are gone unless it is refused or skipped
   EffectsPtr effects{};       ///< query, execute: what completing it means; null: nothing to remember
   std::string synthesised{};  ///< messages in PostgreSQL's form
   /// How often the client has ended a COPY behind this message and before the next one, without waiting for

@@ -132,6 +132,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   std::size_t pass_to_open_exchange(const GatheredMessage& message, const wire::Frame& frame, std::string_view bytes);
   [[nodiscard]] bool describe_message(const wire::Frame& frame, GatheredMessage& message);
   void note_message(GatheredMessage& message, const wire::Frame& frame);
+  void note_names(GatheredMessage& message, const sql::QueryFacts& facts);
+  void note_deallocate(GatheredMessage& message);
   void plan_message(GatheredMessage& message);
   [[nodiscard]] bool is_ready_to_send(char type, const wire::Frame& frame) const;
 

@@ -156,7 +156,6 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
 
 /// PREPARE, DEALLOCATE and DISCARD, on the client's statements and on those that the server has.
 void Session::apply_prepared_effect(pool::ServerConnection& server, const Effect& effect) {
-  auto& books = server.carried.prepared;
   switch (effect.kind) {
     case sql::StatementKind::prepare: {
       PreparedStatement statement;
@@ -173,20 +172,13 @@ void Session::apply_prepared_effect(pool::ServerConnection& server, const Effect
       break;
     }
     case sql::StatementKind::deallocate:
-      if (effect.name.empty()) {
-        prepared_.clear_named();
-        const auto unnamed = books.unnamed;
-        books.clear();
-        books.unnamed = unnamed;
-      } else {
-        prepared_.erase(effect.name);
-        books.remove(effect.name);
-      }
+      prepared_.deallocated(effect.name);
+      writer(server).deallocated(effect.name);
       break;
     case sql::StatementKind::discard:
       if (!effect.all) break;
-      prepared_.clear();
-      books.clear();
+      prepared_.deallocated({});
+      writer(server).deallocated({});
       if (Held* there = work_->leases.find(server.node())) there->pins.remove(PinReason::seed);
       publish_pins();
       break;

@@ -155,10 +155,13 @@ void Session::count_reads(base::NodeId node, const GatheredMessage& message) {
 void Session::fail_exchange(const base::Error& error) {
   if (work_->stage == Stage::open || !work_->queue.empty()) return terminate(error);
   const bool closed = is_closed(work_->exchange);
-  for (const auto& message : work_->exchange.messages()) {
-    if (message.type == frontend::kParse) prepared_.withdraw(*message.statement);
-    if (message.type == frontend::kClose && message.what == 'S' && message.statement)
-      prepared_.define(message.statement);
+  const auto& messages = work_->exchange.messages();
+  for (auto message = messages.rbegin(); message != messages.rend(); ++message) {
+    if (message->type == frontend::kClose && message->what == 'S' && message->statement)
+      prepared_.define(message->statement);
+    if (message->deallocated)
+      for (const StatementPtr& statement : *message->deallocated) prepared_.define(statement);
+    if (message->type == frontend::kParse) prepared_.withdraw(*message->statement);
   }
   work_->exchange.clear();
   work_->stage = Stage::none;

@@ -78,6 +78,7 @@ bool Session::describe_message(const wire::Frame& frame, GatheredMessage& messag
 
 /// Keeps the session's own books: which statements and portals there are, and whether pgweir answers this one itself.
 void Session::note_message(GatheredMessage& message, const wire::Frame& frame) {
+  if (message.type == frontend::kParse) note_names(message, message.statement->query.entry->facts);
   switch (message.type) {
     case frontend::kParse:
       if (!message.name.empty()) message.taken_by = prepared_.get(message.name);
@@ -86,11 +87,16 @@ void Session::note_message(GatheredMessage& message, const wire::Frame& frame) {
     case frontend::kBind:
       message.statement = prepared_.get(message.name);
       define_portal(message.portal, message.statement);
+      if (message.statement) note_names(message, message.statement->query.entry->facts);
       break;
     case frontend::kDescribe:
       message.statement = message.what == 'S' ? prepared_.get(message.name) : portal(message.portal);
+      if (message.what == 'S' && message.statement) note_names(message, message.statement->query.entry->facts);
       break;
-    case frontend::kExecute: message.statement = portal(message.portal); break;
+    case frontend::kExecute:
+      message.statement = portal(message.portal);
+      note_deallocate(message);
+      break;
     case frontend::kClose:
       if (message.what == 'S') {
         message.statement = prepared_.get(message.name);
@@ -104,6 +110,23 @@ void Session::note_message(GatheredMessage& message, const wire::Frame& frame) {
   }
   if (message.statement && is_local(message.statement->query)) message.local = message.type != frontend::kSync;
   if (message.local) synthesise(message, frame);
+}
+
+/// Whatever the messages behind it do to those names.
+void Session::note_names(GatheredMessage& message, const sql::QueryFacts& facts) {
+  for (const sql::StatementFacts& one : facts.statements) {
+    if (names_statement(one)) message.named.push_back({one.name, prepared_.get(one.name)});
+    if (!one.executes.empty()) message.named.push_back({one.executes, prepared_.get(one.executes)});
+  }
+}
+
+/// What is behind DEALLOCATE in the same exchange runs only if that succeeds.
+void Session::note_deallocate(GatheredMessage& message) {
+  if (!message.statement) return;
+  const sql::StatementFacts& statement = message.statement->query.entry->facts.statements.front();
+  if (statement.kind == sql::StatementKind::deallocate || statement.discard_all)
+    message.deallocated = std::make_shared<const std::vector<StatementPtr>>(
+        prepared_.take(statement.discard_all ? std::string_view() : statement.name));
 }
 
 std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& frame, std::string_view bytes) {

@@ -21,12 +21,6 @@ constexpr std::string_view kInjectedName = "pgweir_injected";
 constexpr std::size_t kServerOverhead = 8 * 1024;
 constexpr std::size_t kServerBytesPerTextByte = 8;
 
-bool names_statement(const sql::StatementFacts& statement) {
-  using sql::StatementKind;
-  return statement.kind == StatementKind::execute || statement.kind == StatementKind::prepare ||
-         (statement.kind == StatementKind::deallocate && !statement.name.empty());
-}
-
 /// The view and the function behind it show the names on the server.
 bool lists_statements(const sql::StatementFacts& statement) {
   const auto is = [](std::string_view wanted) {
@@ -119,7 +113,7 @@ void ServerWriter::send_parse(const GatheredMessage& message, std::string_view b
     return pass(message, bytes);
   }
   // A server decides when it parses EXECUTE which rows it will describe (utils/cache/plancache.c).
-  ensure_named_in(message.statement->query.entry->facts, Around::extended);
+  ensure_named_in(message, message.statement->query.entry->facts, Around::extended);
   note_parsed(*message.statement, of_.carried, work_.unsettled);
   const Place place = place_of(*message.statement);
   if (!place.name().empty()) ensure_absent(place.name(), Around::extended);
@@ -138,7 +132,7 @@ void ServerWriter::send_naming(const GatheredMessage& message, std::string_view 
     ensure_absent(message.name, Around::extended);
     return pass(message, bytes);
   }
-  ensure_named_in(statement->query.entry->facts, Around::extended);
+  ensure_named_in(message, statement->query.entry->facts, Around::extended);
   const Place place = place_of(*statement);
   ensure_present(place, *statement, Around::extended);
   expect_answer(message);
@@ -154,9 +148,26 @@ void ServerWriter::send_close(const GatheredMessage& message, std::string_view b
   if (message.what == 'S' && !work_.queue.skipping()) {
     auto change = std::make_unique<PreparedChange>();
     change->name = message.name;
-    change->removed = books.remove(message.name);
-    if (change->removed) work_.queue.attach(std::move(change));
+    if (auto entry = books.remove(message.name)) change->removed.push_back(std::move(*entry));
+    if (!change->removed.empty()) work_.queue.attach(std::move(change));
     if (message.name.empty()) books.unnamed.reset();
+  }
+  server_.connection().write_through(bytes);
+}
+
+/// Execute of DEALLOCATE or DISCARD ALL: for what follows it in the exchange, they are gone.
+void ServerWriter::send_deallocate(const GatheredMessage& message, std::string_view bytes) {
+  expect_answer(message);
+  if (!work_.queue.skipping()) {
+    auto& books = server_.carried.prepared;
+    const sql::StatementFacts& statement = message.statement->query.entry->facts.statements.front();
+    auto change = std::make_unique<PreparedChange>();
+    if (!statement.discard_all) change->name = statement.name;
+    std::vector<std::string> gone;
+    for (const auto& entry : books.entries())
+      if (change->name.empty() || entry.name == change->name) gone.push_back(entry.name);
+    for (const std::string& name : gone) change->removed.push_back(std::move(*books.remove(name)));
+    if (!change->removed.empty()) work_.queue.attach(std::move(change));
   }
   server_.connection().write_through(bytes);
 }
@@ -210,17 +221,18 @@ void ServerWriter::prepare_as_parsed(const StatementPtr& statement) {
 }
 
 /// Makes true what a text takes for granted: that the statements it names are those of this session.
-void ServerWriter::ensure_named_in(const sql::QueryFacts& facts, Around around) {
+void ServerWriter::ensure_named_in(const GatheredMessage& message, const sql::QueryFacts& facts, Around around) {
+  for (const auto& [name, statement] : message.named) {
+    const bool gone = statement && statement->withdrawn;
+    ensure_own_name(name, gone ? of_.prepared.get(name) : statement, around);
+  }
   for (const auto& statement : facts.statements) {
-    if (names_statement(statement)) ensure_own_name(statement.name, around);
-    if (!statement.executes.empty()) ensure_own_name(statement.executes, around);
     if (lists_statements(statement)) show_own_statements();
   }
 }
 
 /// Makes the client's name on the server mean what it means to the client, be it nothing.
-void ServerWriter::ensure_own_name(const std::string& name, Around around) {
-  const StatementPtr wanted = of_.prepared.get(name);
+void ServerWriter::ensure_own_name(const std::string& name, const StatementPtr& wanted, Around around) {
   if (!wanted) return ensure_absent(name, around);
   ensure_present(place_under_own_name(*wanted), *wanted, around);
 }
@@ -232,7 +244,7 @@ void ServerWriter::show_own_statements() {
   for (const auto& name : there)
     if (!of_.prepared.get(name)) close(name);
   for (const auto& [name, statement] : of_.prepared.all())
-    if (!name.empty()) ensure_own_name(name, Around::extended);
+    if (!name.empty()) ensure_own_name(name, statement, Around::extended);
   sync();
 }
 
@@ -302,13 +314,23 @@ void ServerWriter::prepared_by_sql(const PreparedStatement& statement) {
   add_to_books({.key = place_of(statement).key, .own = statement.name}, statement);
 }
 
+/// What has been sent behind it is there, or will be.
+void ServerWriter::deallocated(std::string_view name) {
+  auto& books = server_.carried.prepared;
+  std::vector<std::string> gone;
+  for (const auto& entry : books.entries())
+    if ((name.empty() || entry.name == name) && !work_.queue.changes_prepared(entry.name)) gone.push_back(entry.name);
+  for (const std::string& one : gone) books.remove(one);
+}
+
 void ServerWriter::undo_dropped() {
   auto& books = server_.carried.prepared;
   for (auto entry = work_.dropped.rbegin(); entry != work_.dropped.rend(); ++entry) {
     if (!entry->change) continue;
     PreparedChange& change = *entry->change;
-    if (change.removed) {
-      if (!books.find(change.name)) books.add(std::move(*change.removed));
+    if (!change.removed.empty()) {
+      for (auto& removed : change.removed)
+        if (!books.find(removed.name)) books.add(std::move(removed));
     } else if (change.name.empty()) {
       books.unnamed.reset();
     } else if (const auto* there = books.find(change.name); there && there->key == change.added) {
@@ -327,9 +349,9 @@ void ServerWriter::close(std::string_view name) {
   change->name = name;
   if (name.empty())
     books.unnamed.reset();
-  else
-    change->removed = books.remove(name);
-  if (change->removed) work_.queue.attach(std::move(change));
+  else if (auto entry = books.remove(name))
+    change->removed.push_back(std::move(*entry));
+  if (!change->removed.empty()) work_.queue.attach(std::move(change));
 }
 
 void ServerWriter::parse(const Place& place, const PreparedStatement& wanted) {

@@ -54,6 +54,8 @@ class ServerWriter {
   void forget(const GatheredMessage& message);
   /// PREPARE has succeeded.
   void prepared_by_sql(const PreparedStatement& statement);
+  /// DEALLOCATE has succeeded; `name` empty: ALL.
+  void deallocated(std::string_view name);
   /// What the books say of the messages in `Work::dropped` is taken back, last first: the server has skipped them.
   void undo_dropped();
   /// The session has made settings here that stay known for as long as the connection lives.
@@ -76,10 +78,11 @@ class ServerWriter {
   void send_parse(const GatheredMessage& message, std::string_view bytes);
   void send_naming(const GatheredMessage& message, std::string_view bytes);
   void send_close(const GatheredMessage& message, std::string_view bytes);
+  void send_deallocate(const GatheredMessage& message, std::string_view bytes);
   void send_renamed(const GatheredMessage& message, std::string_view bytes, std::string_view name);
   void prepare_as_parsed(const StatementPtr& statement);
-  void ensure_named_in(const sql::QueryFacts& facts, Around around);
-  void ensure_own_name(const std::string& name, Around around);
+  void ensure_named_in(const GatheredMessage& message, const sql::QueryFacts& facts, Around around);
+  void ensure_own_name(const std::string& name, const StatementPtr& wanted, Around around);
   void ensure_present(const Place& place, const PreparedStatement& wanted, Around around);
   void ensure_absent(std::string_view name, Around around);
   void show_own_statements();

@@ -19,6 +19,7 @@ namespace pgweir::session {
 struct NamedStatement {
   std::string name;
   StatementPtr statement;
+  bool runs = true;  ///< false: PREPARE and DEALLOCATE, which only ask whether there is one
 };
 
 /// One message as it stands in the exchange.

@@ -1,5 +1,6 @@
 // The extended protocol's messages: what they say is noted in the session's own books, then they are gathered until it
 // is clear where they run.
+#include <algorithm>
 #include <utility>
 
 #include "session/session.h"
@@ -114,9 +115,15 @@ void Session::note_message(GatheredMessage& message, const wire::Frame& frame) {
 
 /// Whatever the messages behind it do to those names.
 void Session::note_names(GatheredMessage& message, const sql::QueryFacts& facts) {
+  // The first one in a query string decides: what it leaves is what the others find.
+  const auto add = [&](const std::string& name, bool runs) {
+    const auto is_it = [&](const NamedStatement& one) { return one.name == name; };
+    if (std::none_of(message.named.begin(), message.named.end(), is_it))
+      message.named.push_back({name, prepared_.get(name), runs});
+  };
   for (const sql::StatementFacts& one : facts.statements) {
-    if (names_statement(one)) message.named.push_back({one.name, prepared_.get(one.name)});
-    if (!one.executes.empty()) message.named.push_back({one.executes, prepared_.get(one.executes)});
+    if (names_statement(one)) add(one.name, one.kind == sql::StatementKind::execute);
+    if (!one.executes.empty()) add(one.executes, true);
   }
 }
 

@@ -108,8 +108,7 @@ bool ServerWriter::takes_for_granted(const GatheredMessage& message, const Excha
 void ServerWriter::send_parse(const GatheredMessage& message, std::string_view bytes) {
   if (message.taken_by && !message.taken_by->withdrawn) {
     // The server is to refuse the name in its own words.
-    const PreparedStatement& owner = *message.taken_by;
-    ensure_present({.key = place_of(owner).key, .own = message.name}, owner, Around::extended);
+    if (message.taken_by->origin != PreparedStatement::Origin::local) ensure_taken(message.name, Around::extended);
     return pass(message, bytes);
   }
   // A server decides when it parses EXECUTE which rows it will describe (utils/cache/plancache.c).
@@ -222,9 +221,13 @@ void ServerWriter::prepare_as_parsed(const StatementPtr& statement) {
 
 /// Makes true what a text takes for granted: that the statements it names are those of this session.
 void ServerWriter::ensure_named_in(const GatheredMessage& message, const sql::QueryFacts& facts, Around around) {
-  for (const auto& [name, statement] : message.named) {
+  for (const auto& [name, statement, runs] : message.named) {
     const bool gone = statement && statement->withdrawn;
-    ensure_own_name(name, gone ? of_.prepared.get(name) : statement, around);
+    const StatementPtr wanted = gone ? of_.prepared.get(name) : statement;
+    if (wanted && !runs)
+      ensure_taken(name, around);
+    else
+      ensure_own_name(name, wanted, around);
   }
   for (const auto& statement : facts.statements) {
     if (lists_statements(statement)) show_own_statements();
@@ -235,6 +238,16 @@ void ServerWriter::ensure_named_in(const GatheredMessage& message, const sql::Qu
 void ServerWriter::ensure_own_name(const std::string& name, const StatementPtr& wanted, Around around) {
   if (!wanted) return ensure_absent(name, around);
   ensure_present(place_under_own_name(*wanted), *wanted, around);
+}
+
+/// Some statement of that name, for what is only to find that there is one: the client's own might no longer be
+/// possible. The empty text is, even in a transaction that has failed.
+void ServerWriter::ensure_taken(const std::string& name, Around around) {
+  if (server_.carried.prepared.find(name) || work_.queue.skipping()) return;
+  PreparedStatement nothing;
+  nothing.types.assign(2, '\0');
+  parse({.key = {}, .own = name}, nothing);
+  if (around == Around::simple) sync();
 }
 
 /// Leaves on the server what this session has prepared, under the names that its client knows, and nothing else.

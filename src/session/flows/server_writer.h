@@ -83,6 +83,7 @@ class ServerWriter {
   void prepare_as_parsed(const StatementPtr& statement);
   void ensure_named_in(const GatheredMessage& message, const sql::QueryFacts& facts, Around around);
   void ensure_own_name(const std::string& name, const StatementPtr& wanted, Around around);
+  void ensure_taken(const std::string& name, Around around);
   void ensure_present(const Place& place, const PreparedStatement& wanted, Around around);
   void ensure_absent(std::string_view name, Around around);
   void show_own_statements();

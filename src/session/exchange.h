@@ -36,6 +36,7 @@ struct GatheredMessage {
   EffectsPtr effects;            ///< Query, Execute
   sql::CachedFactsPtr query;     ///< Query, Execute: what runs; null if unknown
   char what = 0;                 ///< Describe, Close: 'S' or 'P'
+  bool lists = false;            ///< its text shows the names of all, and `named` has the client's
   bool local = false;            ///< answered by pgweir
   bool refused = false;          ///< a server is to fail at it, and pgweir says why
   bool unknown_effects = false;  ///< what it does to the session cannot be known from it

@@ -29,6 +29,7 @@ struct PreparedStatement {
   std::string text;
   std::string types;
   sql::Classified query;   ///< of what is prepared, not of the PREPARE around it
+  bool lists = false;      ///< it shows the names of all statements, its own too: a server knows it by that
   pool::StatementKey key;  ///< of origin, text and types
   // Set when its Parse is sent, or its PREPARE has succeeded:
   std::uint64_t meaning = 0;     ///< `CarriedState::Meaning::texts` then
@@ -68,6 +69,9 @@ class PreparedStatements final : public routing::PreparedLookup {
   std::uint64_t last_id_ = 0;
   std::size_t bytes_ = 0;
 };
+
+/// Whether pg_prepared_statements, or the function behind that view, is asked: it shows the names on the server.
+[[nodiscard]] bool lists_statements(const sql::QueryFacts& facts);
 
 /// The key under other settings that change what the text means (`CarriedState::meaning`).
 [[nodiscard]] pool::StatementKey with_meaning(pool::StatementKey key, std::uint64_t meaning);

@@ -125,6 +125,10 @@ void Session::note_names(GatheredMessage& message, const sql::QueryFacts& facts)
     if (names_statement(one)) add(one.name, one.kind == sql::StatementKind::execute);
     if (!one.executes.empty()) add(one.executes, true);
   }
+  message.lists = lists_statements(facts);
+  if (!message.lists) return;
+  for (const auto& [name, statement] : prepared_.all())
+    if (!name.empty()) add(name, true);
 }
 
 /// What is behind DEALLOCATE in the same exchange runs only if that succeeds.

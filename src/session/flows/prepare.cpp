@@ -21,15 +21,6 @@ constexpr std::string_view kInjectedName = "pgweir_injected";
 constexpr std::size_t kServerOverhead = 8 * 1024;
 constexpr std::size_t kServerBytesPerTextByte = 8;
 
-/// The view and the function behind it show the names on the server.
-bool lists_statements(const sql::StatementFacts& statement) {
-  const auto is = [](std::string_view wanted) {
-    return [wanted](const sql::QualifiedName& name) { return name.name == wanted; };
-  };
-  return std::any_of(statement.relations.begin(), statement.relations.end(), is("pg_prepared_statements")) ||
-         std::any_of(statement.functions.begin(), statement.functions.end(), is("pg_prepared_statement"));
-}
-
 }  // namespace
 
 void note_parsed(PreparedStatement& statement, const CarriedState& carried, std::uint64_t unsettled) {
@@ -46,7 +37,7 @@ pool::StatementKey key_now(const PreparedStatement& statement, const CarriedStat
 
 /// Where the server has a client's statement, or would get it now.
 Place ServerWriter::place_of(const PreparedStatement& statement) const {
-  const bool shared = of_.sharing == Sharing::shared && !statement.name.empty() &&
+  const bool shared = of_.sharing == Sharing::shared && !statement.name.empty() && !statement.lists &&
                       statement.origin == PreparedStatement::Origin::protocol;
   const auto place = [&](pool::StatementKey key) {
     Place found{.key = key, .own = statement.name};
@@ -86,6 +77,7 @@ bool ServerWriter::depends_on_unanswered(const Exchange& exchange) const {
 
 /// A statement whose coming or going is under way.
 bool ServerWriter::takes_for_granted(const GatheredMessage& message, const Exchange& exchange) const {
+  if (message.lists) return true;
   const ReplyQueue& queue = work_.queue;
   const auto is_uncertain = [&](const std::string& name) {
     const StatementPtr named = of_.prepared.get(name);
@@ -94,7 +86,7 @@ bool ServerWriter::takes_for_granted(const GatheredMessage& message, const Excha
   const sql::QueryFacts* facts = facts_of(message);
   if (facts && std::any_of(facts->statements.begin(), facts->statements.end(), [&](const sql::StatementFacts& one) {
         return (names_statement(one) && is_uncertain(one.name)) ||
-               (!one.executes.empty() && is_uncertain(one.executes)) || lists_statements(one);
+               (!one.executes.empty() && is_uncertain(one.executes));
       }))
     return true;
   const bool uses_one =
@@ -112,7 +104,7 @@ void ServerWriter::send_parse(const GatheredMessage& message, std::string_view b
     return pass(message, bytes);
   }
   // A server decides when it parses EXECUTE which rows it will describe (utils/cache/plancache.c).
-  ensure_named_in(message, message.statement->query.entry->facts, Around::extended);
+  ensure_named_in(message, Around::extended);
   note_parsed(*message.statement, of_.carried, work_.unsettled);
   const Place place = place_of(*message.statement);
   if (!place.name().empty()) ensure_absent(place.name(), Around::extended);
@@ -131,7 +123,7 @@ void ServerWriter::send_naming(const GatheredMessage& message, std::string_view 
     ensure_absent(message.name, Around::extended);
     return pass(message, bytes);
   }
-  ensure_named_in(message, statement->query.entry->facts, Around::extended);
+  ensure_named_in(message, Around::extended);
   const Place place = place_of(*statement);
   ensure_present(place, *statement, Around::extended);
   expect_answer(message);
@@ -220,18 +212,19 @@ void ServerWriter::prepare_as_parsed(const StatementPtr& statement) {
 }
 
 /// Makes true what a text takes for granted: that the statements it names are those of this session.
-void ServerWriter::ensure_named_in(const GatheredMessage& message, const sql::QueryFacts& facts, Around around) {
+void ServerWriter::ensure_named_in(const GatheredMessage& message, Around around) {
+  const std::size_t before = work_.queue.size();
+  if (message.lists) close_others(message.named);
   for (const auto& [name, statement, runs] : message.named) {
     const bool gone = statement && statement->withdrawn;
     const StatementPtr wanted = gone ? of_.prepared.get(name) : statement;
+    const Around each = message.lists ? Around::extended : around;
     if (wanted && !runs)
-      ensure_taken(name, around);
+      ensure_taken(name, each);
     else
-      ensure_own_name(name, wanted, around);
+      ensure_own_name(name, wanted, each);
   }
-  for (const auto& statement : facts.statements) {
-    if (lists_statements(statement)) show_own_statements();
-  }
+  if (message.lists && around == Around::simple && work_.queue.size() > before) sync();
 }
 
 /// Makes the client's name on the server mean what it means to the client, be it nothing.
@@ -250,15 +243,13 @@ void ServerWriter::ensure_taken(const std::string& name, Around around) {
   if (around == Around::simple) sync();
 }
 
-/// Leaves on the server what this session has prepared, under the names that its client knows, and nothing else.
-void ServerWriter::show_own_statements() {
+/// Where the client will see all names: leaves on the server only those that it knows.
+void ServerWriter::close_others(const std::vector<NamedStatement>& own) {
   std::vector<std::string> there;
   for (const auto& entry : server_.carried.prepared.entries()) there.push_back(entry.name);
-  for (const auto& name : there)
-    if (!of_.prepared.get(name)) close(name);
-  for (const auto& [name, statement] : of_.prepared.all())
-    if (!name.empty()) ensure_own_name(name, statement, Around::extended);
-  sync();
+  if (work_.queue.skipping()) return;
+  for (const std::string& name : there)
+    if (std::none_of(own.begin(), own.end(), [&](const NamedStatement& one) { return one.name == name; })) close(name);
 }
 
 void ServerWriter::ensure_present(const Place& place, const PreparedStatement& wanted, Around around) {

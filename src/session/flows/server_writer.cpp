@@ -27,7 +27,7 @@ void ServerWriter::send(const GatheredMessage& message, std::string_view bytes) 
       if (message.deallocated) return send_deallocate(message, bytes);
       break;
     case frontend::kQuery:
-      if (message.query) ensure_named_in(message, message.query->facts, Around::simple);
+      ensure_named_in(message, Around::simple);
       // A simple query destroys the unnamed statement (tcop/postgres.c, exec_simple_query).
       server_.carried.prepared.unnamed.reset();
       break;

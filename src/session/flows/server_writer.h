@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/ids.h"
 #include "pool/server_connection.h"
@@ -81,12 +82,12 @@ class ServerWriter {
   void send_deallocate(const GatheredMessage& message, std::string_view bytes);
   void send_renamed(const GatheredMessage& message, std::string_view bytes, std::string_view name);
   void prepare_as_parsed(const StatementPtr& statement);
-  void ensure_named_in(const GatheredMessage& message, const sql::QueryFacts& facts, Around around);
+  void ensure_named_in(const GatheredMessage& message, Around around);
+  void close_others(const std::vector<NamedStatement>& own);
   void ensure_own_name(const std::string& name, const StatementPtr& wanted, Around around);
   void ensure_taken(const std::string& name, Around around);
   void ensure_present(const Place& place, const PreparedStatement& wanted, Around around);
   void ensure_absent(std::string_view name, Around around);
-  void show_own_statements();
   void note_prepared(const Place& place, const PreparedStatement& statement);
   void add_to_books(const Place& place, const PreparedStatement& statement);
   void close(std::string_view name);

@@ -55,6 +55,14 @@ void PreparedStatements::erase(std::string_view name) {
   if (found == by_name_.end()) return;
   bytes_ -= bytes_of(*found->second);
   by_name_.erase(found);
+  if (!by_name_.empty()) return;
+  meaning_.reset();
+  mixed_ = false;
+}
+
+void PreparedStatements::note_meaning(std::uint64_t texts) {
+  mixed_ = mixed_ || (meaning_ && *meaning_ != texts);
+  if (!meaning_) meaning_ = texts;
 }
 
 std::vector<StatementPtr> PreparedStatements::take(std::string_view name) {

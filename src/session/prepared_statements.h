@@ -57,6 +57,10 @@ class PreparedStatements final : public routing::PreparedLookup {
   [[nodiscard]] std::vector<StatementPtr> take(std::string_view name);
   /// It has succeeded. What was defined behind it stays: no server has taken that yet.
   void deallocated(std::string_view name);
+  /// One has been parsed, and its settings were known.
+  void note_meaning(std::uint64_t texts);
+  /// One may have been parsed under settings that mean something else than those of `texts`.
+  [[nodiscard]] bool may_mean_another(std::uint64_t texts) const { return mixed_ || (meaning_ && *meaning_ != texts); }
   [[nodiscard]] std::size_t size() const { return by_name_.size(); }
   /// About what they cost in memory.
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
@@ -68,6 +72,8 @@ class PreparedStatements final : public routing::PreparedLookup {
   std::map<std::string, StatementPtr, std::less<>> by_name_;
   std::uint64_t last_id_ = 0;
   std::size_t bytes_ = 0;
+  std::optional<std::uint64_t> meaning_;  ///< of the first one
+  bool mixed_ = false;                    ///< there was another one
 };
 
 /// Whether pg_prepared_statements, or the function behind that view, is asked: it shows the names on the server.

@@ -166,7 +166,7 @@ void Session::apply_prepared_effect(pool::ServerConnection& server, const Effect
           worker_.classifier().classify(account_->state->id, std::string_view(effect.text).substr(effect.inner_offset));
       const auto made = prepared_.make(std::move(statement), worker_.process().statement_seed);
       made->confirmed = true;
-      note_parsed(*made, carried_, work_->unsettled);
+      note_parsed(prepared_, *made, carried_, work_->unsettled);
       prepared_.define(made);
       writer(server).prepared_by_sql(*made);
       break;

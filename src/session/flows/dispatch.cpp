@@ -37,6 +37,7 @@ void Session::dispatch() {
   }
   if (local) return finish_local_exchange();
   if (work_->chosen) return dispatch_to(*work_->chosen, work_->plan.reason);
+  if (asks_before()) return;
   if (work_->transaction == Transaction::failed_here)
     return fail_exchange({sqlstate::in_failed_sql_transaction,
                           "current transaction is aborted, commands ignored until end of transaction block"});
@@ -53,6 +54,18 @@ void Session::dispatch() {
         return dispatch_to(node.id, work_->plan.reason);
   if (!topology.primary) return fail_exchange(no_primary());
   dispatch_to(*topology.primary, work_->plan.reason);
+}
+
+/// The settings of now must be known outside of a transaction, so that they can be made again behind other ones.
+bool Session::asks_before() {
+  const bool idle = work_->transaction == Transaction::none || work_->transaction == Transaction::lazy;
+  if (work_->unsettled == 0 || !idle) return false;
+  for (Held& one : work_->leases.all()) {
+    if (one.due != Audit::all || !writer(*one.lease.server()).must_be_parsed_anew(work_->exchange)) continue;
+    start_audit(one);
+    return true;
+  }
+  return false;
 }
 
 ServerWriter Session::writer(pool::ServerConnection& server) {
@@ -196,7 +209,7 @@ bool Session::is_known(const Exchange& exchange) const {
 void Session::answer_known() {
   for (const auto& message : work_->exchange.messages()) {
     if (message.type != frontend::kParse) continue;
-    note_parsed(*message.statement, carried_, work_->unsettled);
+    note_parsed(prepared_, *message.statement, carried_, work_->unsettled);
     message.statement->confirmed = true;
     wire::encode_bare_reply(client_.output(), wire::backend::kParseComplete);
   }

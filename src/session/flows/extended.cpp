@@ -192,6 +192,12 @@ void Session::plan_message(GatheredMessage& message) {
   if (type != frontend::kSync && type != frontend::kFlush && !message.local) plan.has_server_message = true;
 }
 
+/// What may follow in the exchange may have to be prepared again, before it.
+bool Session::may_parse_anew() const {
+  return shares_servers() && prepared_.size() > 0 &&
+         (work_->unsettled != 0 || prepared_.may_mean_another(carried_.meaning().texts));
+}
+
 /// At its Sync, or as soon as only the primary can be right. What was prepared earlier may have to be prepared again
 /// before it runs, and what is only prepared may be known already: that takes the whole exchange.
 bool Session::is_ready_to_send(char type, const wire::Frame& frame) const {
@@ -202,7 +208,7 @@ bool Session::is_ready_to_send(char type, const wire::Frame& frame) const {
   if (cannot_wait) return true;
   const bool whole = (work_->transaction == Transaction::none && work_->queue.empty() &&
                       (runs_prepared(exchange) || only_parses(exchange))) ||
-                     work_->queue.changes_prepared();
+                     work_->queue.changes_prepared() || may_parse_anew();
   return !whole && !gathered_listen();
 }
 

@@ -17,16 +17,29 @@ namespace {
 /// A name that no client uses: for what must be run in the middle of a client's extended-protocol messages.
 constexpr std::string_view kInjectedName = "pgweir_injected";
 
+/// The settings that say what constants in a text mean, as far as a session can change them.
+constexpr std::string_view kResetWhatTextsMean =
+    "RESET array_nulls;RESET backslash_quote;RESET DateStyle;RESET IntervalStyle;RESET lc_monetary;"
+    "RESET standard_conforming_strings;RESET TimeZone;RESET timezone_abbreviations;RESET transform_null_equals;"
+    "RESET xmloption;";
+
+/// Bind, and Describe of a statement.
+bool names_prepared(const GatheredMessage& message) {
+  return message.type == frontend::kBind || (message.type == frontend::kDescribe && message.what == 'S');
+}
+
 /// What a prepared statement costs a server beside its text, about.
 constexpr std::size_t kServerOverhead = 8 * 1024;
 constexpr std::size_t kServerBytesPerTextByte = 8;
 
 }  // namespace
 
-void note_parsed(PreparedStatement& statement, const CarriedState& carried, std::uint64_t unsettled) {
+void note_parsed(PreparedStatements& all, PreparedStatement& statement, const CarriedState& carried,
+                 std::uint64_t unsettled) {
   statement.settled = unsettled == 0;
   statement.meaning = statement.settled ? carried.meaning().texts : unsettled;
   statement.settings = carried.effective();
+  if (statement.settled) all.note_meaning(statement.meaning);
 }
 
 pool::StatementKey key_now(const PreparedStatement& statement, const CarriedState& carried) {
@@ -67,7 +80,7 @@ Place ServerWriter::place_under_own_name(const PreparedStatement& statement) con
 }
 
 bool ServerWriter::depends_on_unanswered(const Exchange& exchange) const {
-  if (depends_on_unconfirmed(exchange)) return true;
+  if (depends_on_unconfirmed(exchange) || must_be_parsed_anew(exchange)) return true;
   if (!work_.queue.changes_prepared()) return false;
   if (!is_closed(exchange)) return true;  // nor is it known what follows
   const auto& messages = exchange.messages();
@@ -89,10 +102,22 @@ bool ServerWriter::takes_for_granted(const GatheredMessage& message, const Excha
                (!one.executes.empty() && is_uncertain(one.executes));
       }))
     return true;
-  const bool uses_one =
-      message.type == frontend::kBind || (message.type == frontend::kDescribe && message.what == 'S');
-  return uses_one && message.statement && !is_parsed_in(exchange, *message.statement) &&
+  return names_prepared(message) && message.statement && !is_parsed_in(exchange, *message.statement) &&
          queue.changes_prepared(place_of(*message.statement).name());
+}
+
+/// Where `prepare_as_parsed` has put one for which there is another place now: under the name of its content.
+std::optional<Place> ServerWriter::place_by_content(const PreparedStatement& statement) const {
+  if (of_.sharing != Sharing::shared || !statement.name.empty() ||
+      statement.origin != PreparedStatement::Origin::protocol)
+    return std::nullopt;
+  for (const pool::StatementKey key : {key_now(statement, of_.carried), place_of(statement).key}) {
+    Place place{.key = key, .own = statement.name, .shared = SharedName(key)};
+    const auto* entry = server_.carried.prepared.find(place.name());
+    place.there = entry && entry->key == key;
+    if (place.there) return place;
+  }
+  return std::nullopt;
 }
 
 // --- The client's messages -----------------------------------------------------------------------
@@ -105,7 +130,7 @@ void ServerWriter::send_parse(const GatheredMessage& message, std::string_view b
   }
   // A server decides when it parses EXECUTE which rows it will describe (utils/cache/plancache.c).
   ensure_named_in(message, Around::extended);
-  note_parsed(*message.statement, of_.carried, work_.unsettled);
+  note_parsed(of_.prepared, *message.statement, of_.carried, work_.unsettled);
   const Place place = place_of(*message.statement);
   if (!place.name().empty()) ensure_absent(place.name(), Around::extended);
   expect_answer(message);
@@ -124,7 +149,9 @@ void ServerWriter::send_naming(const GatheredMessage& message, std::string_view 
     return pass(message, bytes);
   }
   ensure_named_in(message, Around::extended);
-  const Place place = place_of(*statement);
+  Place place = place_of(*statement);
+  if (!place.there)
+    if (const auto other = place_by_content(*statement)) place = *other;
   ensure_present(place, *statement, Around::extended);
   expect_answer(message);
   work_.queue.note_key(place.key);
@@ -185,30 +212,53 @@ void ServerWriter::send_renamed(const GatheredMessage& message, std::string_view
 // --- What they take for granted ------------------------------------------------------------------
 
 void ServerWriter::prepare_as_parsed() {
-  if (work_.unsettled != 0 || of_.carried.has_local() || server_.transaction == wire::TransactionStatus::failed) return;
+  if (server_.transaction == wire::TransactionStatus::failed) return;
   for (const GatheredMessage& message : work_.exchange.messages()) {
-    const bool names_one =
-        message.type == frontend::kBind || (message.type == frontend::kDescribe && message.what == 'S');
-    if (names_one) prepare_as_parsed(message.statement);
-    if (message.type != frontend::kQuery || !message.query) continue;
-    for (const auto& statement : message.query->facts.statements)
-      if (statement.kind == sql::StatementKind::execute) prepare_as_parsed(of_.prepared.get(statement.name));
+    if (names_prepared(message)) prepare_as_parsed(message.statement);
+    for (const NamedStatement& named : message.named)
+      if (named.runs) prepare_as_parsed(named.statement);
   }
 }
 
+/// It was parsed under other settings than those of now, or these are not known; and it is not there.
+bool ServerWriter::must_be_parsed_anew(const StatementPtr& statement) const {
+  if (!statement || !statement->settled || !statement->confirmed || statement->withdrawn ||
+      statement->origin == PreparedStatement::Origin::local)
+    return false;
+  const bool same = work_.unsettled == 0 && statement->meaning == of_.carried.meaning().texts;
+  return !same && !place_of(*statement).there && !place_by_content(*statement);
+}
+
+bool ServerWriter::must_be_parsed_anew(const Exchange& exchange) const {
+  const auto& messages = exchange.messages();
+  return std::any_of(messages.begin(), messages.end(), [&](const GatheredMessage& message) {
+    return (names_prepared(message) && must_be_parsed_anew(message.statement)) ||
+           std::any_of(message.named.begin(), message.named.end(),
+                       [&](const NamedStatement& one) { return one.runs && must_be_parsed_anew(one.statement); });
+  });
+}
+
+/// In a transaction the settings of now come back by a savepoint: they may be of SET LOCAL, or not be known.
 void ServerWriter::prepare_as_parsed(const StatementPtr& statement) {
-  if (!statement || !statement->settled || statement->withdrawn ||
-      statement->origin == PreparedStatement::Origin::local || statement->meaning == of_.carried.meaning().texts)
-    return;
+  const bool in_transaction = server_.transaction == wire::TransactionStatus::in_transaction;
+  if (!must_be_parsed_anew(statement) || (work_.unsettled != 0 && !in_transaction)) return;
   Place place = place_of(*statement);
-  if (place.there) return;
-  place.key = key_now(*statement, of_.carried);
-  if (place.shared) place.shared.emplace(place.key);
+  if (work_.unsettled == 0) place.key = key_now(*statement, of_.carried);
+  // The query behind it would destroy the unnamed statement.
+  const bool unnamed = statement->name.empty() && of_.sharing == Sharing::shared;
+  if (place.shared || unnamed) place.shared.emplace(place.key);
+  if (place.name().empty()) return;
   const pool::SettingsPtr now = of_.carried.effective();
   const pool::SettingsPtr then = with_names_of(statement->settings, now);
-  query(statements_between(now, then), Purpose::none);
+  const std::string there_and =
+      work_.unsettled == 0 ? statements_between(now, then)
+                           : std::string(kResetWhatTextsMean) +
+                                 statements_between(nullptr, with_names_of(statement->settings, nullptr));
+  query(in_transaction ? "SAVEPOINT pgweir_injected;" + there_and : there_and, Purpose::none);
   ensure_present(place, *statement, Around::simple);
-  query(statements_between(then, now), Purpose::none);
+  query(in_transaction ? "ROLLBACK TO SAVEPOINT pgweir_injected;RELEASE SAVEPOINT pgweir_injected"
+                       : statements_between(then, now),
+        Purpose::none);
 }
 
 /// Makes true what a text takes for granted: that the statements it names are those of this session.

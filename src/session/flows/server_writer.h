@@ -7,6 +7,7 @@
 // means by them.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,7 +35,7 @@ class ServerWriter {
     const routing::Catalog* catalog;  ///< null while there is none that counts
     base::SessionId session;
     Sharing sharing;
-    const PreparedStatements& prepared;
+    PreparedStatements& prepared;
     const CarriedState& carried;
     TimeLimits& times;
     Work& work;
@@ -51,6 +52,8 @@ class ServerWriter {
   /// Something in the exchange takes for granted what has been sent and not been answered yet: if the server refuses or
   /// skips that, the exchange would fail for want of it.
   [[nodiscard]] bool depends_on_unanswered(const Exchange& exchange) const;
+  /// Something in the exchange needs that.
+  [[nodiscard]] bool must_be_parsed_anew(const Exchange& exchange) const;
   /// What the message runs is closed on the server, so that it is prepared again.
   void forget(const GatheredMessage& message);
   /// PREPARE has succeeded.
@@ -82,6 +85,8 @@ class ServerWriter {
   void send_deallocate(const GatheredMessage& message, std::string_view bytes);
   void send_renamed(const GatheredMessage& message, std::string_view bytes, std::string_view name);
   void prepare_as_parsed(const StatementPtr& statement);
+  [[nodiscard]] bool must_be_parsed_anew(const StatementPtr& statement) const;
+  [[nodiscard]] std::optional<Place> place_by_content(const PreparedStatement& statement) const;
   void ensure_named_in(const GatheredMessage& message, Around around);
   void close_others(const std::vector<NamedStatement>& own);
   void ensure_own_name(const std::string& name, const StatementPtr& wanted, Around around);
@@ -100,7 +105,9 @@ class ServerWriter {
 };
 
 /// The settings that it is parsed under belong to a statement for as long as it lives. `unsettled`: `Work::unsettled`.
-void note_parsed(PreparedStatement& statement, const CarriedState& carried, std::uint64_t unsettled);
+/// `all`: the session's.
+void note_parsed(PreparedStatements& all, PreparedStatement& statement, const CarriedState& carried,
+                 std::uint64_t unsettled);
 /// Under the settings of now.
 [[nodiscard]] pool::StatementKey key_now(const PreparedStatement& statement, const CarriedState& carried);
 

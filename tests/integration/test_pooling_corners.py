@@ -556,8 +556,9 @@ def test_deallocate_of_a_protocol_statement_whose_table_is_gone(one, cluster, ar
         assert run(client, "gone")[0].sqlstate == "26000"
 
 
-def test_what_a_function_deallocates_and_prepares_is_noticed(one):
-    with session(one) as client, session(one) as other:
+def test_what_a_function_deallocates_and_prepares_is_noticed(two):
+    """It pins, so the other one gets another connection."""
+    with session(two) as client, session(two) as other:
         client.rows("PREPARE a AS SELECT 'a'")
         client.rows("DO $$ BEGIN EXECUTE 'DEALLOCATE a'; EXECUTE 'PREPARE b AS SELECT ''b'''; END $$")
         assert other.ask(query("EXECUTE b"))[0].sqlstate == "26000"

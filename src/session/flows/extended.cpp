@@ -204,7 +204,11 @@ bool Session::is_ready_to_send(char type, const wire::Frame& frame) const {
   if (type == frontend::kSync) return true;
   if (!work_->plan.must_stay_on_primary()) return false;
   const Exchange& exchange = work_->exchange;
-  const bool cannot_wait = type == frontend::kFlush || !frame.complete() || exchange.size() > kLargestExchange;
+  // A client may wait for CopyInResponse before it says more, which comes without a Flush.
+  const sql::CachedFactsPtr& runs = exchange.messages().back().query;
+  const bool copies_in = runs && runs->facts.statements.front().kind == sql::StatementKind::copy_in;
+  const bool cannot_wait =
+      type == frontend::kFlush || !frame.complete() || exchange.size() > kLargestExchange || copies_in;
   if (cannot_wait) return true;
   const bool whole = (work_->transaction == Transaction::none && work_->queue.empty() &&
                       (runs_prepared(exchange) || only_parses(exchange))) ||

@@ -42,8 +42,10 @@ void Session::finish_audit(pool::ServerConnection& server) {
     if (reader->audit() == Audit::all) {
       carried_.replace(reader->take_settings());
       server.carried.settings = carried_.settings();
-      // A statement that code has prepared: nobody else may find it.
-      if (reader->prepared() != server.carried.prepared.size()) there->pins.add(PinReason::unknown);
+      // Statements that code has prepared, or deallocated: nobody else may find them, or miss them.
+      std::vector<std::string> names;
+      for (const auto& entry : server.carried.prepared.entries()) names.push_back(entry.name);
+      if (!reader->are_prepared(names)) there->pins.add(PinReason::unknown);
     } else if (before.has(PinReason::unknown)) {
       there->pins.add(PinReason::unknown);
     }

@@ -97,13 +97,30 @@ TEST_CASE("one change for each kind of SET and RESET") {
     REQUIRE(effect.settings.size() == 1);
     const SettingChange& change = effect.settings.front();
     CHECK(change.key == row.key);
-    CHECK(change.text == (row.kept ? row.statement : std::string_view()));
+    if (!row.local) CHECK(change.text == (row.kept ? row.statement : std::string_view()));
+    CHECK(change.text.empty() == !row.kept);
     CHECK(change.local == row.local);
     CHECK_FALSE(effect.unknown_state);
   }
   for (const std::string_view none : {"SET TRANSACTION READ ONLY", "SET CONSTRAINTS ALL DEFERRED", "DISCARD PLANS",
                                       "DISCARD TEMP", "BEGIN READ ONLY", "LISTEN a"})
     CHECK(only(none).settings.empty());
+}
+
+TEST_CASE("what SET LOCAL makes is kept as what SET makes, for it may have to be made again elsewhere") {
+  for (const auto& [text, kept] : {
+           std::pair{"SET LOCAL work_mem = 1", "SET work_mem = 1"},
+           std::pair{"set local ROLE x", "SET ROLE x"},
+           std::pair{"SET LOCAL TIME ZONE 'UTC'", "SET TIME ZONE 'UTC'"},
+           std::pair{"/* a /* b */ */ SET -- c\n/**/LOCAL\tlocal.x TO 'local'", "SET local.x TO 'local'"},
+           std::pair{"SET/**/LOCAL/**/\"work_mem\" = 1", "SET \"work_mem\" = 1"},
+       }) {
+    CAPTURE(text);
+    const Effect effect = only(text);
+    REQUIRE(effect.settings.size() == 1);
+    CHECK(effect.settings.front().text == kept);
+    CHECK(effect.settings.front().local);
+  }
 }
 
 TEST_CASE("SET SESSION CHARACTERISTICS makes one setting for each thing that it says") {

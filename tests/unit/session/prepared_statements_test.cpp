@@ -224,3 +224,19 @@ TEST_CASE("what is withdrawn says so, until it is defined again") {
   CHECK(all.all().size() == 1);
   CHECK(all.all().begin()->first == "a");
 }
+
+TEST_CASE("whether one may mean something else under other settings") {
+  PreparedStatements all;
+  CHECK_FALSE(all.may_mean_another(0));
+  all.define(make(all, "a", "SELECT 1"));
+  all.note_meaning(7);
+  CHECK_FALSE(all.may_mean_another(7));
+  CHECK(all.may_mean_another(0));
+  all.define(make(all, "b", "SELECT 1"));
+  all.note_meaning(8);
+  for (const std::uint64_t texts : {7, 8}) CHECK(all.may_mean_another(texts));
+  all.erase("b");
+  CHECK(all.may_mean_another(7));
+  all.erase("a");
+  CHECK_FALSE(all.may_mean_another(7));
+}

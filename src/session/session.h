@@ -60,6 +60,8 @@ struct Held {
   pool::Lease lease;
   Pins pins;
   Audit due = Audit::none;  ///< something was sent that may have changed what `pins` says, or the settings
+  bool doubtful =
+      false;  ///< the server may have left a transaction open; the next statement, an audit behind it, tells
 };
 
 /// Lives on one worker. Destroyed by the worker after `Worker::finished`.

@@ -282,6 +282,27 @@ def test_whoever_leaves_leaves_a_clean_connection(make_proxy, cluster, state, ho
         "SELECT 1 FROM pg_stat_activity WHERE usename = 'app' AND state <> 'idle'"), "nothing to run any more")
 
 
+def test_a_transaction_that_the_server_forgets_to_end_is_nobody_elses(narrow, cluster):
+    """PostgreSQL 18 says idle at this Sync, but has not ended the transaction, and fails the next statement."""
+    narrow.sql("CREATE TABLE IF NOT EXISTS abandoned (id int); GRANT ALL ON abandoned TO app")
+    narrow.wait_standby_read("SELECT count(*) FROM abandoned")
+
+    def begin(client: Wire) -> list[str]:
+        insert = parse("INSERT INTO abandoned VALUES (1)"), bind(), execute()
+        return [answers(client, *insert, query(f"{PRIMARY} SELECT count(*) FROM abandoned")), answers(client, SYNC)]
+
+    with Wire(cluster.primary.port) as direct:
+        direct.login(user="app")
+        said = begin(direct), answers(direct, query(f"{PRIMARY} SELECT 1"))
+    with session(narrow) as client, session(narrow) as other:
+        assert begin(client) == said[0]
+        other.send(query(f"{PRIMARY} SELECT 2"))
+        assert answers(client, query(f"{PRIMARY} SELECT 1")) == said[1]
+        assert "".join(m.kind for m in other.read_until("Z")) == "TDCZ"
+        wait_for(lambda: not pins(narrow), "the pin to end")
+        assert answers(other, query("SET lock_timeout = '5s'; LOCK TABLE abandoned")) == "CCZ I"
+
+
 def test_a_cancel_reaches_only_the_statement_of_its_client(make_proxy):
     """Cancels at random moments, many of them too late: nobody else's statement is hit."""
     seed = 20260101

@@ -185,6 +185,7 @@ void Session::begin_exchange() {
 /// A query or function call: it runs at once, and with it whatever was gathered before it.
 std::size_t Session::pass_whole(GatheredMessage message, const wire::Frame& frame, std::string_view bytes) {
   const std::string_view here = bytes.substr(0, frame.bytes_here());
+  message.within_cycle = stage_ != Stage::none;
   if (!message.local) plan_.has_server_message = plan_.executes = true;
   if (stage_ == Stage::open) {
     note_wrote(*current_);

@@ -153,6 +153,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
   const bool closed = is_closed(exchange_);
   const bool read = plan_.decided && plan_.node_class != routing::NodeClass::primary &&
                     plan_.node_class != routing::NodeClass::current;
+  if (std::exchange(held(server.node())->doubtful, false)) note_due(server, Audit::all);
   retry_begins_ = transaction_ == Transaction::lazy;
   const bool all_sent = std::none_of(messages.begin(), messages.end(), [](const auto& one) { return one.local; });
   const bool repeatable = closed && stream_left_ == 0 && read && all_sent && transaction_ != Transaction::open &&
@@ -206,6 +207,13 @@ void Session::send_message(pool::ServerConnection& server, const GatheredMessage
   }
   count_reads(server.node(), message);
   if (message.unknown_effects) note_due(server, Audit::all);
+  if (message.within_cycle && shares_servers()) {
+    // PostgreSQL 18 may say idle at the Sync behind it with the transaction still open, and fail the next statement:
+    // Sync ends only what the message before it has begun (tcop/postgres.c, finish_xact_command). So this client has
+    // to be the next.
+    pin(server, PinReason::unknown);
+    held(server.node())->doubtful = true;
+  }
   collect_names(message, bytes);
   switch (message.type) {
     case frontend::kParse: return send_parse(server, message, bytes);

@@ -249,6 +249,7 @@ LEAVING = {
     "in COPY IN": (query("COPY abandoned FROM STDIN"), copy_data(b"1\n")),
     "in COPY OUT": (query("COPY (SELECT generate_series(1, 300000)) TO STDOUT"),),
     "with an exchange without its Sync": (parse("INSERT INTO abandoned VALUES (1)"), bind(), execute()),
+    "with a query before the Sync": (parse("INSERT INTO abandoned VALUES (1)"), bind(), execute(), query("SELECT 1"), SYNC),
     "with a pipeline in flight": tuple(query(f"{PRIMARY} SELECT pg_sleep(0.01)") for _ in range(20)),
     "with data unread": (query(f"{PRIMARY} SELECT repeat('x', 1000) FROM generate_series(1, 50000)"),),
     "with half a message": (b"Q\0\0\1\0SELECT 1",),

@@ -44,13 +44,10 @@ class Exchange {
     messages_.clear();
     bytes_.clear();
   }
-  void release() {
-    messages_.clear();
-    messages_.shrink_to_fit();
-    bytes_.release();
-  }
   [[nodiscard]] bool empty() const { return messages_.empty(); }
   [[nodiscard]] std::size_t size() const { return bytes_.size(); }
+  /// The memory of its bytes.
+  [[nodiscard]] std::size_t capacity() const { return bytes_.capacity(); }
   [[nodiscard]] const std::vector<GatheredMessage>& messages() const { return messages_; }
   [[nodiscard]] std::string_view bytes_of(const GatheredMessage& message) const {
     return bytes_.view().substr(message.offset, message.size);
@@ -66,6 +63,18 @@ class Exchange {
   const auto& messages = exchange.messages();
   return std::all_of(messages.begin(), messages.end(), [](const GatheredMessage& message) {
     return message.type == wire::frontend::kParse && !message.name.empty();
+  });
+}
+
+/// Something in it depends on a Parse of an earlier exchange that no server has answered yet, and that may fail.
+[[nodiscard]] inline bool depends_on_unconfirmed(const Exchange& exchange) {
+  const auto& messages = exchange.messages();
+  return std::any_of(messages.begin(), messages.end(), [&](const GatheredMessage& message) {
+    const StatementPtr& statement = message.statement;
+    if (!statement || statement->confirmed || statement->origin == PreparedStatement::Origin::local) return false;
+    return std::none_of(messages.begin(), messages.end(), [&](const GatheredMessage& other) {
+      return other.type == wire::frontend::kParse && other.statement == statement;
+    });
   });
 }
 

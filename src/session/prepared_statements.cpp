@@ -1,6 +1,7 @@
 // The names that a client has given to statements; see prepared_statements.h.
 #include "session/prepared_statements.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "sql/shape.h"
@@ -71,12 +72,11 @@ pool::StatementKey with_meaning(pool::StatementKey key, std::uint64_t meaning) {
   return {key.high ^ (meaning * 0x9e3779b97f4a7c15ULL), key.low + meaning * 0xc2b2ae3d27d4eb4fULL};
 }
 
-std::string shared_name(pool::StatementKey key) {
+SharedName::SharedName(pool::StatementKey key) : text_{} {
   static constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string name(kSharedNamePrefix);
+  char* at = std::copy(kPrefix.begin(), kPrefix.end(), text_.begin());
   for (const std::uint64_t half : {key.high, key.low})
-    for (int shift = 60; shift >= 0; shift -= 4) name += kDigits[(half >> static_cast<unsigned>(shift)) & 0xf];
-  return name;
+    for (int shift = 60; shift >= 0; shift -= 4) *at++ = kDigits[(half >> static_cast<unsigned>(shift)) & 0xf];
 }
 
 }  // namespace pgweir::session

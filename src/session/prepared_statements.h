@@ -1,9 +1,12 @@
 // The prepared statements that the session's client believes to exist, on whichever server they really are. Pure.
 // What they are called on a server, and how they get there, is in flows/prepare.cpp.
 #pragma once
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -67,9 +70,28 @@ class PreparedStatements final : public routing::PreparedLookup {
 
 /// The key under other settings that change what the text means (`CarriedState::meaning`).
 [[nodiscard]] pool::StatementKey with_meaning(pool::StatementKey key, std::uint64_t meaning);
-inline constexpr std::string_view kSharedNamePrefix = "pgweir_";
-inline constexpr std::size_t kSharedNameSize = kSharedNamePrefix.size() + 32;
-/// What a statement of that key is called on a server that many sessions share: the prefix and 32 hexadecimal digits.
-[[nodiscard]] std::string shared_name(pool::StatementKey key);
+
+/// What a statement of some key is called on a server that many sessions share: a prefix and 32 hexadecimal digits.
+class SharedName {
+ public:
+  static constexpr std::string_view kPrefix = "pgweir_";
+  static constexpr std::size_t kSize = kPrefix.size() + 32;
+
+  explicit SharedName(pool::StatementKey key);
+  [[nodiscard]] std::string_view view() const { return {text_.data(), text_.size()}; }
+
+ private:
+  std::array<char, kSize> text_;
+};
+
+/// What a statement is called on a server, and whether it is there.
+struct Place {
+  pool::StatementKey key;
+  std::string_view own;                ///< the client's name for it, which must outlive this; empty: unnamed
+  std::optional<SharedName> shared{};  ///< instead of that
+  bool there = false;
+
+  [[nodiscard]] std::string_view name() const { return shared ? shared->view() : own; }
+};
 
 }  // namespace pgweir::session

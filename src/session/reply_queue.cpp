@@ -56,19 +56,19 @@ void ReplyQueue::push(Expected expected) {
 }
 
 Taken ReplyQueue::take(char type, std::vector<Expected>& dropped, Expected& completed) {
-  if (entries_.empty() && eaten_syncs_ > 0 && skipping_ && type == backend::kReadyForQuery) {
+  if (empty() && eaten_syncs_ > 0 && skipping_ && type == backend::kReadyForQuery) {
     eaten_syncs_ = 0;
     skipping_ = false;
     completed = {.what = Expect::sync};
     return {Taken::Kind::complete, Action::forward, Expect::sync, false};
   }
-  if (entries_.empty()) return {};
-  const Expected& front = entries_.front();
+  if (empty()) return {};
+  const Expected& front = entries_[front_];
   if (front.action == Action::synthesise) return {};
   if (type == backend::kErrorResponse) return take_error(dropped);
   if (type == backend::kReadyForQuery) return ends_with_ready(front.what) ? complete(completed) : Taken{};
   if (type == backend::kCopyIn) begin_copy_in();
-  const bool syncs_eaten = type == backend::kCopyIn && eaten_syncs_ > 0 && entries_.size() == 1;
+  const bool syncs_eaten = type == backend::kCopyIn && eaten_syncs_ > 0 && size() == 1;
   if (front.what == Expect::query || front.what == Expect::function_call) {
     if (type == backend::kCommandComplete) copying_in_ = false;
     return {Taken::Kind::part, front.action, front.what, syncs_eaten};
@@ -81,12 +81,25 @@ Taken ReplyQueue::take(char type, std::vector<Expected>& dropped, Expected& comp
   return {kind, front.action, front.what, syncs_eaten};
 }
 
+/// The memory of those that are gone is used again when all are, or when they are the larger part.
+void ReplyQueue::drop_front() {
+  constexpr std::size_t kMany = 64;
+  ++front_;
+  if (empty()) {
+    entries_.clear();
+    front_ = 0;
+  } else if (front_ >= kMany && front_ > entries_.size() / 2) {
+    entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(front_));
+    front_ = 0;
+  }
+}
+
 void ReplyQueue::begin_copy_in() {
   copying_in_ = true;
-  Expected& front = entries_.front();
-  while (front.copies_ended == 0 && entries_.size() > 1 && entries_[1].what == Expect::sync) {
-    front.copies_ended = entries_[1].copies_ended;
-    entries_.erase(entries_.begin() + 1);
+  Expected& front = entries_[front_];
+  while (front.copies_ended == 0 && size() > 1 && entries_[front_ + 1].what == Expect::sync) {
+    front.copies_ended = entries_[front_ + 1].copies_ended;
+    entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(front_) + 1);
     ++eaten_syncs_;
   }
   if (front.copies_ended == 0) return;
@@ -95,35 +108,36 @@ void ReplyQueue::begin_copy_in() {
 }
 
 void ReplyQueue::copy_in_ended() {
-  if (!std::exchange(copying_in_, false) && !entries_.empty()) ++entries_.back().copies_ended;
+  if (!std::exchange(copying_in_, false) && !empty()) ++entries_.back().copies_ended;
 }
 
 Taken ReplyQueue::complete(Expected& completed) {
-  completed = std::move(entries_.front());
-  entries_.pop_front();
+  completed = std::move(entries_[front_]);
+  drop_front();
   if (!copying_in_ && !skipping_) eaten_syncs_ = 0;
   return {Taken::Kind::complete, completed.action, completed.what, false};
 }
 
 Taken ReplyQueue::take_error(std::vector<Expected>& dropped) {
-  const Taken taken{Taken::Kind::error, entries_.front().action, entries_.front().what, false};
+  const Taken taken{Taken::Kind::error, entries_[front_].action, entries_[front_].what, false};
   copying_in_ = false;
   if (ends_with_ready(taken.what)) return taken;
-  while (!entries_.empty() && entries_.front().what != Expect::sync) {
-    dropped.push_back(std::move(entries_.front()));
-    entries_.pop_front();
+  while (!empty() && entries_[front_].what != Expect::sync) {
+    dropped.push_back(std::move(entries_[front_]));
+    drop_front();
   }
-  skipping_ = entries_.empty();
+  skipping_ = empty();
   return taken;
 }
 
 bool ReplyQueue::owes_client() const {
-  return std::any_of(entries_.begin(), entries_.end(),
+  return std::any_of(entries_.begin() + static_cast<std::ptrdiff_t>(front_), entries_.end(),
                      [](const Expected& entry) { return entry.action != Action::swallow; });
 }
 
 bool ReplyQueue::tell_error_of_next_query() {
-  for (Expected& entry : entries_) {
+  for (std::size_t i = front_; i < entries_.size(); ++i) {
+    Expected& entry = entries_[i];
     if (entry.action == Action::swallow) continue;
     if (entry.what != Expect::query || entry.action != Action::forward || !entry.runs_prepared) return false;
     entry.error_told = true;
@@ -133,14 +147,15 @@ bool ReplyQueue::tell_error_of_next_query() {
 }
 
 bool ReplyQueue::take_synthesised(std::string& messages) {
-  if (entries_.empty() || entries_.front().action != Action::synthesise) return false;
-  messages = std::move(entries_.front().synthesised);
-  entries_.pop_front();
+  if (empty() || entries_[front_].action != Action::synthesise) return false;
+  messages = std::move(entries_[front_].synthesised);
+  drop_front();
   return true;
 }
 
 void ReplyQueue::clear() {
   entries_.clear();
+  front_ = 0;
   skipping_ = copying_in_ = false;
   eaten_syncs_ = 0;
 }

@@ -1,8 +1,8 @@
 // What the server still owes, in order, and what to do with it. The one truth about who owes what to whom. Pure.
 // Source: PostgreSQL documentation, "Message Flow" (simple query, extended query, COPY operations, function call).
 #pragma once
+#include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,7 +44,7 @@ struct Expected {
   Expect what = Expect::query;
   Action action = Action::forward;
   Purpose purpose = Purpose::none;
-  bool runs_prepared = false;  ///< query: it has an EXECUTE
+  bool runs_prepared = false;      ///< query: it has an EXECUTE
   bool error_told = false;         ///< query: the client has got the error of what it depends on
   std::size_t text_hash = 0;       ///< of a query that pgweir has sent
   StatementPtr statement{};        ///< which one of the client's
@@ -56,11 +56,14 @@ struct Expected {
   /// CopyInResponse.
   std::size_t copies_ended = 0;
 
-  [[nodiscard]] bool server_name_is(std::string_view name) const { return shared_name(on_server) == name; }
+  [[nodiscard]] bool server_name_is(std::string_view name) const { return SharedName(on_server).view() == name; }
 };
 
 class ReplyQueue {
  public:
+  /// Answers in flight per session: from there on no message is taken from the client.
+  static constexpr std::size_t kMost = 8192;
+
   struct Taken {
     enum class Kind : std::uint8_t {
       part,       ///< belongs to the front entry, which is not complete yet
@@ -82,27 +85,25 @@ class ReplyQueue {
   /// part of the COPY (`syncs_eaten`: nothing is behind them yet).
   [[nodiscard]] Taken take(char type, std::vector<Expected>& dropped, Expected& completed);
 
-  [[nodiscard]] bool empty() const { return entries_.empty(); }
+  [[nodiscard]] bool empty() const { return front_ == entries_.size(); }
   /// Whether anything may come: also the answer to a Sync that a failed COPY may or may not have eaten.
-  [[nodiscard]] bool expects_nothing() const { return entries_.empty() && eaten_syncs_ == 0; }
-  [[nodiscard]] std::size_t size() const { return entries_.size(); }
-  [[nodiscard]] const Expected& front() const { return entries_.front(); }
+  [[nodiscard]] bool expects_nothing() const { return empty() && eaten_syncs_ == 0; }
+  [[nodiscard]] std::size_t size() const { return entries_.size() - front_; }
+  [[nodiscard]] const Expected& front() const { return entries_[front_]; }
   /// What the query behind the front entries that are swallowed depends on has failed; false when there is no such
   /// query.
   bool tell_error_of_next_query();
   /// Whether the client is to get an answer to something in it.
   [[nodiscard]] bool owes_client() const;
-  [[nodiscard]] bool front_is_told() const { return !entries_.empty() && entries_.front().error_told; }
-  [[nodiscard]] bool front_is(Purpose purpose) const {
-    return !entries_.empty() && entries_.front().purpose == purpose;
-  }
+  [[nodiscard]] bool front_is_told() const { return !empty() && front().error_told; }
+  [[nodiscard]] bool front_is(Purpose purpose) const { return !empty() && front().purpose == purpose; }
   /// The next answer is pgweir's own.
-  [[nodiscard]] bool answers_here() const { return !entries_.empty() && entries_.front().action == Action::synthesise; }
+  [[nodiscard]] bool answers_here() const { return !empty() && front().action == Action::synthesise; }
   /// Removes the front entry if it is to be synthesised and returns its messages; false otherwise.
   bool take_synthesised(std::string& messages);
   /// The entry pushed last speaks of a statement under this key; not while skipping.
   void note_key(pool::StatementKey key) {
-    if (!entries_.empty()) entries_.back().on_server = key;
+    if (!empty()) entries_.back().on_server = key;
   }
   /// The entry pushed last changes a server's books; not while skipping.
   void attach(std::unique_ptr<PreparedChange> change) { entries_.back().change = std::move(change); }
@@ -119,7 +120,10 @@ class ReplyQueue {
   Taken complete(Expected& completed);
   void begin_copy_in();
 
-  std::deque<Expected> entries_;
+  void drop_front();
+
+  std::vector<Expected> entries_;  ///< from `front_` on
+  std::size_t front_ = 0;
   /// Syncs sent behind the COPY IN that runs or has failed. One that fails before it has read anything leaves the first
   /// of them to the main loop, which answers it.
   std::size_t eaten_syncs_ = 0;

@@ -17,7 +17,7 @@ namespace log = base::log;
 namespace sqlstate = base::sqlstate;
 
 namespace {
-// backend/utils/init/globals.c, MAX_CANCEL_KEY_LENGTH; before protocol 3.2 a key was one number.
+// Before protocol 3.2 a key was one number.
 constexpr std::size_t kSecretBytes = 4, kLongSecretBytes = 32;
 constexpr std::uint16_t kMinorWithLongSecrets = 2;
 constexpr int kFirstServerWithLongSecrets = 180000;
@@ -36,12 +36,11 @@ Session::Session(Worker& worker, base::SessionId id, int fd)
       id_(id),
       client_(worker.loop(), fd, static_cast<net::Connection::Handler&>(*this)),
       peer_(client_.peer_name()),
-      startup_(std::make_unique<StartupFlow>(worker.auth(), newest_minor(worker.topology()))) {
-  login_timer_ = std::make_unique<net::Timer>(worker_.loop(), [this] {
-    // As PostgreSQL does on authentication_timeout: no message, the connection just ends.
-    finish("login_timeout");
-  });
-  login_timer_->start(worker_.settings().auth.login_timeout);
+      work_(worker.work_stock()) {
+  // As PostgreSQL does on authentication_timeout: no message, the connection just ends.
+  login_ = std::make_unique<Login>(worker_.auth(), newest_minor(worker_.topology()), worker_.loop(),
+                                   [this] { finish("login_timeout"); });
+  login_->timeout.start(worker_.settings().auth.login_timeout);
 }
 
 Session::~Session() = default;
@@ -61,6 +60,12 @@ void Session::apply(Event event) {
 }
 
 std::size_t Session::on_data(net::Connection&, std::string_view bytes) {
+  const std::size_t used = take_bytes(bytes);
+  work_.give_back_if_over();
+  return used;
+}
+
+std::size_t Session::take_bytes(std::string_view bytes) {
   switch (state_) {
     case State::starting: {
       in_client_data_ = true;
@@ -81,8 +86,8 @@ std::size_t Session::on_data(net::Connection&, std::string_view bytes) {
 }
 
 std::size_t Session::take_startup(std::string_view bytes) {
-  const std::size_t consumed = startup_->take(bytes, client_.output());
-  if (startup_->has_message() && !place_) {
+  const std::size_t consumed = login_->flow.take(bytes, client_.output());
+  if (login_->flow.has_message() && !place_) {
     auto place = worker_.process().clients.enter(worker_.settings().pool.max_clients);
     if (!place) {
       terminate(place.error());
@@ -90,18 +95,18 @@ std::size_t Session::take_startup(std::string_view bytes) {
     }
     place_ = std::move(*place);
   }
-  switch (startup_->stage()) {
+  switch (login_->flow.stage()) {
     case StartupFlow::Stage::authenticated: on_authenticated(); break;
     case StartupFlow::Stage::cancel:
-      worker_.deliver_cancel(startup_->cancel_request());
+      worker_.deliver_cancel(login_->flow.cancel_request());
       finish("cancel_request");
       return bytes.size();
     case StartupFlow::Stage::failed:
       log::warning("login_failed", {{"client", peer_},
-                                    {"user", startup_->message().user},
-                                    {"database", startup_->message().database},
-                                    {"sqlstate", startup_->error().sqlstate.view()},
-                                    {"error", startup_->error().message}});
+                                    {"user", login_->flow.message().user},
+                                    {"database", login_->flow.message().database},
+                                    {"sqlstate", login_->flow.error().sqlstate.view()},
+                                    {"error", login_->flow.error().message}});
       finish("login_failed");
       return bytes.size();
     default: break;
@@ -110,23 +115,10 @@ std::size_t Session::take_startup(std::string_view bytes) {
 }
 
 void Session::on_authenticated() {
-  login_timer_.reset();
-  auto& message = startup_->message();
-  secret_ = wire::random_bytes(startup_->minor_version() >= kMinorWithLongSecrets ? kLongSecretBytes : kSecretBytes);
-  account_ = &worker_.account(message.database, message.user);
-  const bool replication = pool::asks_for_replication(message.replication);
-  mode_ = replication ? config::PoolMode::session : worker_.pool_rules(account_->database, account_->user).mode;
-  welcome_key_ = worker_.welcome_key(*account_, message.parameters, message.replication);
-  if (shares_servers()) {
-    StartupParts parts = split_startup(message.parameters);
-    startup_class_ = pool::StartupClass(std::move(parts.of_connection), {});
-    if (!parts.settings.empty())
-      carried_.begin_with(std::make_shared<const std::vector<pool::SettingText>>(std::move(parts.settings)));
-  } else {
-    startup_class_ = pool::StartupClass(message.parameters, message.replication);
-  }
-  auto known = worker_.welcome(welcome_key_, message.parameters);
-  startup_.reset();
+  login_->timeout.stop();
+  const auto& message = login_->flow.message();
+  begin_as(message);
+  auto known = worker_.welcomes().find(login_->welcome_key, message.parameters);
   apply(Event::authenticated);
   const auto named = worker_.process().clients.name(place_, account_->database, account_->user, worker_.settings());
   if (!named) return terminate(named.error());
@@ -140,39 +132,61 @@ void Session::on_authenticated() {
     if (!node && one.status == routing::NodeStatus::up) node = one.id;
   if (!node) return terminate(no_primary());
   auto& pools = worker_.pools();
-  if (auto lease = pools.try_acquire(account_->pool(pools, *node), startup_class_, carried_.settings()))
+  if (auto lease = pools.try_acquire(account_->pool(pools, *node), *startup_class_, carried_.settings()))
     return on_welcome_lease(std::move(lease));
-  ticket_ = pools.acquire(account_->pool_key(*node), startup_class_, [this](base::Result<pool::Lease> lease) {
-    ticket_.reset();
+  work_->ticket = pools.acquire(account_->pool_key(*node), *startup_class_, [this](base::Result<pool::Lease> lease) {
+    work_->ticket.reset();
     on_welcome_lease(std::move(lease));
+    work_.give_back_if_over();
   });
+}
+
+void Session::begin_as(const wire::StartupMessage& message) {
+  const std::string secret =
+      wire::random_bytes(login_->flow.minor_version() >= kMinorWithLongSecrets ? kLongSecretBytes : kSecretBytes);
+  secret_.size = static_cast<std::uint8_t>(secret.copy(secret_.bytes.data(), secret_.bytes.size()));
+  account_ = &worker_.account(message.database, message.user);
+  const bool replication = pool::asks_for_replication(message.replication);
+  mode_ = replication ? config::PoolMode::session : worker_.pool_rules(account_->database, account_->user).mode;
+  login_->welcome_key = Welcomes::key(account_->database, account_->user, message.parameters, message.replication);
+  if (!shares_servers()) {
+    startup_class_ = std::make_shared<const pool::StartupClass>(message.parameters, message.replication);
+    return;
+  }
+  static const auto kPlain = std::make_shared<const pool::StartupClass>();
+  StartupParts parts = split_startup(message.parameters);
+  startup_class_ = parts.of_connection.empty()
+                       ? kPlain
+                       : std::make_shared<const pool::StartupClass>(std::move(parts.of_connection), std::string());
+  if (!parts.settings.empty())
+    carried_.begin_with(std::make_shared<const std::vector<pool::SettingText>>(std::move(parts.settings)));
 }
 
 void Session::on_welcome_lease(base::Result<pool::Lease> lease) {
   if (!lease) return terminate(lease.error());
   pool::ServerConnection& server = adopt_lease(std::move(*lease));
-  current_ = &server;
+  work_->current = &server;
   if (pool::same_settings(server.carried.settings, carried_.settings())) return finish_welcome();
   // The server says whether they are right, and what is reported with them.
-  inject_query(server, statements_between(server.carried.settings, carried_.settings()), Purpose::settings);
+  writer(server).query(statements_between(server.carried.settings, carried_.settings()), Purpose::settings);
 }
 
 void Session::finish_welcome() {
-  auto parameters = std::make_shared<const Parameters>(current_->identity().parameters);
-  worker_.remember_welcome(welcome_key_, parameters);
+  auto parameters = std::make_shared<const Parameters>(work_->current->identity().parameters);
+  worker_.welcomes().remember(login_->welcome_key, parameters);
   say_welcome(std::move(parameters));
 }
 
 void Session::say_welcome(ParametersPtr parameters) {
   told_ = std::move(parameters);
   told_hash_ = pool::hash_of(*told_);
-  welcome_key_ = {};
+  login_.reset();
   read_rules();
   times_.ready(worker_.loop().now(), TimeLimits::Transaction::none, TimeLimits::Pipeline::empty);
   base::ByteQueue& out = client_.output();
   for (const auto& [name, value] : *told_) wire::encode_parameter_status(out, name, value);
   unsafe_encoding_ = is_unsafe_encoding(*told_);
-  wire::encode_backend_key_data(out, id_.value, secret_);
+  wire::encode_backend_key_data(out, id_.value, secret_.view());
   wire::encode_ready_for_query(out, wire::TransactionStatus::idle);
   apply(Event::welcomed);
   WorkerCounters::count(worker_.mutable_counters().sessions);
@@ -189,9 +203,9 @@ void Session::say_welcome(ParametersPtr parameters) {
 /// A client that has closed its side in good order may still read: it gets what it has asked for, if that is soon
 /// there.
 void Session::on_end(net::Connection&, std::string_view error) {
-  const bool under_way = wait_ != Wait::none || (!queue_.empty() && stage_ == Stage::none);
+  const bool under_way = work_->wait != Wait::none || (!work_->queue.empty() && work_->stage == Stage::none);
   const bool answer_is_due =
-      error.empty() && state_ == State::serving && under_way && stream_left_ == 0 && !queue_.copying_in();
+      error.empty() && state_ == State::serving && under_way && work_->stream_left == 0 && !work_->queue.copying_in();
   if (!answer_is_due) return finish(error.empty() ? "client closed" : error);
   gone_timer_ = std::make_unique<net::Timer>(worker_.loop(), [this] { finish("client closed"); });
   gone_timer_->start(kPatienceWithHalfClosed);
@@ -200,24 +214,26 @@ void Session::on_end(net::Connection&, std::string_view error) {
 void Session::on_drained(net::Connection&) {
   // The client takes bytes again: whoever was stopped for it may go on.
   client_full_ = false;
-  for (Held& one : leases_)
+  for (Held& one : work_->leases.all())
     if (!one.lease->connection().reading()) one.lease->connection().resume_reading();
   release_held_servers();
   if (listening_ && may_hear()) flush_notifications();
   resume_client();
+  work_.give_back_if_over();
 }
 
 void Session::cancel(std::string_view secret) {
-  if (!wire::equal_in_constant_time(secret, secret_)) return;
-  if (wait_ == Wait::lease && ticket_) {
-    worker_.pools().cancel(*std::exchange(ticket_, std::nullopt));
-    wait_ = Wait::none;
+  if (!wire::equal_in_constant_time(secret, secret_.view())) return;
+  if (work_->wait == Wait::lease && work_->ticket) {
+    worker_.pools().cancel(*std::exchange(work_->ticket, std::nullopt));
+    work_->wait = Wait::none;
     fail_exchange({sqlstate::query_canceled, "canceling statement due to user request"});
     resume_client();
-    return;
+    return work_.give_back_if_over();
   }
   // What pgweir asks for itself is nothing that a client could cancel.
-  if (current_ && !queue_.empty() && !queue_.front_is(Purpose::audit)) cancel_on_server(*current_);
+  if (work_->current && !work_->queue.empty() && !work_->queue.front_is(Purpose::audit))
+    cancel_on_server(*work_->current);
 }
 
 void Session::drain() {
@@ -227,16 +243,11 @@ void Session::drain() {
   end_if_idle();
 }
 
-bool Session::idle() const {
-  return transaction_ == Transaction::none && queue_.empty() && stage_ == Stage::none && wait_ == Wait::none &&
-         stream_left_ == 0;
-}
-
 /// After each exchange: is somebody waiting for this session to have nothing under way?
 void Session::end_if_idle() {
   if (listening_ && may_hear()) flush_notifications();
-  if (gone_timer_ && idle()) return finish("client closed");
-  if (state_ == State::draining && idle())
+  if (gone_timer_ && work_->is_quiet()) return finish("client closed");
+  if (state_ == State::draining && work_->is_quiet())
     terminate({sqlstate::admin_shutdown, "terminating connection because pgweir is shutting down"});
 }
 
@@ -251,9 +262,9 @@ void Session::finish(std::string_view why) {
   const bool had_session = state_ == State::serving || state_ == State::draining;
   apply(Event::end);
   if (listening_) listening_->listener.forget(id_);
-  login_timer_.reset();
+  if (login_) login_->timeout.stop();
   gone_timer_.reset();
-  if (ticket_) worker_.pools().cancel(*std::exchange(ticket_, std::nullopt));
+  if (work_->ticket) worker_.pools().cancel(*std::exchange(work_->ticket, std::nullopt));
   give_up_leases();
   if (had_session && worker_.settings().log.connections)
     log::info("disconnected", {{"session", id_.value}, {"client", peer_}, {"reason", why}});
@@ -266,25 +277,26 @@ void Session::finish(std::string_view why) {
 /// full is run to its end. Half a message, or an exchange without its Sync, is what PostgreSQL too gives up with the
 /// connection.
 void Session::give_up_leases() {
-  for (Held& one : leases_) {
+  for (Held& one : work_->leases.all()) {
     pool::ServerConnection* server = one.lease.server();
-    const bool is_current = server == current_;
-    const bool half_sent = server == stream_to_ || (is_current && (stage_ == Stage::open || queue_.copying_in()));
+    const bool is_current = server == work_->current;
+    const bool half_sent =
+        server == work_->stream_to || (is_current && (work_->stage == Stage::open || work_->queue.copying_in()));
     const bool clean = shares_servers() && !one.pins.any() && one.due == Audit::none &&
                        server->transaction == wire::TransactionStatus::idle;
     // Nothing takes a library away again.
     if (half_sent || one.pins.has(PinReason::library) || server->out_of_step || server->connection().ended())
       one.lease.close();
-    else if (is_current && !queue_.empty())
-      worker_.abandon(std::move(one.lease), std::move(queue_), server->reply_left);
+    else if (is_current && !work_->queue.empty())
+      worker_.abandon(std::move(one.lease), std::move(work_->queue), server->reply_left);
     else if (clean)
       one.lease.release();
     else
       one.lease.give_back();
   }
-  queue_.clear();
-  leases_.clear();
-  current_ = nullptr;
+  work_->queue.clear();
+  work_->leases.all().clear();
+  work_->current = nullptr;
   if (account_) publish_pins();
 }
 

@@ -2,7 +2,6 @@
 #include "session/worker.h"
 
 #include <algorithm>
-#include <cstring>
 #include <string_view>
 #include <utility>
 
@@ -31,17 +30,6 @@ sql::ClassifierLimits classifier_limits(const config::Settings& settings) {
 constexpr std::chrono::seconds kCancelTimeout{10};
 
 }  // namespace
-
-bool is_unsafe_encoding(const Parameters& parameters) {
-  // Encodings that exist on the client side only (mb/pg_wchar.h): a character's later bytes may be ASCII.
-  static constexpr std::array<std::string_view, 8> kUnsafe{"SJIS",  "BIG5",           "GBK",          "UHC", "GB18030",
-                                                           "JOHAB", "SHIFT_JIS_2004", "MULE_INTERNAL"};
-  for (const auto& [name, value] : parameters) {
-    if (name == "standard_conforming_strings" && value != "on") return true;
-    if (name == "client_encoding" && std::find(kUnsafe.begin(), kUnsafe.end(), value) != kUnsafe.end()) return true;
-  }
-  return false;
-}
 
 Worker::Worker(base::WorkerId id, Process& process, std::shared_ptr<const config::Settings> settings,
                std::shared_ptr<const ClientAuth> auth)
@@ -219,46 +207,6 @@ bool Worker::still_good_reader(base::NodeId id, base::Time not_before) const {
          (most == 0 || freshness.lag_bytes <= most);
 }
 
-namespace {
-
-/// The value that a server reports for an application_name it was told; absent when it would change it
-/// (utils/misc/guc.c, check_application_name; it is a name, so it may be cut).
-bool is_reported_as_given(std::string_view name) {
-  constexpr std::size_t kLongestName = 63;
-  return name.size() <= kLongestName &&
-         std::all_of(name.begin(), name.end(), [](char c) { return c >= ' ' && c <= '~'; });
-}
-
-const std::string* own_application_name(const Parameters& parameters) {
-  const std::string* found = nullptr;
-  for (const auto& [name, value] : parameters)
-    if (name == "application_name") found = &value;
-  return found && is_reported_as_given(*found) ? found : nullptr;
-}
-
-}  // namespace
-
-std::string Worker::welcome_key(const Account& account, const Parameters& parameters, const std::string& replication) {
-  Parameters others = parameters;
-  if (own_application_name(parameters))
-    for (auto& [name, value] : others)
-      if (name == "application_name") value.clear();
-  return account.database + '\0' + account.user + '\0' + pool::StartupClass(std::move(others), replication).key();
-}
-
-ParametersPtr Worker::welcome(const std::string& key, const Parameters& parameters) const {
-  const auto found = welcomes_.find(key);
-  if (found == welcomes_.end()) return nullptr;
-  const std::string* name = own_application_name(parameters);
-  if (!name) return found->second;
-  const auto is_name = [](const auto& one) { return one.first == "application_name"; };
-  const auto known = std::find_if(found->second->begin(), found->second->end(), is_name);
-  if (known == found->second->end() || known->second == *name) return found->second;
-  auto own = std::make_shared<Parameters>(*found->second);
-  std::find_if(own->begin(), own->end(), is_name)->second = *name;
-  return own;
-}
-
 bool Worker::settings_were_taken(base::NodeId node, std::size_t text_hash) const {
   return settings_taken_.contains(text_hash + node.value);
 }
@@ -278,20 +226,6 @@ Account& Worker::account(const std::string& database_name, const std::string& us
     place->second.state = &database(database_name);
   }
   return place->second;
-}
-
-std::uint64_t Process::random_seed() {
-  const std::string bytes = wire::random_bytes(sizeof(std::uint64_t));
-  std::uint64_t seed = 0;
-  std::memcpy(&seed, bytes.data(), sizeof seed);
-  return seed;
-}
-
-void Worker::remember_welcome(const std::string& key, ParametersPtr parameters) {
-  // Start-up parameters come from clients: the memory for them is bounded by forgetting all and asking again.
-  constexpr std::size_t kMost = 1000;
-  if (welcomes_.size() >= kMost) welcomes_.clear();
-  welcomes_.insert_or_assign(key, std::move(parameters));
 }
 
 void Worker::deliver_cancel(const wire::CancelRequest& request) {

@@ -1,7 +1,6 @@
 // One worker thread: its loop, its sessions, its share of the pools, its classifier, its view of the cluster.
 // Everything is used on the worker's thread only, unless it says otherwise.
 #pragma once
-#include <array>
 #include <atomic>
 #include <functional>
 #include <map>
@@ -13,26 +12,23 @@
 #include <vector>
 
 #include "base/ids.h"
-#include "cluster/shared_freshness.h"
-#include "config/password_file.h"
 #include "config/settings.h"
 #include "net/loop.h"
 #include "net/mailbox.h"
 #include "net/timer.h"
 #include "pool/cancel.h"
-#include "pool/pool_state.h"
 #include "pool/worker_pools.h"
 #include "routing/balance.h"
 #include "routing/catalog.h"
 #include "routing/route.h"
 #include "routing/topology.h"
-#include "session/client_places.h"
+#include "session/account.h"
 #include "session/flows/startup.h"
 #include "session/known_statements.h"
-#include "session/local_commands.h"
-#include "session/pins.h"
+#include "session/process.h"
 #include "session/reply_queue.h"
-#include "session/settings_text.h"
+#include "session/welcomes.h"
+#include "session/work.h"
 #include "sql/classifier.h"
 
 namespace pgweir::session {
@@ -41,81 +37,6 @@ class AbandonedExchange;
 class Session;
 class SharedListener;
 class Worker;
-
-/// Written by one worker, read by anybody.
-struct WorkerCounters {
-  static constexpr std::size_t kMostNodes = 128;
-  std::array<std::atomic<std::uint64_t>, kMostNodes> reads{};       ///< read statements per node
-  std::array<std::atomic<std::uint64_t>, kMostNodes> statements{};  ///< all exchanges per node
-  std::array<std::atomic<std::uint64_t>, routing::kReasonCount> by_reason{};
-  std::atomic<std::uint64_t> reruns{0};    ///< reads that ran again on the primary
-  std::atomic<std::uint64_t> sessions{0};  ///< logged in so far
-  static void count(std::atomic<std::uint64_t>& counter) {
-    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  }
-};
-
-/// What the workers and the control thread share. Made before the threads, outlives them.
-class Process {
- public:
-  Process(std::size_t nodes, config::PasswordFile server_passwords)
-      : freshness(nodes), passwords(std::move(server_passwords)), statement_seed(random_seed()) {}
-  virtual ~Process() = default;
-
-  /// Any thread. The control thread probes the node / loads the catalog / counts a session that is gone.
-  virtual void suspect(base::NodeId node) = 0;
-  virtual void want_catalog(const std::string& database, base::Time not_before) = 0;
-  virtual void session_ended() = 0;
-  /// Any thread; null for a worker that does not exist.
-  virtual Worker* worker(base::WorkerId id) = 0;
-  virtual std::size_t worker_count() const = 0;
-
-  [[nodiscard]] static std::uint64_t random_seed();
-  pool::PoolDirectory pools;
-  cluster::SharedFreshness freshness;
-  const config::PasswordFile passwords;
-  ClientPlaces clients;
-  const LocalCommands* local_commands = nullptr;
-  PinDirectory pins;
-  KnownStatements known_statements;
-  const std::uint64_t statement_seed;  ///< of the keys of prepared statements, which go from worker to worker
-};
-
-/// A database as this worker knows it.
-struct DatabaseState {
-  std::uint32_t id = 0;
-  routing::CatalogPtr catalog;  ///< the newest that was loaded; may be stale
-  base::Time verified{};        ///< when reading it, or comparing it with the server's, began
-  base::Time changed{};         ///< a catalog verified before this moment does not count
-  /// Null while there is none that counts: reads that need it go to the primary.
-  [[nodiscard]] const routing::Catalog* usable() const {
-    return catalog && verified >= changed ? catalog.get() : nullptr;
-  }
-};
-
-/// One user of one database, as this worker knows them; shared by their sessions.
-struct Account {
-  std::string database;
-  std::string user;
-  DatabaseState* state = nullptr;
-
-  [[nodiscard]] pool::PoolKey pool_key(base::NodeId node) const { return {node, database, user}; }
-  /// Their pool on a node, looked up once.
-  [[nodiscard]] pool::WorkerPools::Shard& pool(pool::WorkerPools& pools, base::NodeId node) {
-    if (pools_by_node.size() <= node.value) pools_by_node.resize(node.value + std::size_t{1});
-    auto*& known = pools_by_node[node.value];
-    if (!known) known = &pools.shard(pool_key(node));
-    return *known;
-  }
-
-  std::vector<pool::WorkerPools::Shard*> pools_by_node;
-};
-
-/// What a client is told at login: the parameters of the first server connection of its start-up class.
-using ParametersPtr = std::shared_ptr<const Parameters>;
-/// Whether the tokenizer could misread texts under these settings: backslashes in plain strings, or a client encoding
-/// whose characters may end in a byte that looks like ASCII.
-[[nodiscard]] bool is_unsafe_encoding(const Parameters& parameters);
 
 class Worker final : public pool::PoolEnvironment {
  public:
@@ -152,6 +73,11 @@ class Worker final : public pool::PoolEnvironment {
   [[nodiscard]] const config::Settings& settings() const { return *settings_; }
   [[nodiscard]] std::shared_ptr<const ClientAuth> auth() const { return auth_; }
   [[nodiscard]] Process& process() { return process_; }
+  [[nodiscard]] Welcomes& welcomes() { return welcomes_; }
+  [[nodiscard]] WorkStock& work_stock() { return work_stock_; }
+  [[nodiscard]] AddedStatements& added_statements() { return added_statements_; }
+  /// A number for `Work::unsettled`, not used before by this worker.
+  [[nodiscard]] std::uint32_t next_unsettled() { return ++last_unsettled_; }
   [[nodiscard]] WorkerCounters& mutable_counters() { return counters_; }
   [[nodiscard]] DatabaseState& database(const std::string& name);
   [[nodiscard]] Account& account(const std::string& database, const std::string& user);
@@ -160,14 +86,9 @@ class Worker final : public pool::PoolEnvironment {
   [[nodiscard]] routing::Choice pick_reader(base::Time not_before);
   /// Whether a node chosen earlier may still serve such a read.
   [[nodiscard]] bool still_good_reader(base::NodeId id, base::Time not_before) const;
-  /// What clients with the same start-up parameters were told; application_name apart, which is as the client says.
-  [[nodiscard]] static std::string welcome_key(const Account& account, const Parameters& parameters,
-                                               const std::string& replication);
-  [[nodiscard]] ParametersPtr welcome(const std::string& key, const Parameters& parameters) const;
   /// Whether a server on that node has made these settings before.
   [[nodiscard]] bool settings_were_taken(base::NodeId node, std::size_t text_hash) const;
   void settings_taken(base::NodeId node, std::size_t text_hash);
-  void remember_welcome(const std::string& key, ParametersPtr parameters);
   /// Routes a cancel request to the worker whose session it names.
   void deliver_cancel(const wire::CancelRequest& request);
   /// Sends a cancel request to a server; the server connection counts it until it has arrived, or cannot arrive any
@@ -221,7 +142,9 @@ class Worker final : public pool::PoolEnvironment {
   routing::Balancer balancer_;
   std::vector<routing::NodeFreshness> freshness_;
   std::map<std::string, DatabaseState, std::less<>> databases_;
-  std::map<std::string, ParametersPtr, std::less<>> welcomes_;
+  Welcomes welcomes_;
+  WorkStock work_stock_;
+  AddedStatements added_statements_;
   std::map<std::pair<std::string, std::string>, Account> accounts_;
   std::unordered_set<std::size_t> settings_taken_;  ///< hashes of node and text
   std::unordered_map<base::SessionId, std::unique_ptr<Session>> sessions_;
@@ -233,6 +156,7 @@ class Worker final : public pool::PoolEnvironment {
   std::unique_ptr<net::Timer> time_sweep_;  ///< null while no time is limited
   std::uint64_t last_number_ = 0;           ///< of cancel requests and abandoned exchanges
   std::uint32_t last_session_ = 0;
+  std::uint32_t last_unsettled_ = 0;
   std::atomic<std::size_t> session_count_{0};
   WorkerCounters counters_;
   bool draining_ = false;

@@ -32,41 +32,46 @@ bool is_closed(const Exchange& exchange) {
 /// The exchange is ready to be sent, as a whole or with its beginning. May have to wait first: then `go_on` calls
 /// again.
 void Session::dispatch() {
-  const bool local = !plan_.has_server_message;
-  if (plan_.executes && is_closed(exchange_) && listen_shared()) return;
-  if (!queue_.empty()) {
+  const bool local = !work_->plan.has_server_message;
+  if (work_->plan.executes && is_closed(work_->exchange) && listen_shared()) return;
+  if (!work_->queue.empty()) {
     // What is in flight may begin or end a transaction, so only the primary can be right without knowing.
-    const bool others_wait = shares_servers() && transaction_ == Transaction::none && current_ &&
-                             pool::WorkerPools::anybody_waits(account_->pool(worker_.pools(), current_->node()));
-    const bool stay = !local && !others_wait && !must_see_parse_first(exchange_) && current_ &&
-                      plan_.node_class != routing::NodeClass::node && worker_.topology().primary == current_->node();
-    if (!stay) return wait_for(Wait::quiet);
-    return dispatch_to(current_->node(), plan_.reason);
+    const bool others_wait = shares_servers() && work_->transaction == Transaction::none && work_->current &&
+                             pool::WorkerPools::anybody_waits(account_->pool(worker_.pools(), work_->current->node()));
+    const bool stay = !local && !others_wait && !depends_on_unconfirmed(work_->exchange) && work_->current &&
+                      work_->plan.node_class != routing::NodeClass::node &&
+                      worker_.topology().primary == work_->current->node();
+    if (!stay) {
+      work_->wait = Wait::quiet;
+      return;
+    }
+    return dispatch_to(work_->current->node(), work_->plan.reason);
   }
   if (local) return finish_local_exchange();
-  if (chosen_) return dispatch_to(*chosen_, plan_.reason);
-  if (transaction_ == Transaction::failed_here)
+  if (work_->chosen) return dispatch_to(*work_->chosen, work_->plan.reason);
+  if (work_->transaction == Transaction::failed_here)
     return fail_exchange({sqlstate::in_failed_sql_transaction,
                           "current transaction is aborted, commands ignored until end of transaction block"});
-  if (transaction_ == Transaction::open) return dispatch_to(transaction_node_, plan_.reason);
+  if (work_->transaction == Transaction::open) return dispatch_to(work_->transaction_node, work_->plan.reason);
   const auto& topology = worker_.topology();
-  if (plan_.decided && plan_.node_class == routing::NodeClass::standby) {
+  if (work_->plan.decided && work_->plan.node_class == routing::NodeClass::standby) {
     const routing::Choice choice = choose_reader();
     if (!choice.node) return fail_exchange(no_primary());
-    return dispatch_to(*choice.node, choice.reason == routing::Reason::read ? plan_.reason : choice.reason);
+    return dispatch_to(*choice.node, choice.reason == routing::Reason::read ? work_->plan.reason : choice.reason);
   }
-  if (plan_.node_class == routing::NodeClass::node)
+  if (work_->plan.node_class == routing::NodeClass::node)
     for (const auto& node : topology.nodes)
-      if (node.name == plan_.node && node.status == routing::NodeStatus::up) return dispatch_to(node.id, plan_.reason);
+      if (node.name == work_->plan.node && node.status == routing::NodeStatus::up)
+        return dispatch_to(node.id, work_->plan.reason);
   if (!topology.primary) return fail_exchange(no_primary());
-  dispatch_to(*topology.primary, plan_.reason);
+  dispatch_to(*topology.primary, work_->plan.reason);
 }
 
 routing::Choice Session::choose_reader() {
   const auto& settings = worker_.settings().routing;
   const base::Time not_before = settings.consistency == config::Consistency::session ? last_write_ : base::Time{};
   // What only prepares has no weight: it goes where the last read went.
-  if (!plan_.executes && last_read_node_ && worker_.still_good_reader(*last_read_node_, not_before))
+  if (!work_->plan.executes && last_read_node_ && worker_.still_good_reader(*last_read_node_, not_before))
     return {last_read_node_, routing::Reason::read};
   if (settings.balance == config::Balance::statement) return worker_.pick_reader(not_before);
   if (session_reader_ && worker_.still_good_reader(*session_reader_, not_before))
@@ -77,160 +82,137 @@ routing::Choice Session::choose_reader() {
 }
 
 void Session::dispatch_to(base::NodeId node, routing::Reason reason) {
-  plan_.reason = reason;
-  if (pool::ServerConnection* server = leased(node)) return send_exchange(*server);
+  work_->plan.reason = reason;
+  if (pool::ServerConnection* server = work_->leases.server(node)) return send_exchange(*server);
   auto& pools = worker_.pools();
   auto& pool = account_->pool(pools, node);
   if (asks_for_sequence())
-    if (auto lease = pools.try_acquire_from(pool, startup_class_, id_))
+    if (auto lease = pools.try_acquire_from(pool, *startup_class_, id_))
       return send_exchange(adopt_lease(std::move(lease)));
-  if (auto lease = pools.try_acquire(pool, startup_class_, carried_.settings()))
+  if (auto lease = pools.try_acquire(pool, *startup_class_, carried_.settings()))
     return send_exchange(adopt_lease(std::move(lease)));
   const pool::PoolKey key = account_->pool_key(node);
   const auto take = [this, node](base::Result<pool::Lease> lease) {
-    ticket_.reset();
-    wait_ = Wait::none;
+    work_->ticket.reset();
+    work_->wait = Wait::none;
     on_lease(node, std::move(lease));
     resume_client();
+    work_.give_back_if_over();
   };
-  ticket_ = pools.acquire_now(key, startup_class_, take);
-  if (!ticket_ && is_known(exchange_)) return answer_known();
-  if (!ticket_) {
+  work_->ticket = pools.acquire_now(key, *startup_class_, take);
+  if (!work_->ticket && is_known(work_->exchange)) return answer_known();
+  if (!work_->ticket) {
     // Who holds a connection never waits for a second one: otherwise two sessions could wait for each other.
     const auto primary = worker_.topology().primary;
-    if (primary && !(*primary == node) && leased(*primary)) return dispatch_to(*primary, routing::Reason::standby_busy);
+    if (primary && !(*primary == node) && work_->leases.server(*primary))
+      return dispatch_to(*primary, routing::Reason::standby_busy);
     release_leases();
-    ticket_ = pools.acquire(key, startup_class_, take);
+    work_->ticket = pools.acquire(key, *startup_class_, take);
   }
-  wait_for(Wait::lease);
+  work_->wait = Wait::lease;
 }
 
 void Session::on_lease(base::NodeId node, base::Result<pool::Lease> lease) {
   if (lease) return send_exchange(adopt_lease(std::move(*lease)));
   const auto primary = worker_.topology().primary;
   const bool elsewhere =
-      plan_.node_class == routing::NodeClass::standby || plan_.node_class == routing::NodeClass::node;
+      work_->plan.node_class == routing::NodeClass::standby || work_->plan.node_class == routing::NodeClass::node;
   if (elsewhere && primary && !(*primary == node)) return dispatch_to(*primary, routing::Reason::standby_busy);
   fail_exchange(lease.error());
 }
 
 pool::ServerConnection& Session::adopt_lease(pool::Lease lease) {
-  pool::ServerConnection& server = *lease.server();
+  pool::ServerConnection& server = work_->leases.add(std::move(lease));
   server.lease_to(static_cast<pool::ServerUser&>(*this));
-  leases_.push_back({.node = server.node(), .lease = std::move(lease), .pins = {}});
   return server;
 }
 
-Held* Session::held(base::NodeId node) {
-  for (Held& one : leases_)
-    if (one.node == node) return &one;
-  return nullptr;
-}
-
-const Held* Session::held(base::NodeId node) const { return const_cast<Session*>(this)->held(node); }
-
-pool::ServerConnection* Session::leased(base::NodeId node) const {
-  const Held* there = held(node);
-  return there ? there->lease.server() : nullptr;
+ServerWriter Session::writer(pool::ServerConnection& server) {
+  const auto sharing = shares_servers() ? ServerWriter::Sharing::shared : ServerWriter::Sharing::alone;
+  return {{worker_, *account_, id_, sharing, prepared_, carried_, times_, *work_}, server};
 }
 
 void Session::send_exchange(pool::ServerConnection& server) {
-  current_ = &server;
-  chosen_.reset();
+  Work& work = *work_;
+  work.current = &server;
+  work.chosen.reset();
   if (!suits(server)) {
     const base::NodeId node = server.node();
     lose_server(server);
-    return dispatch_to(node, plan_.reason);
+    return dispatch_to(node, work.plan.reason);
   }
   if (!settings_hold(server)) return;
-  if (queue_.empty()) {
+  if (work.queue.empty()) {
     times_.sent(worker_.loop().now());
-    exchange_error_ = false;
-    wrote_ = false;
+    work.exchange_error = false;
+    work.wrote = false;
   }
-  wrote_ = wrote_ || plan_.wrote;
-  const auto& messages = exchange_.messages();
-  const bool closed = is_closed(exchange_);
-  const bool read = plan_.decided && plan_.node_class != routing::NodeClass::primary &&
-                    plan_.node_class != routing::NodeClass::current;
-  if (std::exchange(held(server.node())->doubtful, false)) note_due(server, Audit::all);
-  retry_begins_ = transaction_ == Transaction::lazy;
-  const bool all_sent = std::none_of(messages.begin(), messages.end(), [](const auto& one) { return one.local; });
-  const bool repeatable = closed && stream_left_ == 0 && read && all_sent && transaction_ != Transaction::open &&
-                          !(worker_.topology().primary == server.node());
-  if (read) last_read_node_ = server.node();
+  note_wrote(server);
+  if (std::exchange(work.leases.find(server.node())->doubtful, false)) work.leases.note_due(server.node(), Audit::all);
   count_and_log(server.node());
-  healable_ = closed && stream_left_ == 0 && !queue_.owes_client() && transaction_ == Transaction::none &&
-              !std::exchange(healed_, false) && runs_prepared(exchange_);
-  prepare_as_parsed(server, exchange_);
+  const bool closed = is_closed(work.exchange);
+  const bool whole = closed && work.stream_left == 0;
+  const bool repeatable = whole && may_run_elsewhere(server);
+  work.second_try.begins = work.transaction == Transaction::lazy;
+  work.second_try.healable = whole && !work.queue.owes_client() && work.transaction == Transaction::none &&
+                             !std::exchange(work.second_try.healed, false) && runs_prepared(work.exchange);
+  writer(server).prepare_as_parsed();
   hide_sequences(server);
-  if (plan_.wrote) server.carried.last_writer = id_;
   send_lazy_begin(server);
-  for (const auto& message : messages) send_message(server, message, exchange_.bytes_of(message));
-  stream_to_ = stream_left_ > 0 ? &server : nullptr;
-  stage_ = closed ? Stage::none : Stage::open;
+  for (const auto& message : work.exchange.messages()) send_message(server, message, work.exchange.bytes_of(message));
+  work.stream_to = work.stream_left > 0 ? &server : nullptr;
+  work.stage = closed ? Stage::none : Stage::open;
   if (repeatable)
     begin_probation();
-  else if (!healable_)
-    exchange_.clear();
-  if (closed && std::exchange(solitary_, false) && wait_ == Wait::none) wait_for(Wait::quiet);
+  else if (!work.second_try.healable)
+    work.exchange.clear();
+  if (closed && std::exchange(work.solitary, false) && work.wait == Wait::none) work.wait = Wait::quiet;
   check_server_takes(server);
+}
+
+/// A read that is now sent to a standby, and that the primary could answer as well.
+bool Session::may_run_elsewhere(const pool::ServerConnection& server) {
+  const Plan& plan = work_->plan;
+  const bool read =
+      plan.decided && plan.node_class != routing::NodeClass::primary && plan.node_class != routing::NodeClass::current;
+  if (!read) return false;
+  last_read_node_ = server.node();
+  const auto& messages = work_->exchange.messages();
+  return work_->transaction != Transaction::open && !(worker_.topology().primary == server.node()) &&
+         std::none_of(messages.begin(), messages.end(), [](const auto& one) { return one.local; });
 }
 
 void Session::count_and_log(base::NodeId node) {
   auto& counters = worker_.mutable_counters();
   WorkerCounters::count(counters.statements[node.value]);
-  WorkerCounters::count(counters.by_reason[static_cast<std::size_t>(plan_.reason)]);
+  WorkerCounters::count(counters.by_reason[static_cast<std::size_t>(work_->plan.reason)]);
   if (worker_.settings().log.routing)
     log::info("route", {{"session", id_.value},
                         {"node", worker_.topology().node(node).name},
-                        {"reason", routing::name_of(plan_.reason)}});
+                        {"reason", routing::name_of(work_->plan.reason)}});
 }
 
 /// A BEGIN that was put off goes in front of the statement that says where the transaction runs.
 void Session::send_lazy_begin(pool::ServerConnection& server) {
-  if (transaction_ != Transaction::lazy) return;
-  inject_query(server, lazy_begin_, Purpose::none);
-  transaction_ = Transaction::open;
-  transaction_node_ = server.node();
+  if (work_->transaction != Transaction::lazy) return;
+  writer(server).query(work_->lazy_begin, Purpose::none);
+  work_->transaction = Transaction::open;
+  work_->transaction_node = server.node();
 }
 
 void Session::send_message(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes) {
-  if (message.local) {
-    if (!message.synthesised.empty())
-      queue_.push({.what = message.type == frontend::kClose ? Expect::close : Expect::bind,
-                   .action = Action::synthesise,
-                   .statement = message.type == frontend::kClose ? message.statement : nullptr,
-                   .synthesised = message.synthesised});
-    emit_synthesised();
+  if (!message.local) {
+    count_reads(server.node(), message);
+    if (message.within_cycle && shares_servers()) doubt(server);
+    writer(server).send(message, bytes);
     return;
   }
-  count_reads(server.node(), message);
-  if (message.unknown_effects) note_due(server, Audit::all);
-  if (message.within_cycle && shares_servers()) {
-    // PostgreSQL 18 may say idle at the Sync behind it with the transaction still open, and fail the next statement:
-    // Sync ends only what the message before it has begun (tcop/postgres.c, finish_xact_command). So this client has
-    // to be the next.
-    pin(server, PinReason::unknown);
-    held(server.node())->doubtful = true;
-  }
-  collect_names(message, bytes);
-  switch (message.type) {
-    case frontend::kParse: return send_parse(server, message, bytes);
-    case frontend::kBind: return send_naming(server, message, bytes);
-    case frontend::kClose: return send_close(server, message, bytes);
-    case frontend::kDescribe:
-      if (message.what == 'S') return send_naming(server, message, bytes);
-      break;
-    case frontend::kQuery:
-      if (message.query) ensure_named_in(server, message.query->facts, Around::simple);
-      // A simple query destroys the unnamed statement (tcop/postgres.c, exec_simple_query).
-      server.carried.prepared.unnamed.reset();
-      break;
-    default: break;
-  }
-  push_expected(server, message);
-  server.connection().write_through(bytes);
+  if (!message.synthesised.empty())
+    work_->queue.push({.what = message.type == frontend::kClose ? Expect::close : Expect::bind,
+                       .action = Action::synthesise,
+                       .statement = message.type == frontend::kClose ? message.statement : nullptr,
+                       .synthesised = message.synthesised});
+  emit_synthesised();
 }
 
 /// The read statements among what a Query or Execute runs.
@@ -241,76 +223,69 @@ void Session::count_reads(base::NodeId node, const GatheredMessage& message) {
       WorkerCounters::count(worker_.mutable_counters().reads[node.value]);
 }
 
-void Session::push_expected(pool::ServerConnection& server, const GatheredMessage& message) {
-  note_due(server, message.effects);
-  Expected expected;
-  switch (message.type) {
-    case frontend::kQuery: expected.what = Expect::query; break;
-    case frontend::kFunctionCall: expected.what = Expect::function_call; break;
-    case frontend::kParse: expected.what = Expect::parse; break;
-    case frontend::kBind: expected.what = Expect::bind; break;
-    case frontend::kDescribe: expected.what = Expect::describe; break;
-    case frontend::kExecute: expected.what = Expect::execute; break;
-    case frontend::kClose: expected.what = Expect::close; break;
-    case frontend::kSync: expected.what = Expect::sync; break;
-    default: return;  // Flush has no answer
-  }
-  expected.statement = message.statement;
-  if (message.query)
-    expected.runs_prepared = std::any_of(message.query->facts.statements.begin(), message.query->facts.statements.end(),
-                                         [](const auto& one) { return one.kind == sql::StatementKind::execute; });
-  expected.effects = message.effects;
-  if (queue_.empty()) times_.sent(worker_.loop().now());
-  queue_.push(std::move(expected));
-}
-
 /// pgweir itself cannot do what was asked; nothing of this exchange has been sent.
 void Session::fail_exchange(const base::Error& error) {
-  if (stage_ == Stage::open || !queue_.empty()) return terminate(error);
-  const bool closed = is_closed(exchange_);
-  for (const auto& message : exchange_.messages()) {
+  if (work_->stage == Stage::open || !work_->queue.empty()) return terminate(error);
+  const bool closed = is_closed(work_->exchange);
+  for (const auto& message : work_->exchange.messages()) {
     if (message.type == frontend::kParse) prepared_.withdraw(*message.statement);
     if (message.type == frontend::kClose && message.what == 'S' && message.statement)
       prepared_.define(message.statement);
   }
-  exchange_.clear();
-  stage_ = Stage::none;
-  stream_to_ = nullptr;
-  chosen_.reset();
-  if (transaction_ == Transaction::lazy) transaction_ = Transaction::failed_here;
+  work_->exchange.clear();
+  work_->stage = Stage::none;
+  work_->stream_to = nullptr;
+  work_->chosen.reset();
+  if (work_->transaction == Transaction::lazy) work_->transaction = Transaction::failed_here;
   reply_error(error);
   if (closed)
     reply_ready();
   else
-    skip_to_sync_ = true;
+    work_->skip_to_sync = true;
   end_if_idle();
+}
+
+/// Nothing but statements to be prepared that a server has accepted, under the same settings and with the same catalog:
+/// while a client waits for a connection only to hear that again, those who hold one may be waiting for the client.
+bool Session::is_known(const Exchange& exchange) const {
+  const bool quiet = work_->unsettled == 0 && work_->transaction == Transaction::none && work_->queue.empty();
+  if (!shares_servers() || !quiet) return false;
+  const auto& messages = exchange.messages();
+  if (messages.size() < 2 || messages.back().type != frontend::kSync) return false;
+  return std::all_of(messages.begin(), messages.end() - 1, [&](const GatheredMessage& message) {
+    if (message.type != frontend::kParse || message.name.empty() || prepared_.get(message.name) != message.statement)
+      return false;
+    const CarriedState::Meaning meaning = carried_.meaning();
+    const auto key = with_meaning(with_meaning(message.statement->key, meaning.texts), meaning.names);
+    return worker_.process().known_statements.has(key);
+  });
 }
 
 /// Only statements to be prepared that are known: they will be, on the server that first runs them.
 void Session::answer_known() {
-  for (const auto& message : exchange_.messages()) {
+  for (const auto& message : work_->exchange.messages()) {
     if (message.type != frontend::kParse) continue;
-    note_parsed(*message.statement);
+    note_parsed(*message.statement, carried_, work_->unsettled);
     message.statement->confirmed = true;
     wire::encode_bare_reply(client_.output(), wire::backend::kParseComplete);
   }
-  exchange_.clear();
-  stage_ = Stage::none;
+  work_->exchange.clear();
+  work_->stage = Stage::none;
   reply_ready();
   end_if_idle();
 }
 
 /// Nothing in it is for a server: SHOW pool_nodes and the like, or a Sync alone.
 void Session::finish_local_exchange() {
-  const bool closed = is_closed(exchange_);
-  for (const auto& message : exchange_.messages()) client_.write(message.synthesised);
+  const bool closed = is_closed(work_->exchange);
+  for (const auto& message : work_->exchange.messages()) client_.write(message.synthesised);
   check_client_takes();
-  exchange_.clear();
+  work_->exchange.clear();
   if (!closed) {
-    plan_ = {};  // a Flush: the exchange goes on
+    work_->plan = {};  // a Flush: the exchange goes on
     return;
   }
-  stage_ = Stage::none;
+  work_->stage = Stage::none;
   reply_ready();
   end_if_idle();
 }

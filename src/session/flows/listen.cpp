@@ -31,7 +31,7 @@ const sql::StatementFacts* Session::gathered_listen() const {
   if (mode_ != config::PoolMode::transaction) return nullptr;
   if (!listening_ && rules_->listen != config::ListenMode::shared) return nullptr;
   const sql::StatementFacts* found = nullptr;
-  for (const GatheredMessage& message : exchange_.messages()) {
+  for (const GatheredMessage& message : work_->exchange.messages()) {
     if (message.local || message.type == frontend::kSync) continue;
     const sql::CachedFactsPtr entry = message.statement ? message.statement->query.entry : message.query;
     if (!entry || entry->facts.statements.size() != 1) return nullptr;
@@ -52,20 +52,20 @@ bool Session::listen_shared() {
   const bool knows =
       listening_ && (listens ? listening_->listener.listens(id_, statement->name) : listening_->listener.listens(id_));
   if (!knows && !(listens && rules_->listen == config::ListenMode::shared)) return false;
-  if (!queue_.empty()) {
-    wait_for(Wait::quiet);
+  if (!work_->queue.empty()) {
+    work_->wait = Wait::quiet;
     return true;
   }
-  if (transaction_ != Transaction::none) return false;
+  if (work_->transaction != Transaction::none) return false;
   SharedListener& listener = worker_.listener(*account_);
   const std::string_view encoding = client_encoding(*told_);
   // A session that has a connection of its own anyway listens there; one that may listen there says UNLISTEN there.
-  if (is_pinned() && !(listens && knows)) return false;
+  if (work_->leases.is_pinned() && !(listens && knows)) return false;
   const bool suits = is_ascii(statement->name) && !unsafe_encoding_ && !encoding.empty() && listener.suits(encoding);
   if (!knows && !suits) return false;
   if (!listening_) listening_ = std::make_unique<Listening>(listener);
   times_.sent(worker_.loop().now());
-  wait_for(Wait::listener);
+  work_->wait = Wait::listener;
   if (listens)
     listener.listen(id_, statement->name, encoding);
   else
@@ -75,21 +75,22 @@ bool Session::listen_shared() {
 
 void Session::on_listened(base::Result<std::string_view> tag) {
   if (state_ == State::finished) return;
-  wait_ = Wait::none;
+  work_->wait = Wait::none;
   if (tag)
     answer_listen(*tag);
   else
     fail_exchange(tag.error());
   resume_client();
+  work_.give_back_if_over();
 }
 
 /// What a server would say to the exchange.
 void Session::answer_listen(std::string_view tag) {
   base::ByteQueue& out = client_.output();
-  for (const GatheredMessage& message : exchange_.messages()) {
+  for (const GatheredMessage& message : work_->exchange.messages()) {
     switch (message.type) {
       case frontend::kParse:
-        note_parsed(*message.statement);
+        note_parsed(*message.statement, carried_, work_->unsettled);
         message.statement->confirmed = true;
         wire::encode_bare_reply(out, backend::kParseComplete);
         break;
@@ -103,9 +104,9 @@ void Session::answer_listen(std::string_view tag) {
       default: client_.write(message.synthesised); break;
     }
   }
-  exchange_.clear();
-  portals_.clear();
-  stage_ = Stage::none;
+  work_->exchange.clear();
+  work_->portals.clear();
+  work_->stage = Stage::none;
   times_.completed(worker_.loop().now());
   reply_ready();
   end_if_idle();
@@ -131,10 +132,10 @@ void Session::deliver_notification(std::string_view message) {
 }
 
 bool Session::may_hear() const {
-  const bool mid_message = std::any_of(leases_.begin(), leases_.end(), [](const Held& one) {
+  const bool mid_message = std::any_of(work_->leases.all().begin(), work_->leases.all().end(), [](const Held& one) {
     return one.lease->reply_left > 0 && one.lease->reply_forwarded;
   });
-  return idle() && !mid_message && client_.unsent() <= worker_.settings().limits.buffer_high_water;
+  return work_->is_quiet() && !mid_message && client_.unsent() <= worker_.settings().limits.buffer_high_water;
 }
 
 /// The client is outside a transaction and between two messages.
@@ -145,8 +146,7 @@ void Session::flush_notifications() {
 }
 
 void Session::end_listening(const base::Error& error) {
-  const bool mid_message = current_ && current_->reply_left > 0 && current_->reply_forwarded;
-  if (mid_message)
+  if (client_is_mid_message())
     finish(error.message);  // an error message would be taken for the rest of that one
   else
     terminate(error);

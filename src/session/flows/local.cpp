@@ -58,7 +58,7 @@ bool Session::is_local(const sql::Classified& query) const {
     case StatementKind::explain_route: return true;
     case StatementKind::show_pool: return worker_.process().local_commands->columns(statement->name).has_value();
     case StatementKind::commit:
-    case StatementKind::rollback: return transaction_ == Transaction::failed_here;
+    case StatementKind::rollback: return work_->transaction == Transaction::failed_here;
     default: return false;
   }
 }
@@ -80,27 +80,28 @@ bool Session::answer_locally(const sql::Classified& query, std::string_view text
 
 /// A BEGIN alone in a simple query is answered at once; it is sent with the first statement, which says where to.
 bool Session::begin_lazily(const sql::StatementFacts& statement, std::string_view text, std::string& reply) {
-  if (transaction_ != Transaction::none || !queue_.empty() || startup_class_.replication()) return false;
+  if (work_->transaction != Transaction::none || !work_->queue.empty() || startup_class_->replication()) return false;
   // Notifications must wait for the end of the transaction, so the server has to know of it.
-  if (is_pinned()) return false;
+  if (work_->leases.is_pinned()) return false;
   const auto own_text = text.substr(statement.offset, statement.length);
   const auto first = own_text.find_first_not_of(" \t\r\n\f\v");
   if (first == std::string_view::npos) return false;
   const int letter = std::tolower(static_cast<unsigned char>(own_text[first]));
   if (letter != 'b' && letter != 's') return false;  // begins with a comment: let the server read it
-  transaction_ = Transaction::lazy;
-  lazy_begin_ = own_text;
-  lazy_facts_ = statement;
+  work_->transaction = Transaction::lazy;
+  work_->lazy_begin = own_text;
+  work_->lazy_facts = statement;
   carried_.completed({.kind = StatementKind::begin}, "BEGIN");
   reply = complete(letter == 'b' ? "BEGIN" : "START TRANSACTION");
   return true;
 }
 
 bool Session::end_without_server(const sql::StatementFacts& statement, std::string& reply) {
-  const bool unknown_to_servers = transaction_ == Transaction::lazy || transaction_ == Transaction::failed_here;
+  const bool unknown_to_servers =
+      work_->transaction == Transaction::lazy || work_->transaction == Transaction::failed_here;
   if (!unknown_to_servers || statement.chain) return false;
-  const bool commits = statement.kind == StatementKind::commit && transaction_ == Transaction::lazy;
-  transaction_ = Transaction::none;
+  const bool commits = statement.kind == StatementKind::commit && work_->transaction == Transaction::lazy;
+  work_->transaction = Transaction::none;
   carried_.completed({.kind = StatementKind::rollback}, "ROLLBACK");
   reply = complete(commits ? "COMMIT" : "ROLLBACK");
   return true;
@@ -147,13 +148,15 @@ void Session::synthesise(GatheredMessage& message, const wire::Frame& frame) {
   switch (message.type) {
     case frontend::kParse: wire::encode_bare_reply(out, backend::kParseComplete); break;
     case frontend::kBind:
-      if (const auto bind = wire::decode_bind(frame.body)) local_formats_ = result_formats(bind->rest);
-      if (local_formats_.size() > 1 && local_formats_.size() != local_columns(query).size()) local_formats_.clear();
+      if (const auto bind = wire::decode_bind(frame.body)) work_->local_formats = result_formats(bind->rest);
+      if (work_->local_formats.size() > 1 && work_->local_formats.size() != local_columns(query).size())
+        work_->local_formats.clear();
       wire::encode_bare_reply(out, backend::kBindComplete);
       break;
     case frontend::kDescribe:
       if (message.what == 'S') wire::encode_parameter_description(out, {});
-      describe(message.what == 'S' ? std::span<const std::uint16_t>{} : std::span<const std::uint16_t>(local_formats_));
+      describe(message.what == 'S' ? std::span<const std::uint16_t>{}
+                                   : std::span<const std::uint16_t>(work_->local_formats));
       break;
     case frontend::kExecute: {
       std::string reply;
@@ -170,9 +173,10 @@ void Session::synthesise(GatheredMessage& message, const wire::Frame& frame) {
 }
 
 void Session::reply_ready() {
-  const auto open = transaction_ == Transaction::none ? TimeLimits::Transaction::none : TimeLimits::Transaction::open;
+  const auto open =
+      work_->transaction == Transaction::none ? TimeLimits::Transaction::none : TimeLimits::Transaction::open;
   times_.ready(worker_.loop().now(), open, TimeLimits::Pipeline::empty);
-  if (transaction_ == Transaction::none) flush_notifications();
+  if (work_->transaction == Transaction::none) flush_notifications();
   wire::encode_ready_for_query(client_.output(), client_status());
 }
 
@@ -182,29 +186,29 @@ void Session::reply_error(const base::Error& error) {
 }
 
 wire::TransactionStatus Session::client_status() const {
-  switch (transaction_) {
+  switch (work_->transaction) {
     case Transaction::none: return wire::TransactionStatus::idle;
     case Transaction::lazy: return wire::TransactionStatus::in_transaction;
     case Transaction::failed_here: return wire::TransactionStatus::failed;
     case Transaction::open: break;
   }
-  const pool::ServerConnection* server = leased(transaction_node_);
+  const pool::ServerConnection* server = work_->leases.server(work_->transaction_node);
   return server ? server->transaction : wire::TransactionStatus::failed;
 }
 
 StatementPtr Session::portal(std::string_view name) const {
-  for (const auto& [known, statement] : portals_)
+  for (const auto& [known, statement] : work_->portals)
     if (known == name) return statement;
   return nullptr;
 }
 
 void Session::define_portal(std::string_view name, StatementPtr statement) {
-  for (auto& [known, current] : portals_) {
+  for (auto& [known, current] : work_->portals) {
     if (known != name) continue;
     current = std::move(statement);
     return;
   }
-  portals_.emplace_back(name, std::move(statement));
+  work_->portals.emplace_back(name, std::move(statement));
 }
 
 }  // namespace pgweir::session

@@ -41,16 +41,16 @@ bool changes_nothing(StatementKind kind) {
 routing::SessionFacts Session::facts() const {
   routing::SessionFacts facts;
   using Known = routing::SessionFacts::Transaction;
-  facts.transaction = transaction_ == Transaction::open   ? Known::open
-                      : transaction_ == Transaction::lazy ? Known::lazy_begin
-                                                          : Known::none;
-  facts.lazy_read_only = lazy_facts_.read_only.value_or(false);
-  facts.lazy_serializable = lazy_facts_.isolation == sql::Isolation::serializable;
-  facts.has_temporary = is_pinned_for(PinReason::temporary);
-  facts.unknown_state = audit_is_due() || is_pinned_for(PinReason::unknown);
+  facts.transaction = work_->transaction == Transaction::open   ? Known::open
+                      : work_->transaction == Transaction::lazy ? Known::lazy_begin
+                                                                : Known::none;
+  facts.lazy_read_only = work_->lazy_facts.read_only.value_or(false);
+  facts.lazy_serializable = work_->lazy_facts.isolation == sql::Isolation::serializable;
+  facts.has_temporary = work_->leases.is_pinned_for(PinReason::temporary);
+  facts.unknown_state = work_->audit_is_due() || work_->leases.is_pinned_for(PinReason::unknown);
   facts.serializable = carried_.is_serializable();
   facts.unsafe_encoding = unsafe_encoding_;
-  facts.replication = startup_class_.replication();
+  facts.replication = startup_class_->replication();
   facts.reads = worker_.settings().routing.reads == config::Reads::primary ? routing::ReadsMode::primary
                                                                            : routing::ReadsMode::standbys;
   return facts;
@@ -62,38 +62,39 @@ void Session::plan_statement(const sql::Classified& query) {
   const routing::SessionFacts session = facts();
   routing::Route route = routing::decide(query, session, prepared_, catalog());
   bool proven_read = route.node_class == routing::NodeClass::standby;
-  if (transaction_ != Transaction::none && !proven_read) {
+  if (work_->transaction != Transaction::none && !proven_read) {
     routing::SessionFacts outside = session;
     outside.transaction = routing::SessionFacts::Transaction::none;
     proven_read = routing::decide(query, outside, prepared_, catalog()).node_class == routing::NodeClass::standby;
   }
   for (const auto& statement : query.entry->facts.statements) {
-    if (!proven_read && !changes_nothing(statement.kind)) plan_.wrote = true;
+    if (!proven_read && !changes_nothing(statement.kind)) work_->plan.wrote = true;
   }
-  if (plan_.decided && plan_.node_class == routing::NodeClass::primary) return;
+  if (work_->plan.decided && work_->plan.node_class == routing::NodeClass::primary) return;
   // Standby, a named node, primary: from the most lenient to the strictest.
-  const bool stricter = !plan_.decided || route.node_class != routing::NodeClass::standby;
+  const bool stricter = !work_->plan.decided || route.node_class != routing::NodeClass::standby;
   if (!stricter) return;
-  if (plan_.decided && plan_.node_class == routing::NodeClass::node && route.node_class == routing::NodeClass::node &&
-      route.node != plan_.node) {
+  if (work_->plan.decided && work_->plan.node_class == routing::NodeClass::node &&
+      route.node_class == routing::NodeClass::node && route.node != work_->plan.node) {
     plan_primary(routing::Reason::hint_invalid);
     return;
   }
-  plan_.decided = true;
-  plan_.node_class = route.node_class;
-  plan_.reason = route.reason;
-  plan_.node = route.node;
+  work_->plan.decided = true;
+  work_->plan.node_class = route.node_class;
+  work_->plan.reason = route.reason;
+  work_->plan.node = route.node;
 }
 
 void Session::plan_primary(routing::Reason reason) {
   using enum routing::Reason;
-  if (reason == prepared_unknown || reason == too_large || reason == function_call) plan_.wrote = true;
-  if (plan_.decided &&
-      (plan_.node_class == routing::NodeClass::primary || plan_.node_class == routing::NodeClass::current))
+  if (reason == prepared_unknown || reason == too_large || reason == function_call) work_->plan.wrote = true;
+  if (work_->plan.decided &&
+      (work_->plan.node_class == routing::NodeClass::primary || work_->plan.node_class == routing::NodeClass::current))
     return;
-  plan_.decided = true;
-  plan_.node_class = transaction_ == Transaction::open ? routing::NodeClass::current : routing::NodeClass::primary;
-  plan_.reason = reason;
+  work_->plan.decided = true;
+  work_->plan.node_class =
+      work_->transaction == Transaction::open ? routing::NodeClass::current : routing::NodeClass::primary;
+  work_->plan.reason = reason;
 }
 
 EffectsPtr Session::effects_for(const sql::Classified& query, std::string_view text) const {

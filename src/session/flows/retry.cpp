@@ -30,12 +30,12 @@ bool may_differ_on_primary(const base::Sqlstate& state) {
 /// "cached plan must not change result type" (utils/cache/plancache.c): a table has changed since the statement was
 /// prepared. It can be prepared again if the client is told what the rows look like now, and has not seen any.
 bool Session::can_heal(const wire::Frame& error, const ReplyQueue::Taken& taken) const {
-  if (!healable_ || queue_.size() > 1 || stage_ != Stage::none) return false;
+  if (!work_->second_try.healable || work_->queue.size() > 1 || work_->stage != Stage::none) return false;
   const auto fields = wire::decode_error(error.body);
   if (!fields || fields->sqlstate != base::sqlstate::feature_not_supported.view() ||
       fields->message != "cached plan must not change result type")
     return false;
-  const auto& messages = exchange_.messages();
+  const auto& messages = work_->exchange.messages();
   if (taken.what == Expect::query)
     return messages.size() == 1 && messages[0].query && messages[0].query->facts.statements.size() == 1 &&
            messages[0].query->facts.statements[0].kind == sql::StatementKind::execute;
@@ -44,23 +44,23 @@ bool Session::can_heal(const wire::Frame& error, const ReplyQueue::Taken& taken)
 }
 
 void Session::start_healing(pool::ServerConnection& server) {
-  healing_ = server.node();
-  healable_ = false;
-  retrying_ = true;
-  wait_for(Wait::retryable);
+  work_->second_try.healing = server.node();
+  work_->second_try.healable = false;
+  work_->second_try.swallows = true;
+  work_->wait = Wait::retryable;
 }
 
 void Session::begin_probation() {
-  held_.clear();
-  wait_for(Wait::retryable);
+  work_->second_try.held_back.clear();
+  work_->wait = Wait::retryable;
 }
 
 /// The answer has begun: what was held back goes out, and there is no way back.
 void Session::end_probation() {
-  client_.write(held_);
-  held_.clear();
-  exchange_.clear();
-  wait_ = Wait::quiet;
+  client_.write(work_->second_try.held_back);
+  work_->second_try.held_back.clear();
+  work_->exchange.clear();
+  work_->wait = Wait::quiet;
 }
 
 bool Session::should_retry(const wire::Frame& error) {
@@ -68,8 +68,8 @@ bool Session::should_retry(const wire::Frame& error) {
   if (!fields || !worker_.topology().primary) return false;
   const base::Sqlstate state(fields->sqlstate);
   if (!may_differ_on_primary(state)) return false;
-  if (state == base::sqlstate::read_only_sql_transaction && !retry_begins_)
-    for (const auto& message : exchange_.messages())
+  if (state == base::sqlstate::read_only_sql_transaction && !work_->second_try.begins)
+    for (const auto& message : work_->exchange.messages())
       if (message.query) message.query->learned_write = true;
   return true;
 }
@@ -78,55 +78,55 @@ bool Session::should_retry(const wire::Frame& error) {
 void Session::start_retry(pool::ServerConnection* server) {
   WorkerCounters::count(worker_.mutable_counters().reruns);
   if (worker_.settings().log.routing) log::info("rerun", {{"session", id_.value}, {"on", "primary"}});
-  held_.clear();
-  retrying_ = true;
-  if (server && retry_begins_) {
+  work_->second_try.held_back.clear();
+  work_->second_try.swallows = true;
+  if (server && work_->second_try.begins) {
     // Its transaction has failed with the statement: a new one begins elsewhere.
     lose_server(*server);
-    queue_.clear();
+    work_->queue.clear();
   }
-  if (queue_.empty()) finish_retry();
+  if (work_->queue.empty()) finish_retry();
 }
 
 void Session::leave_node(base::NodeId node) {
-  pool::ServerConnection* server = leased(node);
+  pool::ServerConnection* server = work_->leases.server(node);
   if (!server) return;
-  const bool in_use = server == current_ && (!queue_.empty() || stage_ == Stage::open);
-  const bool in_transaction = transaction_ == Transaction::open && transaction_node_ == node;
-  if (in_use && (on_probation() || retrying_)) {
+  const bool in_use = server == work_->current && (!work_->queue.empty() || work_->stage == Stage::open);
+  const bool in_transaction = work_->transaction == Transaction::open && work_->transaction_node == node;
+  if (in_use && (work_->on_probation() || work_->second_try.swallows)) {
     lose_server(*server);
-    queue_.clear();
-    if (retrying_) return finish_retry();
+    work_->queue.clear();
+    if (work_->second_try.swallows) return finish_retry();
     return start_retry(nullptr);
   }
   // A primary that comes back keeps its sessions; whatever is lost shows when the connection ends.
-  if (in_use || in_transaction || is_pinned(node)) return;
+  if (in_use || in_transaction || work_->leases.is_pinned(node)) return;
   lose_server(*server);
 }
 
 void Session::finish_retry() {
-  retrying_ = false;
-  wait_ = Wait::none;
-  queue_.clear();
-  query_index_ = 0;
-  stage_ = Stage::gathering;
-  if (const auto node = std::exchange(healing_, std::nullopt)) {
-    if (pool::ServerConnection* server = leased(*node))
-      for (const GatheredMessage& message : exchange_.messages()) forget_prepared(*server, message);
-    healed_ = true;
-    dispatch_to(*node, plan_.reason);
-    if (wait_ == Wait::none) resume_client();
+  work_->second_try.swallows = false;
+  work_->wait = Wait::none;
+  work_->queue.clear();
+  work_->query_index = 0;
+  work_->stage = Stage::gathering;
+  if (const auto node = std::exchange(work_->second_try.healing, std::nullopt)) {
+    if (pool::ServerConnection* server = work_->leases.server(*node))
+      for (const GatheredMessage& message : work_->exchange.messages()) writer(*server).forget(message);
+    work_->second_try.healed = true;
+    dispatch_to(*node, work_->plan.reason);
+    if (work_->wait == Wait::none) resume_client();
     return;
   }
-  if (retry_begins_) transaction_ = Transaction::lazy;
-  plan_.node_class = routing::NodeClass::primary;
-  plan_.wrote = true;  // it may be a write after all
+  if (work_->second_try.begins) work_->transaction = Transaction::lazy;
+  work_->plan.node_class = routing::NodeClass::primary;
+  work_->plan.wrote = true;  // it may be a write after all
   const auto primary = worker_.topology().primary;
   if (!primary)
     fail_exchange(no_primary());
   else
     dispatch_to(*primary, routing::Reason::learned_write);
-  if (wait_ == Wait::none) resume_client();
+  if (work_->wait == Wait::none) resume_client();
 }
 
 }  // namespace pgweir::session

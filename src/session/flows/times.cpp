@@ -13,25 +13,24 @@ void Session::read_rules() {
 
 Doing Session::doing() const {
   const bool serves = state_ == State::serving || state_ == State::draining;
-  if (!serves || wait_ == Wait::lease) return Doing::other;
-  if (!queue_.empty()) return Doing::running;
-  if (stage_ == Stage::open || transaction_ != Transaction::none) return Doing::idle_in_transaction;
-  return idle() ? Doing::idle : Doing::other;
+  if (!serves || work_->wait == Wait::lease) return Doing::other;
+  if (!work_->queue.empty()) return Doing::running;
+  if (work_->stage == Stage::open || work_->transaction != Transaction::none) return Doing::idle_in_transaction;
+  return work_->is_quiet() ? Doing::idle : Doing::other;
 }
 
 void Session::check_times(base::Time now) {
   if (!rules_ || state_ == State::finished) return;
   // A stream of replication is no statement; PostgreSQL does not limit it either.
-  if (startup_class_.replication() && !queue_.empty()) return;
+  if (startup_class_->replication() && !work_->queue.empty()) return;
   const Due due = times_.due(doing(), *rules_, now);
   if (due == Due::nothing) return;
   const base::Error error = error_for(due, *rules_);
   log::info("time_limit", {{"session", id_.value}, {"limit", error.hint}});
   // Nobody waits for the statement any more; what it leaves behind is taken care of when the leases are given up.
-  if (!queue_.empty() && current_ && due != Due::give_up_query) cancel_on_server(*current_);
+  if (!work_->queue.empty() && work_->current && due != Due::give_up_query) cancel_on_server(*work_->current);
   if (due == Due::cancel_query) return times_.cancelled(now);
-  const bool mid_message = current_ && current_->reply_left > 0 && current_->reply_forwarded;
-  if (mid_message)
+  if (client_is_mid_message())
     finish(error.message);  // an error message would be taken for the rest of that one
   else
     terminate(error);

@@ -145,13 +145,14 @@ TEST_CASE("a key under other settings is another key") {
 }
 
 TEST_CASE("the name on a server is the key in hexadecimal digits") {
-  const std::string name = shared_name({0x0123456789abcdefULL, 0xfedcba9876543210ULL});
+  const SharedName shared({0x0123456789abcdefULL, 0xfedcba9876543210ULL});
+  const std::string name(shared.view());
   CHECK(name == "pgweir_0123456789abcdeffedcba9876543210");
-  CHECK(name.size() == kSharedNameSize);
-  CHECK(name.starts_with(kSharedNamePrefix));
+  CHECK(name.size() == SharedName::kSize);
+  CHECK(name.starts_with(SharedName::kPrefix));
   CHECK(name.size() < 64);  // PostgreSQL cuts longer names
-  CHECK(shared_name({0, 1}) == "pgweir_00000000000000000000000000000001");
-  CHECK(shared_name({1, 0}) == "pgweir_00000000000000010000000000000000");
+  CHECK(SharedName({0, 1}).view() == "pgweir_00000000000000000000000000000001");
+  CHECK(SharedName({1, 0}).view() == "pgweir_00000000000000010000000000000000");
 }
 
 TEST_CASE("bytes are counted for what is defined, and only once") {

@@ -519,8 +519,8 @@ TEST_CASE("the key and the change in the books stay with the entry pushed last")
   CHECK(server.dropped[0].change->added == StatementKey{3, 4});
   CHECK_FALSE(server.dropped[0].change->removed.has_value());
   CHECK(server.dropped[0].on_server == StatementKey{3, 4});
-  CHECK(server.dropped[0].server_name_is(shared_name({3, 4})));
-  CHECK_FALSE(server.dropped[0].server_name_is(shared_name({4, 3})));
+  CHECK(server.dropped[0].server_name_is(SharedName({3, 4}).view()));
+  CHECK_FALSE(server.dropped[0].server_name_is(SharedName({4, 3}).view()));
   CHECK(server.dropped[1].change == nullptr);
   CHECK(server.dropped[1].on_server == StatementKey{});
 }

@@ -1,0 +1,192 @@
+// What it means for a session that a statement has been answered to its end: what the statement did to the session, the
+// end of a transaction, and who may go on now.
+#include <algorithm>
+#include <utility>
+
+#include "session/session.h"
+#include "wire/messages/backend.h"
+
+namespace pgweir::session {
+
+namespace backend = wire::backend;
+
+namespace {
+
+std::string_view first_word(std::string_view body) {
+  const auto tag = body.substr(0, body.find('\0'));
+  return tag.substr(0, tag.find(' '));
+}
+
+}  // namespace
+
+void Session::on_part(pool::ServerConnection& server, const wire::Frame& frame) {
+  const Expected& front = work_->queue.front();
+  if (front.purpose == Purpose::audit && frame.type == backend::kDataRow) {
+    if (frame.complete())
+      work_->audit->take_row(frame.body);
+    else
+      work_->audit->fail();
+  }
+  if (frame.type != backend::kCommandComplete && frame.type != backend::kEmptyQuery) return;
+  times_.completed(worker_.loop().now());
+  if (front.action == Action::forward && front.effects && !work_->second_try.swallows)
+    apply_effect(server, *front.effects, work_->query_index, first_word(frame.body));
+  ++work_->query_index;
+}
+
+/// False when the client does not get the message, whatever the entry says.
+bool Session::on_complete(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame) {
+  times_.completed(worker_.loop().now());
+  switch (entry.what) {
+    case Expect::execute:
+      if (entry.effects && entry.action == Action::forward && frame.type == backend::kCommandComplete &&
+          !work_->second_try.swallows)
+        apply_effect(server, *entry.effects, 0, first_word(frame.body));
+      return true;
+    case Expect::parse:
+      if (entry.statement && entry.action == Action::forward) {
+        entry.statement->confirmed = true;
+        if (shares_servers() && !entry.statement->name.empty())
+          worker_.added_statements().add(key_now(*entry.statement, carried_), worker_.process().known_statements);
+      }
+      return true;
+    case Expect::query:
+    case Expect::sync:
+    case Expect::function_call: work_->query_index = 0; return on_ready(server, entry, frame);
+    default: return true;
+  }
+}
+
+bool Session::on_ready(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame) {
+  const auto status = wire::decode_ready_for_query(frame.body);
+  if (!status) {
+    out_of_step(server, status.error().message);
+    return false;
+  }
+  server.transaction = *status;
+  if (work_->second_try.swallows) return false;
+  if (entry.action != Action::forward) {
+    on_swallowed_ready(server, entry);
+    return false;
+  }
+  if (work_->on_probation()) end_probation();
+  const bool idle = *status == wire::TransactionStatus::idle;
+  times_.ready(worker_.loop().now(), idle ? TimeLimits::Transaction::none : TimeLimits::Transaction::open,
+               work_->queue.empty() ? TimeLimits::Pipeline::empty : TimeLimits::Pipeline::more);
+  work_->transaction = idle ? Transaction::none : Transaction::open;
+  work_->transaction_node = server.node();
+  const bool failed = std::exchange(work_->exchange_error, false);
+  carried_.ready(*status, failed);
+  // They were the same when the exchange was sent (`settings_hold`); what it has changed, it has changed there.
+  if (server.carried.settings != carried_.settings()) {
+    server.carried.settings = carried_.settings();
+    writer(server).note_custom();
+  }
+  work_->transaction_wrote = work_->transaction_wrote || work_->wrote;
+  if (idle) on_transaction_end();
+  if (idle && listening_) settle_listening(failed);
+  if (restore_beginning(server)) return false;
+  if (worker_.topology().primary == server.node()) tell_parameters(server);
+  if (idle) flush_notifications();
+  return true;
+}
+
+void Session::on_transaction_end() {
+  work_->portals.clear();
+  // Read here and not from the loop's time: the moment must not lie before the write (routing/freshness.h).
+  if (work_->transaction_wrote) last_write_ = base::Clock::now();
+  if (std::exchange(work_->catalog_changed, false)) worker_.catalog_changed(account_->database);
+  work_->transaction_wrote = false;
+}
+
+void Session::on_swallowed_ready(pool::ServerConnection& server, const Expected& entry) {
+  switch (entry.purpose) {
+    case Purpose::none:
+    case Purpose::prepare: break;
+    case Purpose::settings:
+      if (work_->settings_error) break;
+      server.carried.settings = carried_.settings();
+      worker_.settings_taken(server.node(), entry.text_hash);
+      break;
+    case Purpose::restore:
+      server.carried.settings = carried_.settings();
+      tell_parameters(server);
+      if (work_->held_ready == wire::TransactionStatus::idle) flush_notifications();
+      if (work_->held_ready)
+        wire::encode_ready_for_query(client_.output(), *std::exchange(work_->held_ready, std::nullopt));
+      break;
+    case Purpose::audit: finish_audit(server); break;
+  }
+}
+
+/// Something has been answered to its end; whoever waited for quiet goes on.
+void Session::after_ready() {
+  if (!work_->queue.empty()) return;
+  if (!work_->audit_is_due()) work_->unsettled = 0;
+  if (work_->second_try.swallows) return finish_retry();
+  if (work_->settings_error) return fail_exchange_for_settings();
+  if (state_ == State::welcoming) return finish_welcome();
+  // Whoever waits for a connection comes before this session's next exchange.
+  if (shares_servers() && work_->current && work_->transaction == Transaction::none && work_->stage != Stage::open &&
+      !work_->chosen && pool::WorkerPools::anybody_waits(account_->pool(worker_.pools(), work_->current->node())) &&
+      !work_->leases.is_pinned())
+    release_leases();
+  if (work_->wait == Wait::quiet || work_->wait == Wait::retryable) go_on();
+  settle();
+  end_if_idle();
+}
+
+void Session::apply_effect(pool::ServerConnection& server, const Effects& effects, std::size_t index,
+                           std::string_view tag) {
+  if (index >= effects.size()) return;
+  const Effect& effect = effects[index];
+  note_resets(effect);
+  carried_.completed(effect, tag);
+  if (listening_) note_listening(effect, tag);
+  work_->catalog_changed = work_->catalog_changed || effect.changes_catalog;
+  if (effect.sets_seed) pin(server, PinReason::seed);
+  if (effect.kind == sql::StatementKind::load) pin(server, PinReason::library);
+  apply_prepared_effect(server, effect);
+}
+
+/// PREPARE, DEALLOCATE and DISCARD, on the client's statements and on those that the server has.
+void Session::apply_prepared_effect(pool::ServerConnection& server, const Effect& effect) {
+  auto& books = server.carried.prepared;
+  switch (effect.kind) {
+    case sql::StatementKind::prepare: {
+      PreparedStatement statement;
+      statement.origin = PreparedStatement::Origin::sql;
+      statement.name = effect.name;
+      statement.text = effect.text;
+      statement.query =
+          worker_.classifier().classify(account_->state->id, std::string_view(effect.text).substr(effect.inner_offset));
+      const auto made = prepared_.make(std::move(statement), worker_.process().statement_seed);
+      made->confirmed = true;
+      note_parsed(*made, carried_, work_->unsettled);
+      prepared_.define(made);
+      writer(server).prepared_by_sql(*made);
+      break;
+    }
+    case sql::StatementKind::deallocate:
+      if (effect.name.empty()) {
+        prepared_.clear_named();
+        const auto unnamed = books.unnamed;
+        books.clear();
+        books.unnamed = unnamed;
+      } else {
+        prepared_.erase(effect.name);
+        books.remove(effect.name);
+      }
+      break;
+    case sql::StatementKind::discard:
+      if (!effect.all) break;
+      prepared_.clear();
+      books.clear();
+      if (Held* there = work_->leases.find(server.node())) there->pins.remove(PinReason::seed);
+      publish_pins();
+      break;
+    default: break;
+  }
+}
+
+}  // namespace pgweir::session

@@ -1,0 +1,187 @@
+// The extended protocol's messages: what they say is noted in the session's own books, then they are gathered until it
+// is clear where they run.
+#include <utility>
+
+#include "session/session.h"
+#include "wire/messages/frontend.h"
+
+namespace pgweir::session {
+
+namespace frontend = wire::frontend;
+namespace sqlstate = base::sqlstate;
+
+namespace {
+/// A message that is larger is not gathered but passed on as it comes, so its exchange cannot be repeated elsewhere.
+constexpr std::size_t kLargestGathered = 32 * 1024;
+/// An exchange that grows beyond this goes to the primary.
+constexpr std::size_t kLargestExchange = 64 * 1024;
+}  // namespace
+
+std::size_t Session::take_extended(const wire::Frame& frame, std::string_view bytes) {
+  if (frame.type == frontend::kSync && work_->skip_to_sync) {
+    work_->skip_to_sync = false;
+    work_->stage = Stage::none;
+    reply_ready();
+    end_if_idle();
+    return frame.bytes_here();
+  }
+  if (frame.type == frontend::kParse && frame.body_size > worker_.settings().limits.max_query) {
+    fail_exchange(
+        {sqlstate::program_limit_exceeded,
+         "a statement of " + std::to_string(frame.body_size) + " bytes cannot be prepared through pgweir",
+         "The limit is " + std::to_string(worker_.settings().limits.max_query) + " bytes (limits.max_query)."});
+    return discard(frame);
+  }
+  // Names stand at the front of a Bind, so a long one need not be here as a whole.
+  const bool may_stream = frame.type == frontend::kBind && frame.body_size > kLargestGathered;
+  if (!frame.complete() && !(may_stream && frame.body.size() >= kLargestGathered)) return 0;
+  GatheredMessage message;
+  if (!describe_message(frame, message)) {
+    violation("invalid message format");
+    return bytes.size();
+  }
+  return pass_or_gather(std::move(message), frame, bytes);
+}
+
+bool Session::describe_message(const wire::Frame& frame, GatheredMessage& message) {
+  message.type = frame.type;
+  switch (frame.type) {
+    case frontend::kParse: {
+      const auto parse = wire::decode_parse(frame.body);
+      if (!parse) return false;
+      message.name = parse->name;
+      PreparedStatement statement;
+      statement.name = parse->name;
+      statement.text = parse->text;
+      statement.types = parse->types;
+      statement.query = worker_.classifier().classify(account_->state->id, parse->text);
+      message.statement = prepared_.make(std::move(statement), worker_.process().statement_seed);
+      return true;
+    }
+    case frontend::kBind: {
+      const auto bind = wire::decode_bind(frame.body);
+      if (!bind) return false;
+      message.name = bind->statement;
+      message.portal = bind->portal;
+      return true;
+    }
+    case frontend::kExecute: {
+      const auto execute = wire::decode_execute(frame.body);
+      if (!execute) return false;
+      message.portal = execute->portal;
+      return true;
+    }
+    case frontend::kDescribe:
+    case frontend::kClose: {
+      const auto target = wire::decode_target(frame.body);
+      if (!target || (target->what != 'S' && target->what != 'P')) return false;
+      message.what = target->what;
+      (target->what == 'S' ? message.name : message.portal) = target->name;
+      return true;
+    }
+    default: return frame.body_size == 0;
+  }
+}
+
+/// Keeps the session's own books: which statements and portals there are, and whether pgweir answers this one itself.
+void Session::note_message(GatheredMessage& message, const wire::Frame& frame) {
+  switch (message.type) {
+    case frontend::kParse: prepared_.define(message.statement); break;
+    case frontend::kBind:
+      message.statement = prepared_.get(message.name);
+      define_portal(message.portal, message.statement);
+      break;
+    case frontend::kDescribe:
+      message.statement = message.what == 'S' ? prepared_.get(message.name) : portal(message.portal);
+      break;
+    case frontend::kExecute: message.statement = portal(message.portal); break;
+    case frontend::kClose:
+      if (message.what == 'S') {
+        message.statement = prepared_.get(message.name);
+        prepared_.erase(message.name);
+        // What other sessions may be using stays on the server; only the client's name for it is gone.
+        message.local = shares_servers() && message.statement && !message.name.empty() &&
+                        message.statement->origin == PreparedStatement::Origin::protocol;
+      }
+      break;
+    default: break;
+  }
+  if (message.statement && is_local(message.statement->query)) message.local = message.type != frontend::kSync;
+  if (message.local) synthesise(message, frame);
+}
+
+std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& frame, std::string_view bytes) {
+  const std::string_view here = bytes.substr(0, frame.bytes_here());
+  if (message.type == frontend::kParse && !message.name.empty() &&
+      prepared_.bytes() + frame.body_size > worker_.settings().pool.prepared_memory)
+    return refuse_statement(frame);
+  begin_exchange();
+  if (work_->stage == Stage::none) work_->stage = Stage::gathering;
+  note_message(message, frame);
+  if (work_->stage == Stage::none) return frame.bytes_here();  // it failed just now
+  const char type = message.type;
+  if (type == frontend::kParse && refused_by_mode(message.statement->query.entry->facts))
+    return refuse_transaction(frame);
+  plan_message(message);
+  if (work_->stage == Stage::open) return pass_to_open_exchange(message, frame, here);
+  work_->exchange.add(std::move(message), here);
+  work_->stream_left = frame.bytes_left();
+  if (type == frontend::kFlush) plan_primary(routing::Reason::flush_before_sync);
+  if (!frame.complete() || work_->exchange.size() > kLargestExchange) plan_primary(routing::Reason::too_large);
+  if (is_ready_to_send(type, frame)) dispatch();
+  return frame.bytes_here();
+}
+
+/// Where the exchange has gone already.
+std::size_t Session::pass_to_open_exchange(const GatheredMessage& message, const wire::Frame& frame,
+                                           std::string_view bytes) {
+  pool::ServerConnection& server = *work_->current;
+  note_wrote(server);
+  send_message(server, message, bytes);
+  stream_rest(frame, &server);
+  if (message.type == frontend::kSync) {
+    work_->stage = Stage::none;
+    if (std::exchange(work_->solitary, false)) work_->wait = Wait::quiet;
+  }
+  check_server_takes(server);
+  return bytes.size();
+}
+
+void Session::plan_message(GatheredMessage& message) {
+  Plan& plan = work_->plan;
+  const char type = message.type;
+  const bool states_something = type == frontend::kParse || type == frontend::kBind || type == frontend::kDescribe;
+  if (message.statement && states_something && !message.local) plan_statement(message.statement->query);
+  if (!message.statement && (type == frontend::kBind || type == frontend::kDescribe))
+    plan_primary(routing::Reason::prepared_unknown);
+  if (type == frontend::kExecute) plan.executes = true;
+  if (type == frontend::kExecute && message.statement && !message.local) {
+    message.effects = effects_for(message.statement->query, message.statement->text);
+    message.query = message.statement->query.entry;
+  }
+  if (type != frontend::kSync && type != frontend::kFlush && !message.local) plan.has_server_message = true;
+}
+
+/// At its Sync, or as soon as only the primary can be right. What was prepared earlier may have to be prepared again
+/// before it runs, and what is only prepared may be known already: that takes the whole exchange.
+bool Session::is_ready_to_send(char type, const wire::Frame& frame) const {
+  if (type == frontend::kSync) return true;
+  if (!work_->plan.must_stay_on_primary()) return false;
+  const Exchange& exchange = work_->exchange;
+  const bool cannot_wait = type == frontend::kFlush || !frame.complete() || exchange.size() > kLargestExchange;
+  if (cannot_wait) return true;
+  const bool whole = work_->transaction == Transaction::none && work_->queue.empty() &&
+                     (runs_prepared(exchange) || only_parses(exchange));
+  return !whole && !gathered_listen();
+}
+
+std::size_t Session::refuse_statement(const wire::Frame& frame) {
+  fail_exchange({sqlstate::configuration_limit_exceeded, "too many prepared statements",
+                 "This session has " + std::to_string(prepared_.size()) + " of them, of " +
+                     std::to_string(prepared_.bytes()) + " bytes; the limit is " +
+                     std::to_string(worker_.settings().pool.prepared_memory) + " bytes (pool.prepared_memory).",
+                 "Close statements that are not needed any more."});
+  return discard(frame);
+}
+
+}  // namespace pgweir::session

@@ -1,0 +1,121 @@
+// What cannot go with a session to another server connection, and when a connection goes back to the pool: what a
+// statement has done unseen is asked for once nothing is under way, and what ties the session to a connection keeps it.
+#include <algorithm>
+#include <utility>
+
+#include "base/assertion.h"
+#include "session/audit.h"
+#include "session/session.h"
+
+namespace pgweir::session {
+
+void Session::start_audit(Held& there) {
+  pool::ServerConnection& server = *there.lease.server();
+  work_->current = &server;
+  work_->audit = std::make_unique<AuditReader>(there.due, account_->user, work_->custom_names, carried_.settings());
+  there.due = Audit::none;
+  writer(server).note_custom();
+  auto custom = std::exchange(work_->custom_names, {});
+  if (carried_.settings())
+    for (const auto& one : *carried_.settings())
+      if (one.key.find('.') != std::string::npos) custom.push_back(one.key);
+  // Functions that are newer than the catalog are looked for on the server.
+  const auto* known = catalog();
+  custom = names_to_ask_for(std::move(custom), known ? known->custom_settings() : std::vector<std::string>{});
+  const auto functions = known ? FunctionNames::known : FunctionNames::looked_for;
+  writer(server).query(audit_query(work_->audit->audit(), custom, functions), Purpose::audit);
+  work_->wait = Wait::quiet;
+}
+
+void Session::finish_audit(pool::ServerConnection& server) {
+  const auto reader = std::exchange(work_->audit, nullptr);
+  Held* there = work_->leases.find(server.node());
+  if (!there) return;
+  const Pins before = there->pins;
+  if (reader->failed()) {
+    there->pins.add(PinReason::unknown);
+    there->due = Audit::none;
+  } else {
+    there->pins = reader->pins();
+    for (const PinReason unseen : {PinReason::library, PinReason::seed})
+      if (before.has(unseen)) there->pins.add(unseen);
+    if (reader->audit() == Audit::all) {
+      carried_.replace(reader->take_settings());
+      server.carried.settings = carried_.settings();
+      // A statement that code has prepared: nobody else may find it.
+      if (reader->prepared() != server.carried.prepared.size()) there->pins.add(PinReason::unknown);
+    } else if (before.has(PinReason::unknown)) {
+      there->pins.add(PinReason::unknown);
+    }
+  }
+  if (!(there->pins == before)) publish_pins();
+}
+
+/// For what no view of PostgreSQL shows.
+void Session::pin(pool::ServerConnection& server, PinReason reason) {
+  Held* there = work_->leases.find(server.node());
+  if (!there) return;
+  there->pins.add(reason);
+  publish_pins();
+}
+
+/// A simple query is being sent behind messages of the extended protocol, before their Sync. PostgreSQL 18 may say idle
+/// at that Sync with the transaction still open, because it ends only what the message before it has begun
+/// (tcop/postgres.c), and then fails the next statement. So this client has to be the next.
+void Session::doubt(pool::ServerConnection& server) {
+  pin(server, PinReason::unknown);
+  work_->leases.find(server.node())->doubtful = true;
+}
+
+/// For SHOW pins.
+void Session::publish_pins() {
+  PinnedSession pinned;
+  for (const Held& one : work_->leases.all()) {
+    if (!one.pins.any()) continue;
+    pinned.pins = one.pins;
+    pinned.node = worker_.topology().node(one.node).name;
+  }
+  auto& directory = worker_.process().pins;
+  const bool shown = std::exchange(pins_are_shown_, pinned.pins.any());
+  if (!pins_are_shown_) {
+    if (shown) directory.erase(id_);
+    return;
+  }
+  pinned.client = peer_;
+  pinned.user = account_->user;
+  pinned.database = account_->database;
+  pinned.since = std::chrono::system_clock::now();
+  directory.set(id_, std::move(pinned));
+}
+
+/// Nothing may be under way any more: what is not known is asked for, then the connections go back.
+void Session::settle() {
+  if (work_->leases.empty() || !work_->queue.empty() || work_->stage != Stage::none || work_->wait != Wait::none)
+    return;
+  if (work_->stream_left > 0 || work_->transaction == Transaction::open || state_ == State::finished) return;
+  for (Held& one : work_->leases.all()) {
+    if (one.due == Audit::none) continue;
+    start_audit(one);
+    return;
+  }
+  if (shares_servers()) release_leases();
+}
+
+/// Only with nothing outstanding. What the session carries is made again on whatever connection it gets next.
+void Session::release_leases() {
+  PGWEIR_ASSERT(work_->queue.empty() && work_->transaction != Transaction::open);
+  work_->current = nullptr;
+  std::erase_if(work_->leases.all(), [&](Held& one) {
+    // State that only this connection has keeps it.
+    if (one.is_pinned()) return false;
+    if (one.lease->out_of_step)
+      one.lease.close();
+    else if (shares_servers())
+      one.lease.release();
+    else
+      one.lease.give_back();
+    return true;
+  });
+}
+
+}  // namespace pgweir::session

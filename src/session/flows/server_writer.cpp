@@ -1,0 +1,118 @@
+// The client's messages on their way to a server, and what is remembered of them; see server_writer.h.
+#include "session/flows/server_writer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "session/settings_text.h"
+#include "session/worker.h"
+#include "wire/messages/frontend.h"
+
+namespace pgweir::session {
+
+namespace frontend = wire::frontend;
+
+void ServerWriter::send(const GatheredMessage& message, std::string_view bytes) {
+  if (message.unknown_effects) work_.leases.note_due(server_.node(), Audit::all);
+  collect_names(message, bytes);
+  switch (message.type) {
+    case frontend::kParse: return send_parse(message, bytes);
+    case frontend::kBind: return send_naming(message, bytes);
+    case frontend::kClose: return send_close(message, bytes);
+    case frontend::kDescribe:
+      if (message.what == 'S') return send_naming(message, bytes);
+      break;
+    case frontend::kQuery:
+      if (message.query) ensure_named_in(message.query->facts, Around::simple);
+      // A simple query destroys the unnamed statement (tcop/postgres.c, exec_simple_query).
+      server_.carried.prepared.unnamed.reset();
+      break;
+    default: break;
+  }
+  pass(message, bytes);
+}
+
+void ServerWriter::pass(const GatheredMessage& message, std::string_view bytes) {
+  expect_answer(message);
+  server_.connection().write_through(bytes);
+}
+
+void ServerWriter::expect_answer(const GatheredMessage& message) {
+  if (message.effects) note_due(*message.effects);
+  Expected expected;
+  switch (message.type) {
+    case frontend::kQuery: expected.what = Expect::query; break;
+    case frontend::kFunctionCall: expected.what = Expect::function_call; break;
+    case frontend::kParse: expected.what = Expect::parse; break;
+    case frontend::kBind: expected.what = Expect::bind; break;
+    case frontend::kDescribe: expected.what = Expect::describe; break;
+    case frontend::kExecute: expected.what = Expect::execute; break;
+    case frontend::kClose: expected.what = Expect::close; break;
+    case frontend::kSync: expected.what = Expect::sync; break;
+    default: return;  // Flush has no answer
+  }
+  expected.statement = message.statement;
+  if (message.query)
+    expected.runs_prepared = std::any_of(message.query->facts.statements.begin(), message.query->facts.statements.end(),
+                                         [](const auto& one) { return one.kind == sql::StatementKind::execute; });
+  expected.effects = message.effects;
+  if (work_.queue.empty()) of_.times.sent(of_.worker.loop().now());
+  work_.queue.push(std::move(expected));
+}
+
+/// Something is being sent whose effect on the session will have to be asked for, whether it succeeds or not.
+void ServerWriter::note_due(const Effects& effects) {
+  const base::NodeId node = server_.node();
+  const bool pinned = work_.leases.is_pinned(node);
+  for (const Effect& effect : effects) {
+    if (effect.unknown_state) work_.leases.note_due(node, Audit::all);
+    if (work_.unsettled == 0 && (effect.unknown_state || !effect.settings.empty()))
+      work_.unsettled = (std::uint64_t{of_.session.value} << 32U) | of_.worker.next_unsettled();
+    const bool binds = effect.creates_temporary || effect.with_hold || effect.takes_session_lock ||
+                       effect.kind == sql::StatementKind::listen;
+    if (binds || (pinned && effect.may_free)) work_.leases.note_due(node, Audit::pins);
+    for (const SettingChange& change : effect.settings)
+      if (change.text.empty() && of_.carried.begins_with_settings()) work_.solitary = true;
+    // What comes next may name it.
+    if (effect.kind == sql::StatementKind::prepare || effect.kind == sql::StatementKind::deallocate ||
+        effect.kind == sql::StatementKind::discard)
+      work_.solitary = true;
+  }
+}
+
+/// What a message of unknown effect says may be the name of a setting that it makes.
+void ServerWriter::collect_names(const GatheredMessage& message, std::string_view bytes) {
+  constexpr std::size_t kMost = 256;
+  bool unknown = message.unknown_effects;
+  if (message.effects)
+    unknown = unknown || std::any_of(message.effects->begin(), message.effects->end(),
+                                     [](const Effect& effect) { return effect.unknown_state; });
+  // Its parameters come before it is known what runs.
+  if (message.type == frontend::kBind && message.statement)
+    unknown = routing::effects_of(*message.statement->query.entry, of_.account.state->usable()).unknown;
+  if (!unknown) return;
+  add_custom_names(bytes.substr(wire::kHeaderBytes), kMost, work_.custom_names);
+  if (message.statement) add_custom_names(message.statement->text, kMost, work_.custom_names);
+}
+
+void ServerWriter::note_custom() {
+  if (of_.carried.settings())
+    for (const auto& one : *of_.carried.settings())
+      if (one.key.find('.') != std::string::npos) server_.carried.add_custom(one.key);
+  for (const std::string& name : work_.custom_names) server_.carried.add_custom(name);
+}
+
+void ServerWriter::query(std::string_view text, Purpose purpose) {
+  wire::encode_query(server_.connection().output(), text);
+  work_.queue.push({.what = Expect::query,
+                    .action = Action::swallow,
+                    .purpose = purpose,
+                    .text_hash = std::hash<std::string_view>{}(text)});
+}
+
+void ServerWriter::sync() {
+  wire::encode_bare(server_.connection().output(), frontend::kSync);
+  work_.queue.push({.what = Expect::sync, .action = Action::swallow});
+}
+
+}  // namespace pgweir::session

@@ -1,0 +1,59 @@
+// When a session's work is over, and what is left of it then; see work.h.
+#include "session/work.h"
+
+#include "base/assertion.h"
+
+namespace pgweir::session {
+
+bool Work::is_quiet() const {
+  return transaction == Transaction::none && queue.empty() && stage == Stage::none && wait == Wait::none &&
+         stream_left == 0;
+}
+
+bool Work::is_over() const {
+  return is_quiet() && leases.empty() && !ticket && queue.expects_nothing() && !queue.skipping() && !skip_to_sync &&
+         !second_try.swallows && !chosen && !audit && !held_ready && !settings_error && unsettled == 0;
+}
+
+void Work::clear() {
+  PGWEIR_ASSERT(is_over());
+  current = nullptr;
+  exchange.clear();
+  plan = {};
+  stream_to = nullptr;
+  solitary = false;
+  portals.clear();
+  local_formats.clear();
+  dropped.clear();
+  servers_held = exchange_error = fatal_forwarded = false;
+  query_index = 0;
+  second_try.begins = second_try.healed = second_try.healable = false;
+  second_try.healing.reset();
+  second_try.held_back.clear();
+  lazy_begin.clear();
+  wrote = transaction_wrote = catalog_changed = false;
+  resets.clear();
+  custom_names.clear();
+}
+
+std::unique_ptr<Work> WorkStock::take() {
+  if (spare_.empty()) return std::make_unique<Work>();
+  std::unique_ptr<Work> work = std::move(spare_.back());
+  spare_.pop_back();
+  return work;
+}
+
+void WorkStock::put_back(std::unique_ptr<Work> work) {
+  constexpr std::size_t kMostSpare = 256;
+  constexpr std::size_t kMostKept = 16 * 1024;
+  if (spare_.size() >= kMostSpare || work->exchange.capacity() > kMostKept) return;
+  work->clear();
+  spare_.push_back(std::move(work));
+}
+
+const Work& LentWork::nothing() {
+  static const Work nothing;
+  return nothing;
+}
+
+}  // namespace pgweir::session

@@ -1,0 +1,160 @@
+// What a session has only while something is under way: a transaction, an exchange, answers that are owed, a server
+// connection. Most clients are idle most of the time, so it is lent by the worker when something begins and goes back
+// when nothing is left: an idle client costs its settings and its statements, and no buffers.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "pool/worker_pools.h"
+#include "routing/route.h"
+#include "session/audit.h"
+#include "session/exchange.h"
+#include "session/leases.h"
+#include "session/prepared_statements.h"
+#include "session/reply_queue.h"
+#include "sql/statement_facts.h"
+#include "wire/messages/backend.h"
+
+namespace pgweir::session {
+
+/// Why no message is taken from the client for now.
+enum class Wait : std::uint8_t {
+  none,
+  lease,      ///< for a server connection
+  listener,   ///< for the answer to a LISTEN or UNLISTEN on a shared connection
+  quiet,      ///< for the answers to what is in flight, before going on
+  retryable,  ///< for a read that may still have to run again
+};
+
+/// Of the exchange; open means sent without its Sync.
+enum class Stage : std::uint8_t { none, gathering, open };
+
+/// As the client knows it. lazy: BEGIN was answered and is not sent yet; failed_here: it never was, because no server
+/// could be had.
+enum class Transaction : std::uint8_t { none, lazy, open, failed_here };
+
+/// Where an exchange is to run, as far as its messages so far tell.
+struct Plan {
+  routing::NodeClass node_class = routing::NodeClass::standby;
+  routing::Reason reason = routing::Reason::local_command;
+  std::string node;       ///< for NodeClass::node
+  bool decided = false;   ///< some message had a say
+  bool wrote = false;     ///< something is not provably a read
+  bool executes = false;  ///< something runs, and is not only prepared
+  bool has_server_message = false;
+
+  [[nodiscard]] bool must_stay_on_primary() const { return decided && node_class != routing::NodeClass::standby; }
+};
+
+/// An exchange that may have to run a second time (flows/retry.cpp).
+struct SecondTry {
+  bool begins = false;                  ///< it is the first of a transaction
+  bool healed = false;                  ///< it runs again: it is not healed twice
+  bool healable = false;                ///< nothing of the answer has come yet, and the exchange is kept
+  bool swallows = false;                ///< the answers of the first try are being thrown away
+  std::optional<base::NodeId> healing;  ///< where it will run again, with its statements prepared anew
+  std::string held_back;                ///< beginning of an answer that the client has not seen yet
+};
+
+/// Used on one worker's thread, by one session at a time.
+struct Work {
+  // Servers.
+  Leases leases;
+  pool::ServerConnection* current = nullptr;  ///< the one that owes what is in the queue
+  std::optional<pool::WorkerPools::Ticket> ticket;
+
+  // What the client has said.
+  Wait wait = Wait::none;
+  Stage stage = Stage::none;
+  Exchange exchange;
+  Plan plan;
+  std::optional<base::NodeId> chosen;  ///< where the exchange runs that waits for its settings to be made there
+  std::size_t stream_left = 0;         ///< bytes of the client's current message that are passed on as they come
+  pool::ServerConnection* stream_to = nullptr;  ///< null: thrown away
+  bool skip_to_sync = false;                    ///< after an error that pgweir itself has reported
+  bool solitary = false;  ///< the exchange just sent must be answered before anything else is sent
+  std::vector<std::pair<std::string, StatementPtr>> portals;
+  std::vector<std::uint16_t> local_formats;  ///< of the result, as the last Bind of a local statement said
+
+  // What servers owe.
+  ReplyQueue queue;
+  std::vector<Expected> dropped;  ///< by the error that is being handled
+  bool servers_held = false;      ///< others than the current server wait for the end of its message
+  std::size_t query_index = 0;    ///< statements of the current Query that are complete
+  bool exchange_error = false;
+  bool fatal_forwarded = false;
+  SecondTry second_try;
+
+  // The transaction.
+  Transaction transaction = Transaction::none;
+  base::NodeId transaction_node;
+  std::string lazy_begin;
+  sql::StatementFacts lazy_facts;
+  bool wrote = false;  ///< since the last time the queue was empty
+  bool transaction_wrote = false;
+  bool catalog_changed = false;
+
+  // What it does to the session.
+  /// Not 0 while statements are under way that may change the settings, or an audit of them is due: a number of its
+  /// own.
+  std::uint64_t unsettled = 0;
+  std::vector<std::string> resets;  ///< settings that a server has set back further than to the session's beginning
+  std::optional<wire::TransactionStatus> held_ready;  ///< ReadyForQuery that the client gets when they are restored
+  std::optional<base::Error> settings_error;          ///< the server refused the session's settings
+  std::vector<std::string> custom_names;              ///< names of settings that texts of unknown effect mention
+  std::unique_ptr<AuditReader> audit;                 ///< while one is under way
+
+  /// What a statement has done to the session is not known yet.
+  [[nodiscard]] bool audit_is_due() const { return audit || leases.settings_are_due(); }
+  /// The exchange that was sent is kept, and the client has seen nothing of its answer.
+  [[nodiscard]] bool on_probation() const { return wait == Wait::retryable && !second_try.swallows; }
+  /// The client may begin something new, and nothing of the old is left but server connections.
+  [[nodiscard]] bool is_quiet() const;
+  /// Nothing at all is under way.
+  [[nodiscard]] bool is_over() const;
+  /// Forgets what is over and keeps the memory, unless it is much.
+  void clear();
+};
+
+/// The worker's stock of them. One thread.
+class WorkStock {
+ public:
+  [[nodiscard]] std::unique_ptr<Work> take();
+  void put_back(std::unique_ptr<Work> work);
+
+ private:
+  std::vector<std::unique_ptr<Work>> spare_;
+};
+
+/// A session's own, taken from the stock when it is first changed. Reading without having one sees that nothing is
+/// under way.
+class LentWork {
+ public:
+  explicit LentWork(WorkStock& stock) : stock_(stock) {}
+
+  const Work* operator->() const { return work_ ? work_.get() : &nothing(); }
+  Work* operator->() { return &**this; }
+  Work& operator*() {
+    if (!work_) work_ = stock_.take();
+    return *work_;
+  }
+  /// Nobody may hold a reference into it.
+  void give_back_if_over() {
+    if (work_ && work_->is_over()) stock_.put_back(std::move(work_));
+  }
+
+ private:
+  static const Work& nothing();
+
+  WorkStock& stock_;
+  std::unique_ptr<Work> work_;
+};
+
+}  // namespace pgweir::session

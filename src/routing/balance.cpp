@@ -2,6 +2,8 @@
 // of all weights. Shares are exact over one round, and unequal weights interleave instead of coming in runs.
 #include "routing/balance.h"
 
+#include <algorithm>
+
 namespace pgweir::routing {
 namespace {
 
@@ -18,6 +20,16 @@ bool qualifies(const Topology& topology, const Node& node, const NodeFreshness& 
 }
 
 }  // namespace
+
+void add_readers(std::vector<base::NodeId>& nodes, const Topology& topology, std::span<const NodeFreshness> freshness,
+                 const ReadRequirements& requirements) {
+  for (std::size_t i = 0; i < topology.nodes.size(); ++i) {
+    const Node& node = topology.nodes[i];
+    const NodeFreshness known = i < freshness.size() ? freshness[i] : NodeFreshness{};
+    if (weight_of(topology, node, requirements) == 0 || !qualifies(topology, node, known, requirements)) continue;
+    if (std::find(nodes.begin(), nodes.end(), node.id) == nodes.end()) nodes.push_back(node.id);
+  }
+}
 
 Choice Balancer::choose(const Topology& topology, std::span<const NodeFreshness> freshness,
                         const ReadRequirements& requirements) {

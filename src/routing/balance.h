@@ -24,6 +24,10 @@ struct Choice {
   Reason reason = Reason::read;      ///< `read`, or why the primary had to serve: not_fresh, no_standby
 };
 
+/// Adds the nodes that may serve such a read, but for those that are in `nodes` already.
+void add_readers(std::vector<base::NodeId>& nodes, const Topology& topology, std::span<const NodeFreshness> freshness,
+                 const ReadRequirements& requirements);
+
 class Balancer {
  public:
   /// `freshness` has one element per node of `topology`.

@@ -134,11 +134,12 @@ void Session::on_authenticated() {
   auto& pools = worker_.pools();
   if (auto lease = pools.try_acquire(account_->pool(pools, *node), *startup_class_, carried_.settings()))
     return on_welcome_lease(std::move(lease));
-  work_->ticket = pools.acquire(account_->pool_key(*node), *startup_class_, [this](base::Result<pool::Lease> lease) {
-    work_->ticket.reset();
+  const auto take = [this](base::Result<pool::Lease> lease) {
+    work_->tickets.clear();
     on_welcome_lease(std::move(lease));
     work_.give_back_if_over();
-  });
+  };
+  work_->tickets.push_back({*node, pools.acquire(account_->pool_key(*node), *startup_class_, take)});
 }
 
 void Session::begin_as(const wire::StartupMessage& message) {
@@ -224,8 +225,8 @@ void Session::on_drained(net::Connection&) {
 
 void Session::cancel(std::string_view secret) {
   if (!wire::equal_in_constant_time(secret, secret_.view())) return;
-  if (work_->wait == Wait::lease && work_->ticket) {
-    worker_.pools().cancel(*std::exchange(work_->ticket, std::nullopt));
+  if (work_->wait == Wait::lease && !work_->tickets.empty()) {
+    cancel_tickets();
     work_->wait = Wait::none;
     fail_exchange({sqlstate::query_canceled, "canceling statement due to user request"});
     resume_client();
@@ -264,7 +265,7 @@ void Session::finish(std::string_view why) {
   if (listening_) listening_->listener.forget(id_);
   if (login_) login_->timeout.stop();
   gone_timer_.reset();
-  if (work_->ticket) worker_.pools().cancel(*std::exchange(work_->ticket, std::nullopt));
+  cancel_tickets();
   give_up_leases();
   if (had_session && worker_.settings().log.connections)
     log::info("disconnected", {{"session", id_.value}, {"client", peer_}, {"reason", why}});

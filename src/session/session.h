@@ -8,11 +8,12 @@
 //       +-------------------------+--------end-------+------------------+--> finished
 //
 // The sources, in the order of a statement's way: session.cpp (this life cycle), flows/client_messages.cpp and
-// flows/extended.cpp (what the client says), flows/plan.cpp (where it runs), flows/dispatch.cpp (leases, and what is
-// sent, by flows/server_writer.h), flows/replies.cpp and flows/completed.cpp (what the server answers),
-// flows/errors.cpp (what goes wrong), flows/retry.cpp (what must run again), flows/carry.cpp (what goes with the
-// session to another server), flows/pins.cpp (what cannot, and when a connection goes back), flows/local.cpp (what
-// pgweir answers itself), flows/listen.cpp (notifications for many on one connection), flows/times.cpp.
+// flows/extended.cpp (what the client says), flows/plan.cpp (where it runs), flows/acquire.cpp (by which connection),
+// flows/dispatch.cpp (what is sent, through flows/server_writer.h), flows/replies.cpp and flows/completed.cpp (what the
+// server answers), flows/errors.cpp (what goes wrong), flows/retry.cpp (what must run again), flows/carry.cpp (what
+// goes with the session to another server), flows/pins.cpp (what cannot, and when a connection goes back),
+// flows/local.cpp (what pgweir answers itself), flows/listen.cpp (notifications for many on one connection),
+// flows/times.cpp.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -146,8 +147,6 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
 
   // flows/dispatch.cpp
   void dispatch();
-  void dispatch_to(base::NodeId node, routing::Reason reason);
-  void on_lease(base::NodeId node, base::Result<pool::Lease> lease);
   void send_exchange(pool::ServerConnection& server);
   [[nodiscard]] bool may_run_elsewhere(const pool::ServerConnection& server);
   void send_message(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes);
@@ -156,13 +155,23 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void finish_local_exchange();
   [[nodiscard]] bool is_known(const Exchange& exchange) const;
   void answer_known();
-  [[nodiscard]] routing::Choice choose_reader();
-  [[nodiscard]] pool::ServerConnection& adopt_lease(pool::Lease lease);
   [[nodiscard]] ServerWriter writer(pool::ServerConnection& server);
   [[nodiscard]] bool shares_servers() const { return mode_ != config::PoolMode::session; }
-  [[nodiscard]] base::Error no_primary() const;
   void count_and_log(base::NodeId node);
   void count_reads(base::NodeId node, const GatheredMessage& message);
+
+  // flows/acquire.cpp
+  [[nodiscard]] base::Time freshness_wanted() const;
+  [[nodiscard]] routing::Choice choose_reader();
+  void dispatch_to(base::NodeId node, routing::Reason reason);
+  void dispatch_to_primary(base::NodeId primary);
+  [[nodiscard]] bool send_on_idle(base::NodeId node);
+  [[nodiscard]] bool open_for_exchange(base::NodeId node);
+  [[nodiscard]] std::function<void(base::Result<pool::Lease>)> lease_taker(base::NodeId node);
+  void cancel_tickets();
+  void on_lease(base::NodeId node, base::Result<pool::Lease> lease);
+  [[nodiscard]] pool::ServerConnection& adopt_lease(pool::Lease lease);
+  [[nodiscard]] base::Error no_primary() const;
 
   // flows/replies.cpp
   std::size_t on_server_data(pool::ServerConnection& server, std::string_view bytes) override;

@@ -11,8 +11,8 @@ bool Work::is_quiet() const {
 }
 
 bool Work::is_over() const {
-  return is_quiet() && leases.empty() && !ticket && queue.expects_nothing() && !queue.skipping() && !skip_to_sync &&
-         !second_try.swallows && !chosen && !audit && !held_ready && !settings_error && unsettled == 0;
+  return is_quiet() && leases.empty() && tickets.empty() && queue.expects_nothing() && !queue.skipping() &&
+         !skip_to_sync && !second_try.swallows && !chosen && !audit && !held_ready && !settings_error && unsettled == 0;
 }
 
 void Work::clear() {

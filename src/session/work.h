@@ -49,8 +49,15 @@ struct Plan {
   bool wrote = false;     ///< something is not provably a read
   bool executes = false;  ///< something runs, and is not only prepared
   bool has_server_message = false;
+  bool any_reader = false;  ///< a read for any node that qualifies, not for one that was chosen before
 
   [[nodiscard]] bool must_stay_on_primary() const { return decided && node_class != routing::NodeClass::standby; }
+};
+
+/// A connection that was asked for.
+struct Ticket {
+  base::NodeId node;
+  pool::WorkerPools::Ticket ticket = pool::WorkerPools::kNobody;
 };
 
 /// An exchange that may have to run a second time (flows/retry.cpp).
@@ -68,7 +75,7 @@ struct Work {
   // Servers.
   Leases leases;
   pool::ServerConnection* current = nullptr;  ///< the one that owes what is in the queue
-  std::optional<pool::WorkerPools::Ticket> ticket;
+  std::vector<Ticket> tickets;                ///< several when several nodes can serve it: the first one wins
 
   // What the client has said.
   Wait wait = Wait::none;

@@ -186,14 +186,23 @@ void Worker::catalog_changed_elsewhere(const std::string& name, base::Time when)
   state.changed = std::max(state.changed, when);
 }
 
-routing::Choice Worker::pick_reader(base::Time not_before) {
-  process_.freshness.read_all(freshness_);
+routing::ReadRequirements Worker::requirements(base::Time not_before) const {
   const auto& routing = settings_->routing;
   routing::ReadRequirements requirements;
   requirements.not_before = not_before;
   if (routing.max_replica_lag > 0) requirements.max_lag_bytes = routing.max_replica_lag;
   requirements.primary_weight = routing.primary_weight;
-  return balancer_.choose(*topology_, freshness_, requirements);
+  return requirements;
+}
+
+routing::Choice Worker::pick_reader(base::Time not_before) {
+  process_.freshness.read_all(freshness_);
+  return balancer_.choose(*topology_, freshness_, requirements(not_before));
+}
+
+void Worker::add_readers(std::vector<base::NodeId>& nodes, base::Time not_before) {
+  process_.freshness.read_all(freshness_);
+  routing::add_readers(nodes, *topology_, freshness_, requirements(not_before));
 }
 
 bool Worker::still_good_reader(base::NodeId id, base::Time not_before) const {

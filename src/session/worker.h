@@ -84,6 +84,8 @@ class Worker final : public pool::PoolEnvironment {
   void catalog_changed(const std::string& database);
   /// A node for a read of a session whose last write was acknowledged at `not_before`.
   [[nodiscard]] routing::Choice pick_reader(base::Time not_before);
+  /// Adds the other nodes that could serve it.
+  void add_readers(std::vector<base::NodeId>& nodes, base::Time not_before);
   /// Whether a node chosen earlier may still serve such a read.
   [[nodiscard]] bool still_good_reader(base::NodeId id, base::Time not_before) const;
   /// Whether a server on that node has made these settings before.
@@ -125,6 +127,7 @@ class Worker final : public pool::PoolEnvironment {
   void post(base::WorkerId worker, std::function<void(pool::WorkerPools&)> task) override;
   void suspect(base::NodeId node) override;
 
+  [[nodiscard]] routing::ReadRequirements requirements(base::Time not_before) const;
   void stop_if_empty();
   void start_time_sweep();
   [[nodiscard]] std::vector<base::SessionId> session_ids() const;

@@ -372,3 +372,22 @@ def test_protocol_parameters_of_start_up_share_connections(make_proxy, cluster):
         assert count <= 2
     with pytest.raises(psycopg.OperationalError, match="invalid value for parameter"):
         proxy.connect(user="app", options="-c work_mem=nonsense")
+
+
+def test_a_read_does_not_stand_behind_a_slow_one_while_another_standby_is_free(make_proxy, cluster):
+    """The pool has one connection per node: every second read would have to wait for the one that sleeps."""
+    proxy = make_proxy(workers=1, pool={"mode": "transaction", "size": 1, "queue_timeout": "10s"})
+    proxy.wait_standby_read()
+    with session(proxy) as slow, session(proxy) as quick:
+        slow.send(query("/* pgweir: standby */ SELECT pg_sleep(600)"))
+
+        def where_it_sleeps() -> list[int]:
+            return [node.port for node in cluster.standbys
+                    if node.sql("SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' "
+                                "AND pid <> pg_backend_pid() AND state = 'active'")]
+
+        wait_for(where_it_sleeps, "the slow read to run")
+        busy, = where_it_sleeps()
+        served = {int(quick.rows("SELECT inet_server_port()")[0][0]) for _ in range(20)}
+        assert served and busy not in served
+        assert where_it_sleeps() == [busy]

@@ -51,6 +51,7 @@ const std::map<std::string, std::string, std::less<>> kNoUnitTest{
     {"routing/explain.cpp", "in route_test.cpp"},
     {"routing/reasons.cpp", "in route_test.cpp"},
     {"session/abandoned_exchange.cpp", "in tests/integration/test_pooling.py: it needs a server that works on"},
+    {"session/flows/acquire.cpp", "needs a worker with servers: test_pooling.py, test_limits.py"},
     {"session/flows/carry.cpp", "needs a worker with servers: tests/semantics"},
     {"session/flows/client_messages.cpp", "needs a worker with servers: test_protocol.py, test_hostile.py"},
     {"session/flows/completed.cpp", "needs a worker with servers: tests/semantics"},

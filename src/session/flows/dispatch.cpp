@@ -1,6 +1,6 @@
-// From a plan to bytes on a server connection: which node, by which lease, what must be sent before the client's
-// messages (settings, a BEGIN that was put off, statements not prepared there yet), and what the server will owe for
-// it.
+// From a plan to bytes on a server connection: whether the exchange may be sent now, to which node, and what must be
+// sent before the client's messages (settings, a BEGIN that was put off, statements not prepared there yet). By which
+// lease is in acquire.cpp.
 #include <algorithm>
 #include <utility>
 
@@ -65,66 +65,6 @@ void Session::dispatch() {
         return dispatch_to(node.id, work_->plan.reason);
   if (!topology.primary) return fail_exchange(no_primary());
   dispatch_to(*topology.primary, work_->plan.reason);
-}
-
-routing::Choice Session::choose_reader() {
-  const auto& settings = worker_.settings().routing;
-  const base::Time not_before = settings.consistency == config::Consistency::session ? last_write_ : base::Time{};
-  // What only prepares has no weight: it goes where the last read went.
-  if (!work_->plan.executes && last_read_node_ && worker_.still_good_reader(*last_read_node_, not_before))
-    return {last_read_node_, routing::Reason::read};
-  if (settings.balance == config::Balance::statement) return worker_.pick_reader(not_before);
-  if (session_reader_ && worker_.still_good_reader(*session_reader_, not_before))
-    return {session_reader_, routing::Reason::read};
-  routing::Choice choice = worker_.pick_reader(not_before);
-  if (choice.reason == routing::Reason::read) session_reader_ = choice.node;
-  return choice;
-}
-
-void Session::dispatch_to(base::NodeId node, routing::Reason reason) {
-  work_->plan.reason = reason;
-  if (pool::ServerConnection* server = work_->leases.server(node)) return send_exchange(*server);
-  auto& pools = worker_.pools();
-  auto& pool = account_->pool(pools, node);
-  if (asks_for_sequence())
-    if (auto lease = pools.try_acquire_from(pool, *startup_class_, id_))
-      return send_exchange(adopt_lease(std::move(lease)));
-  if (auto lease = pools.try_acquire(pool, *startup_class_, carried_.settings()))
-    return send_exchange(adopt_lease(std::move(lease)));
-  const pool::PoolKey key = account_->pool_key(node);
-  const auto take = [this, node](base::Result<pool::Lease> lease) {
-    work_->ticket.reset();
-    work_->wait = Wait::none;
-    on_lease(node, std::move(lease));
-    resume_client();
-    work_.give_back_if_over();
-  };
-  work_->ticket = pools.acquire_now(key, *startup_class_, take);
-  if (!work_->ticket && is_known(work_->exchange)) return answer_known();
-  if (!work_->ticket) {
-    // Who holds a connection never waits for a second one: otherwise two sessions could wait for each other.
-    const auto primary = worker_.topology().primary;
-    if (primary && !(*primary == node) && work_->leases.server(*primary))
-      return dispatch_to(*primary, routing::Reason::standby_busy);
-    release_leases();
-    work_->ticket = pools.acquire(key, *startup_class_, take);
-  }
-  work_->wait = Wait::lease;
-}
-
-void Session::on_lease(base::NodeId node, base::Result<pool::Lease> lease) {
-  if (lease) return send_exchange(adopt_lease(std::move(*lease)));
-  const auto primary = worker_.topology().primary;
-  const bool elsewhere =
-      work_->plan.node_class == routing::NodeClass::standby || work_->plan.node_class == routing::NodeClass::node;
-  if (elsewhere && primary && !(*primary == node)) return dispatch_to(*primary, routing::Reason::standby_busy);
-  fail_exchange(lease.error());
-}
-
-pool::ServerConnection& Session::adopt_lease(pool::Lease lease) {
-  pool::ServerConnection& server = work_->leases.add(std::move(lease));
-  server.lease_to(static_cast<pool::ServerUser&>(*this));
-  return server;
 }
 
 ServerWriter Session::writer(pool::ServerConnection& server) {
@@ -288,17 +228,6 @@ void Session::finish_local_exchange() {
   work_->stage = Stage::none;
   reply_ready();
   end_if_idle();
-}
-
-base::Error Session::no_primary() const {
-  std::string detail;
-  for (const auto& node : worker_.topology().nodes) {
-    if (!detail.empty()) detail += "; ";
-    detail += "node \"" + node.name + "\" (" + node.host + ":" + std::to_string(node.port) + ") is " +
-              std::string(routing::name_of(node.status)) + (node.reason.empty() ? "" : ": " + node.reason);
-  }
-  return {sqlstate::cannot_connect_now, "no primary server is available", detail + ".",
-          "Try again; SHOW pool_nodes shows the state of the nodes."};
 }
 
 }  // namespace pgweir::session

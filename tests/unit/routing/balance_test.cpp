@@ -99,3 +99,22 @@ TEST_CASE("a node that comes back gets its share, not all it missed") {
   CHECK(after.at(1) >= 49);
   CHECK(after.at(2) >= 49);
 }
+
+TEST_CASE("the other nodes that could serve a read are those that could have been chosen") {
+  using Nodes = std::vector<base::NodeId>;
+  const auto id = [](std::uint16_t value) { return base::NodeId{value}; };
+  Topology nodes = topology({1, 0, 5, 1});
+  nodes.nodes[4].status = NodeStatus::down;
+  Nodes readers{id(3)};
+  add_readers(readers, nodes, fresh(5), {});
+  CHECK(readers == Nodes{id(3), id(1)});
+
+  ReadRequirements requirements;
+  requirements.not_before = kNow;
+  requirements.primary_weight = 1;
+  auto freshness = fresh(5);
+  freshness[1].fresh_until = kNow - 1s;
+  readers = {id(3)};
+  add_readers(readers, nodes, freshness, requirements);
+  CHECK(readers == Nodes{id(3), id(0)});
+}

@@ -57,7 +57,7 @@ TEST_CASE("what is under way stays") {
   stays([](Work& work) { work.transaction = Transaction::failed_here; });
   stays([](Work& work) { work.stage = Stage::gathering; });
   stays([](Work& work) { work.wait = Wait::lease; });
-  stays([](Work& work) { work.ticket = 1; });
+  stays([](Work& work) { work.tickets.push_back({}); });
   stays([](Work& work) { work.stream_left = 1; });
   stays([](Work& work) { work.skip_to_sync = true; });
   stays([](Work& work) { work.unsettled = 1; });

@@ -1,0 +1,131 @@
+// Getting the server connection for an exchange: an idle one, a new one, or the first that somebody gives back. A read
+// that may run on several nodes waits for all of them at once, so that it does not stand behind a slow one while
+// another is free.
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "session/session.h"
+
+namespace pgweir::session {
+
+namespace sqlstate = base::sqlstate;
+
+/// The moment up to which a node must have followed the primary.
+base::Time Session::freshness_wanted() const {
+  const bool own_writes = worker_.settings().routing.consistency == config::Consistency::session;
+  return own_writes ? last_write_ : base::Time{};
+}
+
+routing::Choice Session::choose_reader() {
+  const base::Time not_before = freshness_wanted();
+  work_->plan.any_reader = false;
+  // What only prepares has no weight: it goes where the last read went.
+  if (!work_->plan.executes && last_read_node_ && worker_.still_good_reader(*last_read_node_, not_before))
+    return {last_read_node_, routing::Reason::read};
+  const bool stays = worker_.settings().routing.balance == config::Balance::session;
+  if (stays && session_reader_ && worker_.still_good_reader(*session_reader_, not_before))
+    return {session_reader_, routing::Reason::read};
+  const routing::Choice choice = worker_.pick_reader(not_before);
+  work_->plan.any_reader = choice.reason == routing::Reason::read;
+  if (work_->plan.any_reader) session_reader_ = choice.node;
+  return choice;
+}
+
+void Session::dispatch_to(base::NodeId node, routing::Reason reason) {
+  work_->plan.reason = reason;
+  if (send_on_idle(node) || open_for_exchange(node)) return;
+  std::vector<base::NodeId> nodes{node};
+  if (work_->plan.any_reader) {
+    worker_.add_readers(nodes, freshness_wanted());
+    for (const base::NodeId other : nodes)
+      if (!(other == node) && (send_on_idle(other) || open_for_exchange(other))) return;
+  }
+  if (is_known(work_->exchange)) return answer_known();
+  // Who holds a connection never waits for a second one: otherwise two sessions could wait for each other.
+  const auto primary = worker_.topology().primary;
+  if (primary && !(*primary == node) && work_->leases.server(*primary)) return dispatch_to_primary(*primary);
+  release_leases();
+  for (const base::NodeId one : nodes)
+    work_->tickets.push_back(
+        {one, worker_.pools().acquire(account_->pool_key(one), *startup_class_, lease_taker(one))});
+  work_->wait = Wait::lease;
+}
+
+/// No reader has a connection for it.
+void Session::dispatch_to_primary(base::NodeId primary) {
+  work_->plan.any_reader = false;
+  dispatch_to(primary, routing::Reason::standby_busy);
+}
+
+/// True when the exchange has been sent on a connection that the session has or that was idle, or on its way there
+/// something else has become of it.
+bool Session::send_on_idle(base::NodeId node) {
+  if (pool::ServerConnection* server = work_->leases.server(node)) {
+    send_exchange(*server);
+    return true;
+  }
+  auto& pools = worker_.pools();
+  auto& pool = account_->pool(pools, node);
+  pool::Lease lease;
+  if (asks_for_sequence()) lease = pools.try_acquire_from(pool, *startup_class_, id_);
+  if (!lease) lease = pools.try_acquire(pool, *startup_class_, carried_.settings());
+  if (!lease) return false;
+  send_exchange(adopt_lease(std::move(lease)));
+  return true;
+}
+
+/// True when a connection is being opened for it.
+bool Session::open_for_exchange(base::NodeId node) {
+  const auto ticket = worker_.pools().acquire_now(account_->pool_key(node), *startup_class_, lease_taker(node));
+  if (!ticket) return false;
+  work_->tickets.push_back({node, *ticket});
+  work_->wait = Wait::lease;
+  return true;
+}
+
+std::function<void(base::Result<pool::Lease>)> Session::lease_taker(base::NodeId node) {
+  return [this, node](base::Result<pool::Lease> lease) {
+    std::erase_if(work_->tickets, [&](const Ticket& one) { return one.node == node; });
+    // Another node may still have one.
+    if (!lease && !work_->tickets.empty()) return;
+    cancel_tickets();
+    work_->wait = Wait::none;
+    on_lease(node, std::move(lease));
+    resume_client();
+    work_.give_back_if_over();
+  };
+}
+
+void Session::cancel_tickets() {
+  for (const Ticket& one : std::exchange(work_->tickets, {})) worker_.pools().cancel(one.ticket);
+}
+
+void Session::on_lease(base::NodeId node, base::Result<pool::Lease> lease) {
+  if (lease) return send_exchange(adopt_lease(std::move(*lease)));
+  const auto primary = worker_.topology().primary;
+  const bool elsewhere =
+      work_->plan.node_class == routing::NodeClass::standby || work_->plan.node_class == routing::NodeClass::node;
+  if (elsewhere && primary && !(*primary == node)) return dispatch_to_primary(*primary);
+  fail_exchange(lease.error());
+}
+
+pool::ServerConnection& Session::adopt_lease(pool::Lease lease) {
+  pool::ServerConnection& server = work_->leases.add(std::move(lease));
+  server.lease_to(static_cast<pool::ServerUser&>(*this));
+  if (work_->plan.any_reader) session_reader_ = server.node();
+  return server;
+}
+
+base::Error Session::no_primary() const {
+  std::string detail;
+  for (const auto& node : worker_.topology().nodes) {
+    if (!detail.empty()) detail += "; ";
+    detail += "node \"" + node.name + "\" (" + node.host + ":" + std::to_string(node.port) + ") is " +
+              std::string(routing::name_of(node.status)) + (node.reason.empty() ? "" : ": " + node.reason);
+  }
+  return {sqlstate::cannot_connect_now, "no primary server is available", detail + ".",
+          "Try again; SHOW pool_nodes shows the state of the nodes."};
+}
+
+}  // namespace pgweir::session

@@ -27,7 +27,7 @@ struct GatheredMessage {
   sql::CachedFactsPtr query;     ///< Query, Execute: what runs; null if unknown
   char what = 0;                 ///< Describe, Close: 'S' or 'P'
   bool local = false;            ///< answered by pgweir
-  bool within_cycle = false;     ///< Query, FunctionCall: behind messages of the extended protocol, without a Sync yet
+  bool behind_execute = false;   ///< Query, FunctionCall: with no Sync in between
   bool unknown_effects = false;  ///< what it does to the session cannot be known from it
   std::string synthesised;       ///< the answer, when local
 };

@@ -143,7 +143,7 @@ void Session::send_lazy_begin(pool::ServerConnection& server) {
 void Session::send_message(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes) {
   if (!message.local) {
     count_reads(server.node(), message);
-    if (message.within_cycle && shares_servers()) doubt(server);
+    if (message.behind_execute && shares_servers()) doubt(server);
     writer(server).send(message, bytes);
     return;
   }

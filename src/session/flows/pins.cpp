@@ -59,9 +59,9 @@ void Session::pin(pool::ServerConnection& server, PinReason reason) {
   publish_pins();
 }
 
-/// A simple query is being sent behind messages of the extended protocol, before their Sync. PostgreSQL 18 may say idle
-/// at that Sync with the transaction still open, because it ends only what the message before it has begun
-/// (tcop/postgres.c), and then fails the next statement. So this client has to be the next.
+/// A simple query is being sent behind an Execute, before its Sync. PostgreSQL 18 may say idle at that Sync with the
+/// transaction still open, because it ends only what the message before it has begun (tcop/postgres.c), and then fails
+/// the next statement. So this client has to be the next.
 void Session::doubt(pool::ServerConnection& server) {
   pin(server, PinReason::unknown);
   work_->leases.find(server.node())->doubtful = true;

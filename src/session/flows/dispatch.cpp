@@ -87,7 +87,6 @@ void Session::send_exchange(pool::ServerConnection& server) {
     work.exchange_error = false;
     work.wrote = false;
   }
-  note_wrote(server);
   if (std::exchange(work.leases.find(server.node())->doubtful, false)) work.leases.note_due(server.node(), Audit::all);
   count_and_log(server.node());
   const bool closed = is_closed(work.exchange);
@@ -97,7 +96,8 @@ void Session::send_exchange(pool::ServerConnection& server) {
   work.second_try.healable = whole && !work.queue.owes_client() && work.transaction == Transaction::none &&
                              !std::exchange(work.second_try.healed, false) && runs_prepared(work.exchange);
   writer(server).prepare_as_parsed();
-  hide_sequences(server);
+  hide_sequences(server);  // before `note_wrote`: whose they are is asked of the last writer
+  note_wrote(server);
   send_lazy_begin(server);
   for (const auto& message : work.exchange.messages()) send_message(server, message, work.exchange.bytes_of(message));
   work.stream_to = work.stream_left > 0 ? &server : nullptr;

@@ -283,6 +283,15 @@ def test_whoever_leaves_leaves_a_clean_connection(make_proxy, cluster, state, ho
         "SELECT 1 FROM pg_stat_activity WHERE usename = 'app' AND state <> 'idle'"), "nothing to run any more")
 
 
+def test_lastval_is_never_another_clients(narrow):
+    narrow.sql("CREATE SEQUENCE IF NOT EXISTS numbers_of_one; GRANT ALL ON numbers_of_one TO app")
+    with session(narrow) as client, session(narrow) as other:
+        for ask in ("lastval()", "currval('numbers_of_one')"):
+            assert len(client.rows("SELECT nextval('numbers_of_one')")) == 1
+            found = other.ask(query(f"SELECT {ask}"))
+            assert [m.sqlstate for m in found if m.kind == "E"] == ["55000"], found
+
+
 def test_a_transaction_that_the_server_forgets_to_end_is_nobody_elses(narrow, cluster):
     """PostgreSQL 18 says idle at this Sync, but has not ended the transaction, and fails the next statement."""
     narrow.sql("CREATE TABLE IF NOT EXISTS abandoned (id int); GRANT ALL ON abandoned TO app")

@@ -45,6 +45,7 @@ struct Expected {
   Action action = Action::forward;
   Purpose purpose = Purpose::none;
   bool runs_prepared = false;      ///< query: it has an EXECUTE
+  bool refused = false;            ///< the client gets `synthesised` instead of the server's error
   bool error_told = false;         ///< query: the client has got the error of what it depends on
   std::size_t text_hash = 0;       ///< of a query that pgweir has sent
   StatementPtr statement{};        ///< which one of the client's

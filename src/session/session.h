@@ -12,8 +12,8 @@
 // flows/dispatch.cpp (what is sent, through flows/server_writer.h), flows/replies.cpp and flows/completed.cpp (what the
 // server answers), flows/errors.cpp (what goes wrong), flows/retry.cpp (what must run again), flows/carry.cpp (what
 // goes with the session to another server), flows/pins.cpp (what cannot, and when a connection goes back),
-// flows/local.cpp (what pgweir answers itself), flows/listen.cpp (notifications for many on one connection),
-// flows/times.cpp.
+// flows/local.cpp (what pgweir answers itself), flows/refuse.cpp (what it does not allow), flows/listen.cpp
+// (notifications for many on one connection), flows/times.cpp.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -121,7 +121,6 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   std::size_t pass_whole(GatheredMessage message, const wire::Frame& frame, std::string_view bytes);
   std::size_t discard(const wire::Frame& frame);
   void note_wrote(pool::ServerConnection& server);
-  std::size_t refuse_transaction(const wire::Frame& frame);
   void stream_rest(const wire::Frame& frame, pool::ServerConnection* server);
   void violation(std::string_view what);
   void go_on();
@@ -135,7 +134,6 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void note_message(GatheredMessage& message, const wire::Frame& frame);
   void plan_message(GatheredMessage& message);
   [[nodiscard]] bool is_ready_to_send(char type, const wire::Frame& frame) const;
-  std::size_t refuse_statement(const wire::Frame& frame);
 
   // flows/plan.cpp
   [[nodiscard]] routing::SessionFacts facts() const;
@@ -143,7 +141,14 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void plan_statement(const sql::Classified& query);
   void plan_primary(routing::Reason reason);
   [[nodiscard]] EffectsPtr effects_for(const sql::Classified& query, std::string_view text) const;
-  [[nodiscard]] bool refused_by_mode(const sql::QueryFacts& facts) const;
+
+  // flows/refuse.cpp
+  [[nodiscard]] std::optional<base::Error> refusal(const sql::QueryFacts& facts, const wire::Frame& frame) const;
+  [[nodiscard]] base::Error statement_too_long(std::size_t size) const;
+  std::size_t refuse(const wire::Frame& frame, const base::Error& error);
+  void refuse_query(const base::Error& error);
+  void refuse_on_server(char type, const base::Error& error);
+  [[nodiscard]] bool forward_refusal(const Expected& entry, const wire::Frame& error);
 
   // flows/dispatch.cpp
   void dispatch();

@@ -203,6 +203,41 @@ def test_statement_mode_refuses_transactions(make_proxy):
         assert client.rows("SHOW work_mem") == [[b"5MB"]]
 
 
+def test_a_refused_transaction_keeps_its_place_in_a_pipeline(make_proxy):
+    proxy = make_proxy(workers=1, pool={"mode": "statement", "size": 1})
+    with session(proxy) as client:
+        client.send(query("SELECT 1"), query("BEGIN"), query("SELECT 2"),
+                    parse("SELECT 3"), bind(), execute(), parse("BEGIN"), bind(), execute(), SYNC, query("SELECT 4"))
+        found = [client.read_until("Z") for _ in range(5)]
+        kinds = ["".join(message.kind for message in answer) for answer in found]
+        assert kinds == ["TDCZ", "EZ", "TDCZ", "12DCEZ", "TDCZ"]
+        assert [m.sqlstate for answer in found for m in answer if m.kind == "E"] == ["0A000"] * 2
+
+
+def test_a_statement_too_many_fails_where_it_stands(make_proxy):
+    """In a transaction, in a pipeline, and as PREPARE: the transaction fails as it would for a server's error."""
+    proxy = make_proxy(workers=1, pool={"mode": "transaction", "size": 1, "prepared_memory": "64kB"})
+    long = " + ".join(["1"] * 1000)
+    with session(proxy) as client:
+        for i in range(20):
+            client.ask(parse(f"SELECT {long}", f"s{i}"), SYNC)
+        client.ask(query("CREATE TEMP TABLE kept (id int)"))
+        client.ask(query("BEGIN"))
+        client.ask(query("INSERT INTO kept VALUES (1)"))
+        found = client.ask(parse(f"SELECT {long}", "s99"), bind(statement="s99"), execute(), SYNC)
+        assert "".join(m.kind for m in found) == "EZ" and found[0].sqlstate == "53400" and found[1].body == b"E"
+        assert client.ask(query("SELECT 1"))[0].sqlstate == "25P02"
+        client.ask(query("ROLLBACK"))
+        assert client.rows("SELECT count(*) FROM kept") == [[b"0"]]
+
+        client.send(query("SELECT 1"), query(f"PREPARE s98 AS SELECT {long}"), query("SELECT 2"))
+        kinds = ["".join(message.kind for message in client.read_until("Z")) for _ in range(3)]
+        assert kinds == ["TDCZ", "EZ", "TDCZ"]
+        assert client.ask(query(f"PREPARE s98 AS SELECT {long}"))[0].sqlstate == "53400"
+        assert client.ask(query("EXECUTE s98"))[0].sqlstate == "26000"
+        assert "".join(m.kind for m in client.ask(bind(statement="s0"), execute(), SYNC)) == "2DCZ"
+
+
 def test_a_mode_per_user_and_database(make_proxy):
     proxy = make_proxy(workers=1, pool={"mode": "transaction", "size": 1},
                        users=[{"name": "app", "pool_mode": "session"}],

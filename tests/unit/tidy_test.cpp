@@ -63,6 +63,7 @@ const std::map<std::string, std::string, std::less<>> kNoUnitTest{
     {"session/flows/listen.cpp", "needs a worker with servers: test_listen.py"},
     {"session/flows/pins.cpp", "needs a worker with servers: test_transaction_pooling.py; the audit: audit_test.cpp"},
     {"session/flows/prepare.cpp", "needs a worker with servers: tests/semantics, tests/protocol"},
+    {"session/flows/refuse.cpp", "needs a worker with servers: test_transaction_pooling.py"},
     {"session/flows/replies.cpp", "needs a worker with servers: test_protocol.py, test_large_values.py"},
     {"session/flows/retry.cpp", "needs a standby that refuses: test_routing.py"},
     {"session/flows/server_writer.cpp", "needs a worker with servers: tests/semantics, tests/protocol"},

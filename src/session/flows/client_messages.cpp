@@ -104,20 +104,6 @@ void Session::note_wrote(pool::ServerConnection& server) {
   if (work_->plan.wrote) server.carried.last_writer = id_;
 }
 
-/// pool.mode: statement.
-std::size_t Session::refuse_transaction(const wire::Frame& frame) {
-  const base::Error error{
-      sqlstate::feature_not_supported, "transaction blocks are not allowed in statement pooling mode",
-      "The server connection is given back after each statement (pool.mode).", "Use pool.mode transaction or session."};
-  if (frame.type == frontend::kQuery && work_->stage == Stage::none && work_->queue.empty()) {
-    reply_error(error);
-    reply_ready();
-  } else {
-    fail_exchange(error);
-  }
-  return discard(frame);
-}
-
 /// What is still to come of this message goes to `server` without being looked at; null: nowhere.
 void Session::stream_rest(const wire::Frame& frame, pool::ServerConnection* server) {
   work_->stream_left = frame.bytes_left();
@@ -144,7 +130,7 @@ std::size_t Session::take_query(const wire::Frame& frame, std::string_view bytes
   // A simple query destroys the unnamed statement (tcop/postgres.c, exec_simple_query).
   prepared_.erase({});
   const sql::Classified classified = worker_.classifier().classify(account_->state->id, query->text);
-  if (refused_by_mode(classified.entry->facts)) return refuse_transaction(frame);
+  if (const auto error = refusal(classified.entry->facts, frame)) return refuse(frame, *error);
   if (work_->stage == Stage::none && answer_locally(classified, query->text, message.synthesised)) {
     message.local = true;
     return pass_whole(std::move(message), frame, bytes);

@@ -50,6 +50,8 @@ void Session::on_error(pool::ServerConnection& server, const wire::Frame& frame,
 bool Session::forward_error(const wire::Frame& frame) {
   if (!frame.complete()) return true;
   if (work_->queue.front_is_told()) return false;
+  const auto& dropped = work_->dropped;
+  if (forward_refusal(dropped.empty() ? work_->queue.front() : dropped.front(), frame)) return false;
   if (times_.is_cancelled()) {
     forward_cancelled(frame);
     return false;

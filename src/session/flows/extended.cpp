@@ -8,8 +8,6 @@
 namespace pgweir::session {
 
 namespace frontend = wire::frontend;
-namespace sqlstate = base::sqlstate;
-
 namespace {
 /// A message that is larger is not gathered but passed on as it comes, so its exchange cannot be repeated elsewhere.
 constexpr std::size_t kLargestGathered = 32 * 1024;
@@ -25,13 +23,8 @@ std::size_t Session::take_extended(const wire::Frame& frame, std::string_view by
     end_if_idle();
     return frame.bytes_here();
   }
-  if (frame.type == frontend::kParse && frame.body_size > worker_.settings().limits.max_query) {
-    fail_exchange(
-        {sqlstate::program_limit_exceeded,
-         "a statement of " + std::to_string(frame.body_size) + " bytes cannot be prepared through pgweir",
-         "The limit is " + std::to_string(worker_.settings().limits.max_query) + " bytes (limits.max_query)."});
-    return discard(frame);
-  }
+  if (frame.type == frontend::kParse && frame.body_size > worker_.settings().limits.max_query)
+    return refuse(frame, statement_too_long(frame.body_size));
   // Names stand at the front of a Bind, so a long one need not be here as a whole.
   const bool may_stream = frame.type == frontend::kBind && frame.body_size > kLargestGathered;
   if (!frame.complete() && !(may_stream && frame.body.size() >= kLargestGathered)) return 0;
@@ -112,16 +105,13 @@ void Session::note_message(GatheredMessage& message, const wire::Frame& frame) {
 
 std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& frame, std::string_view bytes) {
   const std::string_view here = bytes.substr(0, frame.bytes_here());
-  if (message.type == frontend::kParse && !message.name.empty() &&
-      prepared_.bytes() + frame.body_size > worker_.settings().pool.prepared_memory)
-    return refuse_statement(frame);
+  if (message.type == frontend::kParse)
+    if (const auto error = refusal(message.statement->query.entry->facts, frame)) return refuse(frame, *error);
   begin_exchange();
   if (work_->stage == Stage::none) work_->stage = Stage::gathering;
   note_message(message, frame);
   if (work_->stage == Stage::none) return frame.bytes_here();  // it failed just now
   const char type = message.type;
-  if (type == frontend::kParse && refused_by_mode(message.statement->query.entry->facts))
-    return refuse_transaction(frame);
   plan_message(message);
   if (work_->stage == Stage::open) return pass_to_open_exchange(message, frame, here);
   work_->exchange.add(std::move(message), here);
@@ -173,15 +163,6 @@ bool Session::is_ready_to_send(char type, const wire::Frame& frame) const {
   const bool whole = work_->transaction == Transaction::none && work_->queue.empty() &&
                      (runs_prepared(exchange) || only_parses(exchange));
   return !whole && !gathered_listen();
-}
-
-std::size_t Session::refuse_statement(const wire::Frame& frame) {
-  fail_exchange({sqlstate::configuration_limit_exceeded, "too many prepared statements",
-                 "This session has " + std::to_string(prepared_.size()) + " of them, of " +
-                     std::to_string(prepared_.bytes()) + " bytes; the limit is " +
-                     std::to_string(worker_.settings().pool.prepared_memory) + " bytes (pool.prepared_memory).",
-                 "Close statements that are not needed any more."});
-  return discard(frame);
 }
 
 }  // namespace pgweir::session

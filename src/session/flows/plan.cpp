@@ -109,10 +109,4 @@ EffectsPtr Session::effects_for(const sql::Classified& query, std::string_view t
   return effects_of_query(query.entry->facts, text, unknown);
 }
 
-bool Session::refused_by_mode(const sql::QueryFacts& facts) const {
-  return mode_ == config::PoolMode::statement &&
-         std::any_of(facts.statements.begin(), facts.statements.end(),
-                     [](const sql::StatementFacts& one) { return one.kind == StatementKind::begin; });
-}
-
 }  // namespace pgweir::session

@@ -13,6 +13,7 @@ namespace pgweir::session {
 namespace frontend = wire::frontend;
 
 void ServerWriter::send(const GatheredMessage& message, std::string_view bytes) {
+  if (message.refused) return pass(message, bytes);
   if (message.unknown_effects) work_.leases.note_due(server_.node(), Audit::all);
   collect_names(message, bytes);
   switch (message.type) {
@@ -56,6 +57,8 @@ void ServerWriter::expect_answer(const GatheredMessage& message) {
     expected.runs_prepared = std::any_of(message.query->facts.statements.begin(), message.query->facts.statements.end(),
                                          [](const auto& one) { return one.kind == sql::StatementKind::execute; });
   expected.effects = message.effects;
+  expected.refused = message.refused;
+  if (message.refused) expected.synthesised = message.synthesised;
   if (work_.queue.empty()) of_.times.sent(of_.worker.loop().now());
   work_.queue.push(std::move(expected));
 }

@@ -1,10 +1,11 @@
 // Building: every object starts with what its own row says; then unsafety (and user effects) flow from objects to those
 // whose text uses them, until nothing changes. Cycles (a policy that reads its own table) need no special care that
-// way.
+// way. Code of functions is linked last, by bare names, so that only what may matter has to be remembered of it.
 #include "routing/catalog.h"
 
 #include <algorithm>
 
+#include "routing/function_code.h"
 #include "sql/classifier.h"
 
 namespace pgweir::routing {
@@ -25,6 +26,11 @@ class CatalogBuilder {
     for (const auto& row : rows.operators) {
       add(Kind::operator_, row.name, {row.schema, !row.is_volatile, row.is_volatile && !row.built_in}, {});
     }
+    // From here on no object is added: their addresses stay.
+    note_changing(rows);
+    link_reaches(rows.reaches);
+    link_views();
+    link_code(rows.functions);
     settle();
   }
 
@@ -38,14 +44,33 @@ class CatalogBuilder {
     std::string name;
     std::size_t position;  ///< among the objects of that name
     sql::StatementFacts uses;
+    bool is_view = false;  ///< what is written to it may be written to the relations that it uses
   };
 
-  void add(Kind kind, const std::string& name, Object object, sql::StatementFacts uses) {
+  Object& object_of(const Dependent& dependent) {
+    return names_of(dependent.kind).find(dependent.name)->second[dependent.position];
+  }
+  Catalog::Names& names_of(Kind kind) { return catalog_.names_[static_cast<std::size_t>(kind)]; }
+
+  /// Calls `visit(object)` for each object of the name; an empty schema: of any.
+  template <class Visit>
+  void for_each_of(Kind kind, std::string_view schema, std::string_view name, Visit&& visit) {
+    const auto found = names_of(kind).find(name);
+    if (found == names_of(kind).end()) return;
+    for (Object& object : found->second)
+      if (schema.empty() || object.schema == schema) visit(object);
+  }
+
+  void flow(const bool& from, bool& to) {
+    if (&from != &to && (from || may_change_.contains(&from))) flows_[&from].push_back(&to);
+  }
+
+  void add(Kind kind, const std::string& name, Object object, sql::StatementFacts uses, bool is_view = false) {
     auto& objects = catalog_.names_[static_cast<std::size_t>(kind)][name];
     objects.push_back(std::move(object));
     if (!uses.functions.empty() || !uses.relations.empty() || !uses.types.empty() || !uses.operators.empty() ||
         !uses.attributes.empty()) {
-      dependents_.push_back({kind, name, objects.size() - 1, std::move(uses)});
+      dependents_.push_back({kind, name, objects.size() - 1, std::move(uses), is_view});
     }
   }
 
@@ -65,7 +90,8 @@ class CatalogBuilder {
 
   void add_function(const CatalogRows::Function& row) {
     const sql::QualifiedName name{row.schema, row.name};
-    Object object{row.schema, !row.is_volatile, row.is_volatile && !row.built_in};
+    Object object{row.schema, !row.is_volatile,
+                  row.is_volatile && !row.built_in && row.code.size() < row.volatile_users};
     if (is_node_local_function(name)) object.safe = false;
     if (changes_session(name)) object = {row.schema, false, true};
     sql::StatementFacts uses;
@@ -76,7 +102,8 @@ class CatalogBuilder {
 
   void add_relation(const CatalogRows::Relation& row) {
     constexpr std::string_view kReadable = "rvmpt";  // tables, views, materialized views, partitioned tables, TOAST
-    Object object{row.schema, true, false, row.fires};
+    // The rule of pg_settings calls set_config().
+    Object object{row.schema, true, false, row.schema == kBuiltInSchema && row.name == "pg_settings"};
     if (kReadable.find(row.kind) == std::string_view::npos || row.persistence != 'p' || row.unsafe_part ||
         is_node_local_relation({row.schema, row.name})) {
       object.safe = false;
@@ -85,8 +112,8 @@ class CatalogBuilder {
     bool understood = true;
     if (row.kind == 'v') understood = read(row.definition, uses);
     for (const std::string& policy : row.policies) understood = read("SELECT " + policy, uses) && understood;
-    if (!understood) object = {row.schema, false, true, row.fires};
-    add(Kind::relation, row.name, std::move(object), std::move(uses));
+    if (!understood) object = {row.schema, false, true, object.fires};
+    add(Kind::relation, row.name, std::move(object), std::move(uses), row.kind == 'v');
   }
 
   void add_type(const CatalogRows::Type& row) {
@@ -98,19 +125,111 @@ class CatalogBuilder {
     add(Kind::type, row.name, std::move(object), std::move(uses));
   }
 
+  /// Flags that may become true must be known before anything is linked to them.
+  void note_changing(const CatalogRows& rows) {
+    for (const Dependent& dependent : dependents_) {
+      may_change_.insert(&object_of(dependent).user_effects);
+      if (dependent.is_view) may_change_.insert(&object_of(dependent).fires);
+    }
+    for (const auto& row : rows.functions) {
+      if (row.code.empty()) continue;
+      for_each_of(Kind::function, row.schema, row.name, [&](Object& one) { may_change_.insert(&one.user_effects); });
+    }
+    for (const auto& reach : rows.reaches) {
+      if (reach.name.empty()) may_change_.insert(&unnamed_effects_);
+      for_each_of(Kind::relation, reach.schema, reach.name, [&](Object& one) { may_change_.insert(&one.fires); });
+    }
+  }
+
+  void link(const CatalogRows::Reach& reach, bool& to) {
+    const bool is_function = reach.target == CatalogRows::Reach::Target::function;
+    const Kind kind = is_function ? Kind::function : Kind::relation;
+    for_each_of(kind, reach.target_schema, reach.target_name, [&](const Object& target) {
+      flow(target.user_effects, to);
+      flow(target.fires, to);
+    });
+  }
+
+  void link_reaches(const std::vector<CatalogRows::Reach>& reaches) {
+    for (const auto& reach : reaches) {
+      if (reach.name.empty())
+        link(reach, unnamed_effects_);
+      else
+        for_each_of(Kind::relation, reach.schema, reach.name, [&](Object& from) { link(reach, from.fires); });
+    }
+  }
+
+  void link_views() {
+    for (const Dependent& dependent : dependents_) {
+      if (!dependent.is_view) continue;
+      bool& fires = object_of(dependent).fires;
+      for (const auto& name : dependent.uses.relations)
+        for_each_of(Kind::relation, name.schema, name.name, [&](const Object& below) { flow(below.fires, fires); });
+    }
+  }
+
+  void link_code(const CatalogRows::Code& code, bool& effects) {
+    if (code.language == "c" && is_quiet_extension(code.extension)) return;
+    CodeFacts facts;
+    if (code.language == "sql") facts = read_code(code.body, CodeLanguage::sql);
+    if (code.language == "plpgsql") facts = read_code(code.body, CodeLanguage::plpgsql);
+    effects = effects || !facts.quiet;
+    if (effects) return;
+    flow(unnamed_effects_, effects);
+    for (const std::string& name : facts.names) {
+      for (const Kind kind : {Kind::function, Kind::relation, Kind::type}) {
+        for_each_of(kind, {}, name, [&](const Object& used) {
+          flow(used.user_effects, effects);
+          if (facts.writes) flow(used.fires, effects);
+        });
+      }
+      if (name.starts_with('_'))  // an array type's own name
+        for_each_of(Kind::type, {}, std::string_view(name).substr(1),
+                    [&](const Object& used) { flow(used.user_effects, effects); });
+    }
+    for (const std::string& name : facts.operators)
+      for_each_of(Kind::operator_, {}, name, [&](const Object& used) { flow(used.user_effects, effects); });
+  }
+
+  void link_code(const std::vector<CatalogRows::Function>& functions) {
+    for (const auto& row : functions) {
+      for (const auto& code : row.code)
+        for_each_of(Kind::function, row.schema, row.name, [&](Object& one) { link_code(code, one.user_effects); });
+    }
+  }
+
   void settle() {
     for (bool changed = true; changed;) {
       changed = false;
       for (const Dependent& dependent : dependents_) {
-        auto& objects = catalog_.names_[static_cast<std::size_t>(dependent.kind)].find(dependent.name)->second;
-        Object& object = objects[dependent.position];
+        Object& object = object_of(dependent);
         const bool safe = object.safe && all_safe(dependent.uses);
         const bool effects = object.user_effects || any_effects(dependent.uses);
         changed = changed || safe != object.safe || effects != object.user_effects;
         object.safe = safe;
         object.user_effects = effects;
       }
+      changed = spread() || changed;
     }
+  }
+
+  /// Along the flows, from all that is true; whether anything became so.
+  bool spread() {
+    std::vector<const bool*> pending;
+    for (const auto& [from, targets] : flows_)
+      if (*from) pending.push_back(from);
+    bool changed = false;
+    while (!pending.empty()) {
+      const auto found = flows_.find(pending.back());
+      pending.pop_back();
+      if (found == flows_.end()) continue;
+      for (bool* to : found->second) {
+        if (*to) continue;
+        *to = changed = true;
+        pending.push_back(to);
+      }
+    }
+    return changed;
   }
 
   [[nodiscard]] bool all_safe(const sql::StatementFacts& uses) const {
@@ -138,12 +257,15 @@ class CatalogBuilder {
     for (const auto& name : uses.operators)
       if (catalog_.operator_may_have_user_effects(name)) return true;
     for (const auto& name : uses.attributes)
-      if (catalog_.attribute(name) != Safety::safe) return true;
+      if (catalog_.attribute_may_have_user_effects(name)) return true;
     return false;
   }
 
   Catalog& catalog_;
   std::vector<Dependent> dependents_;
+  std::unordered_map<const bool*, std::vector<bool*>> flows_;  ///< what becomes true when another is
+  std::unordered_set<const bool*> may_change_;                 ///< flags that are false and may become true
+  bool unnamed_effects_ = false;  ///< of a function that any statement may run without naming it
 };
 
 CatalogPtr Catalog::build(std::uint64_t version, base::Time loaded_at, const CatalogRows& rows) {
@@ -197,6 +319,10 @@ Safety Catalog::type(const sql::QualifiedName& name) const {
   // An array type is as safe as its elements; "_t" is the name of the array of "t".
   if (found != Safety::unknown || !name.name.starts_with('_')) return found;
   return safety(Kind::type, {name.schema, name.name.substr(1)});
+}
+
+bool Catalog::attribute_may_have_user_effects(std::string_view name) const {
+  return column_functions_.contains(name) && may_have_user_effects({"", std::string(name)});
 }
 
 Safety Catalog::attribute(std::string_view name) const {

@@ -19,6 +19,11 @@ enum class Safety : std::uint8_t { unknown, safe, unsafe };
 
 /// Rows as the loader reads them (catalog_queries.h has the SQL and makes these from its results).
 struct CatalogRows {
+  /// The code of a volatile function that users wrote.
+  struct Code {
+    std::string language, extension;  ///< the extension that it belongs to; empty: none
+    std::string body;                 ///< of sql and plpgsql; empty when unknown or too long
+  };
   /// All functions of one name in one schema.
   struct Function {
     std::string schema, name;
@@ -26,6 +31,8 @@ struct CatalogRows {
     bool built_in = false;    ///< of pg_catalog
     bool as_column = false;   ///< volatile, and may be called as t.f
     std::string expressions;  ///< run at each call: defaults of arguments, checks of their domains; between commas
+    std::size_t volatile_users = 1;  ///< how many of them are volatile, themselves or by their types, and not built in
+    std::vector<Code> code{};        ///< of those that are volatile themselves
   };
   /// `definition`: a view's query; `policies`: expressions of row-level security, one string each.
   struct Relation {
@@ -35,7 +42,14 @@ struct CatalogRows {
     bool unsafe_part = false;  ///< a partition or child is foreign or unlogged, or a column has an unsafe type
     std::string definition;
     std::vector<std::string> policies;
-    bool fires = false;  ///< writing to it may run a trigger that users wrote: its own, or of what the write reaches
+  };
+  /// Writing to a relation runs a function that users wrote (triggers, defaults, checks, policies, rules), or writes to
+  /// another relation. Without a relation: a function that statements run without naming it (casts, comparisons).
+  struct Reach {
+    enum class Target : std::uint8_t { function, relation };
+    std::string schema, name;
+    Target target = Target::function;
+    std::string target_schema, target_name;
   };
   /// All types but arrays. `is_volatile`: its input or output functions, casts or support functions, or those of what
   /// it is made of. `checks`: those of the domains in it.
@@ -53,6 +67,7 @@ struct CatalogRows {
   std::vector<Relation> relations;
   std::vector<Type> types;
   std::vector<Operator> operators;
+  std::vector<Reach> reaches;
   std::vector<std::string> custom_settings;  ///< as `Catalog::custom_settings`
 };
 
@@ -62,21 +77,21 @@ using CatalogPtr = std::shared_ptr<const Catalog>;
 /// Lookup ignores search_path on purpose: an unqualified name is safe only if every object of that name is safe.
 class Catalog {
  public:
-  /// Follows views, rules, policies and domain checks through each other. Parses their texts: needs the parser's stack.
-  /// `version` is unique per process and never 0; `loaded_at` is when the loading started.
+  /// Follows views, rules, policies, domain checks and functions' code through each other. Parses their texts: needs
+  /// the parser's stack. `version` is unique per process and never 0; `loaded_at` is when the loading started.
   [[nodiscard]] static CatalogPtr build(std::uint64_t version, base::Time loaded_at, const CatalogRows& rows);
 
   [[nodiscard]] Safety function(const sql::QualifiedName& name) const { return safety(Kind::function, name); }
   /// Whether using this may change a session's state in a way that its text does not tell: for a function, one that
-  /// users wrote (not of pg_catalog) and that is volatile or unknown, or one that runs or sets what it is given; for
-  /// the others, one that calls such a function.
+  /// users wrote (not of pg_catalog) and that is unknown, or volatile and its code does not prove the opposite
+  /// (function_code.h), or one that runs or sets what it is given; for the others, one that calls such a function.
   [[nodiscard]] bool may_have_user_effects(const sql::QualifiedName& name) const {
     return effects(Kind::function, name);
   }
   [[nodiscard]] bool relation_may_have_user_effects(const sql::QualifiedName& name) const {
     return effects(Kind::relation, name);
   }
-  /// The same for writing to it, which fires triggers.
+  /// The same for writing to it, which fires triggers and runs defaults, checks and the like.
   [[nodiscard]] bool write_may_have_user_effects(const sql::QualifiedName& relation) const;
   [[nodiscard]] bool operator_may_have_user_effects(const sql::QualifiedName& name) const {
     return effects(Kind::operator_, name);
@@ -84,6 +99,8 @@ class Catalog {
   [[nodiscard]] bool type_may_have_user_effects(const sql::QualifiedName& name) const {
     return effects(Kind::type, name);
   }
+  /// The same for a name after a dot, which may be a function's.
+  [[nodiscard]] bool attribute_may_have_user_effects(std::string_view name) const;
   [[nodiscard]] Safety relation(const sql::QualifiedName& name) const { return safety(Kind::relation, name); }
   [[nodiscard]] Safety type(const sql::QualifiedName& name) const;
   [[nodiscard]] Safety operator_(const sql::QualifiedName& name) const { return safety(Kind::operator_, name); }
@@ -105,7 +122,7 @@ class Catalog {
     std::string schema;
     bool safe = false;
     bool user_effects = false;
-    bool fires = false;  ///< of a relation: see CatalogRows
+    bool fires = false;  ///< of a relation: the same for writing to it
   };
   struct Hash {
     using is_transparent = void;

@@ -2,6 +2,8 @@
 #include "routing/catalog_queries.h"
 
 #include <array>
+#include <charconv>
+#include <limits>
 #include <map>
 
 #include "base/sqlstate.h"
@@ -50,6 +52,7 @@ constexpr std::string_view kFunctions =
     " OR aggdeserialfn IN (SELECT oid FROM volatile) OR aggmtransfn IN (SELECT oid FROM volatile)"
     " OR aggminvtransfn IN (SELECT oid FROM volatile) OR aggmfinalfn IN (SELECT oid FROM volatile)), "
     "one AS (SELECT p.*, n.nspname, p.oid::int8 < 16384 AS built_in,"
+    " p.prorettype || p.proargtypes::oid[] || coalesce(p.proallargtypes, '{}') AS used_types,"
     " (p.provolatile = 'v' AND p.prorettype <> 'pg_catalog.tsm_handler'::pg_catalog.regtype)"
     "  OR p.oid IN (SELECT aggfnoid FROM aggregates)"
     "  OR (p.oid::int8 >= 16384 AND EXISTS (SELECT 1 FROM unsafe_types u"
@@ -66,40 +69,86 @@ constexpr std::string_view kFunctions =
     " string_agg(concat_ws(', ', pg_catalog.pg_get_expr(proargdefaults, 0),"
     "  (SELECT string_agg(pg_catalog.pg_get_expr(k.conbin, 0), ', ') FROM checked c"
     "   JOIN pg_catalog.pg_constraint k ON k.contypid = c.domain AND k.contype = 'c'"
-    "   WHERE c.type = ANY (proargtypes::oid[]))), ', ')"
+    "   WHERE c.type = ANY (used_types))), ', ')"
     "  FILTER (WHERE NOT built_in AND (proargdefaults IS NOT NULL"
-    "   OR EXISTS (SELECT 1 FROM checked c WHERE c.type = ANY (proargtypes::oid[])))) "
+    "   OR EXISTS (SELECT 1 FROM checked c WHERE c.type = ANY (used_types)))),"
+    " count(*) FILTER (WHERE is_volatile AND NOT built_in) "
     "FROM one GROUP BY nspname, proname";
 
-// What runs with a write beside it: triggers, defaults, constraints, policies that call users' volatile functions;
-// functions of extensions are taken to leave the session alone there. A write goes further than the relation it names:
-// to partitions and children, through views and rules, by cascades.
-#define PGWEIR_FIRING                                                                                          \
-  "calling(classid, objid) AS ("                                                                               \
-  " SELECT d.classid, d.objid FROM pg_catalog.pg_depend d"                                                     \
-  "  WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refobjid::int8 >= 16384"             \
-  "  AND d.refobjid IN (SELECT oid FROM volatile) AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend e"        \
-  "   WHERE e.classid = d.refclassid AND e.objid = d.refobjid AND e.deptype = 'e')), "                         \
-  "reaches(here, there) AS ("                                                                                  \
-  " SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits"                                                    \
-  " UNION ALL SELECT confrelid, conrelid FROM pg_catalog.pg_constraint"                                        \
-  "  WHERE contype = 'f' AND (confupdtype IN ('c', 'n', 'd') OR confdeltype IN ('c', 'n', 'd'))"               \
-  " UNION ALL SELECT r.ev_class, d.refobjid FROM pg_catalog.pg_rewrite r"                                      \
-  "  JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass"                  \
-  "   AND d.objid = r.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass), "                    \
-  "firing(oid) AS ("                                                                                           \
-  " SELECT tgrelid FROM pg_catalog.pg_trigger"                                                                 \
-  "  WHERE tgenabled <> 'D' AND tgfoid::int8 >= 16384 AND tgfoid IN (SELECT oid FROM volatile)"                \
-  " UNION SELECT a.adrelid FROM pg_catalog.pg_attrdef a"                                                       \
-  "  WHERE a.oid IN (SELECT objid FROM calling WHERE classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass)"  \
-  " UNION SELECT k.conrelid FROM pg_catalog.pg_constraint k WHERE k.contype = 'c' AND k.conrelid <> 0"         \
-  "  AND k.oid IN (SELECT objid FROM calling WHERE classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass)" \
-  " UNION SELECT p.polrelid FROM pg_catalog.pg_policy p"                                                       \
-  "  WHERE p.oid IN (SELECT objid FROM calling WHERE classid = 'pg_catalog.pg_policy'::pg_catalog.regclass)"   \
-  " UNION SELECT r.here FROM firing f JOIN reaches r ON r.there = f.oid)"
+// Bodies of at most 64 kB each and 16 MB together. Bytes that are not ASCII are nobody's business here, and might not
+// be convertible: they come as 1, which is no part of SQL outside of quotes and comments.
+constexpr std::string_view kCode =
+    "SELECT n.nspname, p.proname, l.lanname, x.extname, CASE WHEN l.lanname IN ('sql', 'plpgsql')"
+    " AND octet_length(p.prosrc) <= 65536 AND sum(octet_length(p.prosrc)) OVER (ORDER BY p.oid) <= 16777216"
+    " AND NOT EXISTS (SELECT 1 FROM unnest(p.proconfig) c WHERE split_part(c, '=', 1) LIKE '%.%')"
+    " THEN regexp_replace(p.prosrc, '[^' || chr(1) || '-' || chr(127) || ']', chr(1), 'g') END "
+    "FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace "
+    "JOIN pg_catalog.pg_language l ON l.oid = p.prolang "
+    "LEFT JOIN pg_catalog.pg_depend e ON e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND e.objid = p.oid"
+    " AND e.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND e.deptype = 'e' "
+    "LEFT JOIN pg_catalog.pg_extension x ON x.oid = e.refobjid "
+    "WHERE p.oid::int8 >= 16384 AND p.provolatile = 'v'";
+
+// What runs with a write beside it: triggers, defaults, constraints, policies, rules that call users' volatile
+// functions; functions of extensions are taken to leave the session alone there. 2078 is set_config()
+// (catalog/pg_proc.dat), which no dependency records. A write goes further than the relation it names: to partitions
+// and children, through views and rules, by cascades. Only what leads to such a function is told. Then what runs
+// without a name at all: casts, the functions of types and of operator classes.
+constexpr std::string_view kReaches =
+    "WITH RECURSIVE users_own AS MATERIALIZED (SELECT p.oid, EXISTS (SELECT 1 FROM pg_catalog.pg_depend e"
+    "  WHERE e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND e.objid = p.oid AND e.deptype = 'e') AS "
+    "of_extension"
+    " FROM pg_catalog.pg_proc p WHERE p.provolatile = 'v' AND p.oid::int8 >= 16384), "
+    "calling(classid, objid, function) AS ("
+    " SELECT d.classid, d.objid, d.refobjid FROM pg_catalog.pg_depend d JOIN users_own u ON u.oid = d.refobjid"
+    "  WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND NOT u.of_extension"
+    " UNION ALL SELECT tableoid, oid, 2078 FROM pg_catalog.pg_attrdef WHERE adbin::text ~ ':funcid 2078 '"
+    " UNION ALL SELECT tableoid, oid, 2078 FROM pg_catalog.pg_constraint WHERE conbin::text ~ ':funcid 2078 '"
+    " UNION ALL SELECT tableoid, oid, 2078 FROM pg_catalog.pg_policy"
+    "  WHERE concat(polqual, polwithcheck) ~ ':funcid 2078 '"
+    " UNION ALL SELECT tableoid, oid, 2078 FROM pg_catalog.pg_trigger WHERE tgqual::text ~ ':funcid 2078 '"
+    " UNION ALL SELECT tableoid, oid, 2078 FROM pg_catalog.pg_rewrite"
+    "  WHERE ev_type <> '1' AND concat(ev_qual, ev_action) ~ ':funcid 2078 '), "
+    "firing(relation, function) AS ("
+    " SELECT tgrelid, tgfoid FROM pg_catalog.pg_trigger"
+    "  WHERE tgenabled <> 'D' AND tgfoid IN (SELECT oid FROM users_own)"
+    " UNION SELECT t.tgrelid, c.function FROM calling c JOIN pg_catalog.pg_trigger t ON t.oid = c.objid"
+    "  WHERE c.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND t.tgenabled <> 'D'"
+    " UNION SELECT a.adrelid, c.function FROM calling c JOIN pg_catalog.pg_attrdef a ON a.oid = c.objid"
+    "  WHERE c.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass"
+    " UNION SELECT k.conrelid, c.function FROM calling c JOIN pg_catalog.pg_constraint k ON k.oid = c.objid"
+    "  WHERE c.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND k.contype = 'c' AND k.conrelid <> 0"
+    " UNION SELECT p.polrelid, c.function FROM calling c JOIN pg_catalog.pg_policy p ON p.oid = c.objid"
+    "  WHERE c.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass"
+    " UNION SELECT r.ev_class, c.function FROM calling c JOIN pg_catalog.pg_rewrite r ON r.oid = c.objid"
+    "  WHERE c.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND r.ev_type <> '1'), "
+    "reaches(here, there) AS MATERIALIZED ("
+    " SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits"
+    " UNION SELECT confrelid, conrelid FROM pg_catalog.pg_constraint"
+    "  WHERE contype = 'f' AND (confupdtype IN ('c', 'n', 'd') OR confdeltype IN ('c', 'n', 'd'))"
+    " UNION SELECT r.ev_class, d.refobjid FROM pg_catalog.pg_rewrite r"
+    "  JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass"
+    "   AND d.objid = r.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass), "
+    "firing_far(oid) AS (SELECT relation FROM firing"
+    " UNION SELECT r.here FROM firing_far l JOIN reaches r ON r.there = l.oid), "
+    "unnamed(function) AS (SELECT castfunc FROM pg_catalog.pg_cast UNION SELECT amproc FROM pg_catalog.pg_amproc"
+    " UNION SELECT o.oprcode FROM pg_catalog.pg_amop a JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr"
+    " UNION SELECT rngcanonical FROM pg_catalog.pg_range UNION SELECT rngsubdiff FROM pg_catalog.pg_range"
+    " UNION SELECT f FROM pg_catalog.pg_type, LATERAL (VALUES (typinput), (typoutput), (typreceive), (typsend),"
+    "  (typmodin), (typmodout)) x(f)) "
+    "SELECT n.nspname, c.relname, 'f', fn.nspname, p.proname FROM firing f"
+    " JOIN pg_catalog.pg_class c ON c.oid = f.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " JOIN pg_catalog.pg_proc p ON p.oid = f.function JOIN pg_catalog.pg_namespace fn ON fn.oid = p.pronamespace"
+    " UNION ALL SELECT n.nspname, c.relname, 'r', tn.nspname, t.relname FROM reaches r"
+    " JOIN firing_far l ON l.oid = r.there AND r.here <> r.there"
+    " JOIN pg_catalog.pg_class c ON c.oid = r.here JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " JOIN pg_catalog.pg_class t ON t.oid = r.there JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace"
+    " UNION ALL SELECT NULL, NULL, 'f', n.nspname, p.proname FROM unnamed x"
+    " JOIN users_own u ON u.oid = x.function AND NOT u.of_extension JOIN pg_catalog.pg_proc p ON p.oid = u.oid"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace";
 
 constexpr std::string_view kRelations =
-    "WITH RECURSIVE " PGWEIR_UNSAFE_TYPES ", " PGWEIR_FIRING
+    "WITH RECURSIVE " PGWEIR_UNSAFE_TYPES
     ", "
     "tree(root, child) AS (SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits"
     " UNION SELECT t.root, i.inhrelid FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.child) "
@@ -108,8 +157,7 @@ constexpr std::string_view kRelations =
     "   WHERE t.root = c.oid AND k.relkind IN ('r', 'p', 'f') AND (k.relkind = 'f' OR k.relpersistence <> 'p'))"
     "  OR EXISTS (SELECT 1 FROM unsafe_types u JOIN pg_catalog.pg_attribute a ON a.atttypid = u.oid"
     "   WHERE a.attrelid = c.oid AND NOT a.attisdropped),"
-    " CASE WHEN c.relkind = 'v' THEN pg_catalog.pg_get_viewdef(c.oid) END,"
-    " c.oid IN (SELECT oid FROM firing) "
+    " CASE WHEN c.relkind = 'v' THEN pg_catalog.pg_get_viewdef(c.oid) END "
     "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
     "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relpersistence <> 't'";
 
@@ -204,15 +252,28 @@ constexpr std::string_view kFingerprint =
     PGWEIR_ROWS("pg_namespace", "nspname !~ '^pg_(toast_)?temp'")
     ") AS parts(x)";
 
-enum Query : std::size_t { functions, relations, policies, types, checks, operators, custom_settings, query_count };
+enum Query : std::size_t {
+  functions,
+  relations,
+  policies,
+  types,
+  checks,
+  operators,
+  code,
+  reaches,
+  custom_settings,
+  query_count
+};
 
 constexpr std::array<CatalogQuery, query_count> kQueries = {{
-    {"functions", kFunctions, 6},
-    {"relations", kRelations, 7},
+    {"functions", kFunctions, 7},
+    {"relations", kRelations, 6},
     {"policies", kPolicies, 3},
     {"types", kTypes, 3},
     {"checks", kChecks, 3},
     {"operators", kOperators, 4},
+    {"code", kCode, 5},
+    {"reaches", kReaches, 5},
     {"custom_settings", kCustomSettings, 1},
 }};
 
@@ -230,10 +291,26 @@ std::map<Key, std::vector<std::string>> grouped(const TextRows& rows) {
   return result;
 }
 
-std::vector<std::string> take(std::map<Key, std::vector<std::string>>& from, const std::string& schema,
-                              const std::string& name) {
+template <class T>
+std::vector<T> take(std::map<Key, std::vector<T>>& from, const std::string& schema, const std::string& name) {
   const auto found = from.find({schema, name});
-  return found == from.end() ? std::vector<std::string>{} : std::move(found->second);
+  return found == from.end() ? std::vector<T>{} : std::move(found->second);
+}
+
+std::map<Key, std::vector<CatalogRows::Code>> code_by_name(const TextRows& rows) {
+  std::map<Key, std::vector<CatalogRows::Code>> result;
+  for (const TextRow& row : rows)
+    result[{text(row[0]), text(row[1])}].push_back({text(row[2]), text(row[3]), text(row[4])});
+  return result;
+}
+
+/// More than any when it is no number: nothing is proven then.
+std::size_t count(const std::optional<std::string>& field) {
+  std::size_t number = 0;
+  const std::string digits = text(field);
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  const bool is_number = error == std::errc() && end == digits.data() + digits.size();
+  return is_number ? number : std::numeric_limits<std::size_t>::max();
 }
 
 }  // namespace
@@ -255,21 +332,28 @@ base::Result<CatalogRows> rows_from(std::span<const TextRows> results) {
   }
   auto policy_texts = grouped(results[policies]);
   auto check_texts = grouped(results[checks]);
+  auto codes = code_by_name(results[code]);
   CatalogRows rows;
   for (const TextRow& row : results[functions]) {
-    rows.functions.push_back({text(row[0]), text(row[1]), flag(row[2]), proven(row[3]), flag(row[4]), text(row[5])});
+    rows.functions.push_back({text(row[0]), text(row[1]), flag(row[2]), proven(row[3]), flag(row[4]), text(row[5]),
+                              count(row[6]), take(codes, text(row[0]), text(row[1]))});
   }
   for (const TextRow& row : results[relations]) {
     const std::string kind = text(row[2]), persistence = text(row[3]);
     rows.relations.push_back({text(row[0]), text(row[1]), kind.empty() ? '?' : kind[0],
                               persistence.empty() ? '?' : persistence[0], flag(row[4]), text(row[5]),
-                              take(policy_texts, text(row[0]), text(row[1])), flag(row[6])});
+                              take(policy_texts, text(row[0]), text(row[1]))});
   }
   for (const TextRow& row : results[types]) {
     rows.types.push_back({text(row[0]), text(row[1]), flag(row[2]), take(check_texts, text(row[0]), text(row[1]))});
   }
   for (const TextRow& row : results[operators]) {
     rows.operators.push_back({text(row[0]), text(row[1]), flag(row[2]), proven(row[3])});
+  }
+  using Target = CatalogRows::Reach::Target;
+  for (const TextRow& row : results[reaches]) {
+    const Target target = row[2] == "r" ? Target::relation : Target::function;
+    rows.reaches.push_back({text(row[0]), text(row[1]), target, text(row[3]), text(row[4])});
   }
   for (const TextRow& row : results[custom_settings]) rows.custom_settings.push_back(text(row[0]));
   return rows;

@@ -110,7 +110,7 @@ bool unknown_effects(const sql::StatementFacts& statement, const Catalog* catalo
   for (const auto& name : statement.operators)
     if (catalog->operator_may_have_user_effects(name)) return true;
   for (const auto& name : statement.attributes)
-    if (catalog->attribute(name) != Safety::safe) return true;
+    if (catalog->attribute_may_have_user_effects(name)) return true;
   return false;
 }
 
@@ -141,6 +141,7 @@ SessionEffects effects_of(const sql::QueryFacts& facts, const Catalog* catalog) 
   for (const sql::StatementFacts& statement : facts.statements) {
     effects.creates_temporary = effects.creates_temporary || statement.creates_temporary;
     effects.unknown = effects.unknown || unknown_effects(statement, catalog);
+    if (statement.kind == sql::StatementKind::ddl) catalog = nullptr;  // it may be another one for those that follow
   }
   return effects;
 }

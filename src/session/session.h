@@ -138,6 +138,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   // flows/plan.cpp
   [[nodiscard]] routing::SessionFacts facts() const;
   [[nodiscard]] const routing::Catalog* catalog() const;
+  void note_catalog_change(const EffectsPtr& effects);
   void plan_statement(const sql::Classified& query);
   void plan_primary(routing::Reason reason);
   [[nodiscard]] EffectsPtr effects_for(const sql::Classified& query, std::string_view text) const;

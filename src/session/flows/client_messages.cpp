@@ -136,6 +136,7 @@ std::size_t Session::take_query(const wire::Frame& frame, std::string_view bytes
     return pass_whole(std::move(message), frame, bytes);
   }
   message.effects = effects_for(classified, query->text);
+  note_catalog_change(message.effects);
   message.query = classified.entry;
   plan_statement(classified);
   return pass_whole(std::move(message), frame, bytes);

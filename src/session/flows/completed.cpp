@@ -95,7 +95,10 @@ void Session::on_transaction_end() {
   work_->portals.clear();
   // Read here and not from the loop's time: the moment must not lie before the write (routing/freshness.h).
   if (work_->transaction_wrote) last_write_ = base::Clock::now();
-  if (std::exchange(work_->catalog_changed, false)) worker_.catalog_changed(account_->database);
+  if (work_->catalog_changed) {
+    worker_.catalog_changed(account_->database);
+    work_->catalog_changed = !work_->queue.empty();  // the statement may be among what is still in flight
+  }
   work_->transaction_wrote = false;
 }
 

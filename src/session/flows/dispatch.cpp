@@ -69,7 +69,7 @@ void Session::dispatch() {
 
 ServerWriter Session::writer(pool::ServerConnection& server) {
   const auto sharing = shares_servers() ? ServerWriter::Sharing::shared : ServerWriter::Sharing::alone;
-  return {{worker_, *account_, id_, sharing, prepared_, carried_, times_, *work_}, server};
+  return {{worker_, catalog(), id_, sharing, prepared_, carried_, times_, *work_}, server};
 }
 
 void Session::send_exchange(pool::ServerConnection& server) {
@@ -96,7 +96,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
   work.second_try.healable = whole && !work.queue.owes_client() && work.transaction == Transaction::none &&
                              !std::exchange(work.second_try.healed, false) && runs_prepared(work.exchange);
   writer(server).prepare_as_parsed();
-  hide_sequences(server);  // before `note_wrote`: whose they are is asked of the last writer
+  hide_sequences(server);
   note_wrote(server);
   send_lazy_begin(server);
   for (const auto& message : work.exchange.messages()) send_message(server, message, work.exchange.bytes_of(message));

@@ -147,6 +147,7 @@ void Session::plan_message(GatheredMessage& message) {
   if (type == frontend::kExecute) plan.executes = true;
   if (type == frontend::kExecute && message.statement && !message.local) {
     message.effects = effects_for(message.statement->query, message.statement->text);
+    note_catalog_change(message.effects);
     message.query = message.statement->query.entry;
   }
   if (type != frontend::kSync && type != frontend::kFlush && !message.local) plan.has_server_message = true;

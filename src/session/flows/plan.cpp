@@ -56,7 +56,16 @@ routing::SessionFacts Session::facts() const {
   return facts;
 }
 
-const routing::Catalog* Session::catalog() const { return account_->state->usable(); }
+const routing::Catalog* Session::catalog() const {
+  // What a DDL statement of this transaction does is in no catalog yet.
+  return work_->catalog_changed ? nullptr : account_->state->usable();
+}
+
+/// From when a DDL statement is taken from the client to the end of its transaction.
+void Session::note_catalog_change(const EffectsPtr& effects) {
+  if (effects && std::any_of(effects->begin(), effects->end(), [](const Effect& one) { return one.changes_catalog; }))
+    work_->catalog_changed = true;
+}
 
 void Session::plan_statement(const sql::Classified& query) {
   const routing::SessionFacts session = facts();

@@ -92,7 +92,7 @@ void ServerWriter::collect_names(const GatheredMessage& message, std::string_vie
                                      [](const Effect& effect) { return effect.unknown_state; });
   // Its parameters come before it is known what runs.
   if (message.type == frontend::kBind && message.statement)
-    unknown = routing::effects_of(*message.statement->query.entry, of_.account.state->usable()).unknown;
+    unknown = routing::effects_of(*message.statement->query.entry, of_.catalog).unknown;
   if (!unknown) return;
   add_custom_names(bytes.substr(wire::kHeaderBytes), kMost, work_.custom_names);
   if (message.statement) add_custom_names(message.statement->text, kMost, work_.custom_names);

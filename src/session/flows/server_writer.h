@@ -12,6 +12,7 @@
 
 #include "base/ids.h"
 #include "pool/server_connection.h"
+#include "routing/catalog.h"
 #include "session/carried_state.h"
 #include "session/exchange.h"
 #include "session/prepared_statements.h"
@@ -22,7 +23,6 @@
 namespace pgweir::session {
 
 class Worker;
-struct Account;
 
 /// Put together where it is used; refers to the session's parts and to one server connection that it holds.
 class ServerWriter {
@@ -30,7 +30,7 @@ class ServerWriter {
   enum class Sharing : std::uint8_t { alone, shared };  ///< whether other sessions use the connection afterwards
   struct Of {
     Worker& worker;
-    const Account& account;
+    const routing::Catalog* catalog;  ///< null while there is none that counts
     base::SessionId session;
     Sharing sharing;
     const PreparedStatements& prepared;

@@ -196,7 +196,8 @@ TEST_CASE("effects on the session") {
         "SELECT * FROM v_over", "SELECT 1; SELECT writes()", "SELECT 1 ### 2", "INSERT INTO t VALUES (writes())",
         "INSERT INTO triggering VALUES (1)", "UPDATE public.triggering SET a = 1", "COPY triggering FROM STDIN",
         "WITH gone AS (DELETE FROM triggering RETURNING 1) SELECT count(*) FROM gone",
-        "EXPLAIN ANALYZE DELETE FROM triggering"}) {
+        "EXPLAIN ANALYZE DELETE FROM triggering", "CREATE TABLE x (a int); SELECT reads()",
+        "ALTER TABLE t ADD a int; INSERT INTO t VALUES (1)"}) {
     CAPTURE(text);
     CHECK(effects(text).unknown);
   }

@@ -34,7 +34,8 @@ inline routing::CatalogRows small_rows() {
   rows.relations.push_back({"public", "guarded", 'r', 'p', false, "", {"(writes() > 0)"}});
   rows.relations.push_back(
       {"public", "guards_itself", 'r', 'p', false, "", {"EXISTS (SELECT 1 FROM public.guards_itself)"}});
-  rows.relations.push_back({"public", "triggering", 'r', 'p', false, "", {}, true});
+  rows.relations.push_back({"public", "triggering", 'r', 'p', false, "", {}});
+  rows.reaches.push_back({"public", "triggering", routing::CatalogRows::Reach::Target::function, "public", "writes"});
   rows.relations.push_back({"a", "twins", 'r', 'p', false, "", {}});
   rows.relations.push_back({"b", "twins", 'r', 'u', false, "", {}});
   rows.relations.push_back({sys, "pg_locks", 'v', 'p', false, " SELECT 1;", {}});

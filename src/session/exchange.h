@@ -27,6 +27,7 @@ struct GatheredMessage {
   sql::CachedFactsPtr query;     ///< Query, Execute: what runs; null if unknown
   char what = 0;                 ///< Describe, Close: 'S' or 'P'
   bool local = false;            ///< answered by pgweir
+  bool behind_execute = false;   ///< Query, FunctionCall: with no Sync in between
   bool refused = false;          ///< a server is to fail at it, and pgweir says why
   bool unknown_effects = false;  ///< what it does to the session cannot be known from it
   std::string synthesised;       ///< the answer, when local; the error, when refused

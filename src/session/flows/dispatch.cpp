@@ -69,6 +69,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
     work.wrote = false;
   }
   if (!settings_hold(server)) return;
+  if (std::exchange(work.leases.find(server.node())->doubtful, false)) work.leases.note_due(server.node(), Audit::all);
   count_and_log(server.node());
   const bool closed = is_closed(work.exchange);
   const bool whole = closed && work.stream_left == 0;
@@ -124,6 +125,7 @@ void Session::send_lazy_begin(pool::ServerConnection& server) {
 void Session::send_message(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes) {
   if (!message.local) {
     count_reads(server.node(), message);
+    if (message.behind_execute && shares_servers()) doubt(server);
     writer(server).send(message, bytes);
     return;
   }

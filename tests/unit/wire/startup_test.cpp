@@ -55,7 +55,7 @@ TEST_CASE("CancelRequest") {
 }
 
 TEST_CASE("another major version is refused with the versions that there are") {
-  for (const std::uint16_t newest : {0, 2}) {
+  for (const std::uint16_t newest : {std::uint16_t{0}, std::uint16_t{2}}) {
     const auto packet = decode_startup(big_endian(std::uint32_t{4U << 16U | 1U}), newest);
     REQUIRE_FALSE(packet.has_value());
     CHECK(packet.error().message ==

@@ -98,7 +98,8 @@ void Session::on_transaction_end() {
   if (work_->transaction_wrote) last_write_ = base::Clock::now();
   if (work_->catalog_changed) {
     worker_.catalog_changed(account_->database);
-    work_->catalog_changed = !work_->queue.empty();  // the statement may be among what is still in flight
+    // The statement may be among what is still in flight, or not sent yet.
+    work_->catalog_changed = !work_->queue.empty() || work_->stage != Stage::none;
   }
   work_->transaction_wrote = false;
 }

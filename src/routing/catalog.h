@@ -149,5 +149,10 @@ class Catalog {
 /// Built-in functions that tie something to the session or transaction they run in (advisory locks, lo_open, ...): not
 /// even a hint moves them to a standby.
 [[nodiscard]] bool binds_session(const sql::QualifiedName& name);
+/// Built-in functions that take or give back advisory locks that outlive a transaction.
+[[nodiscard]] bool locks_session(const sql::QualifiedName& name);
+/// Built-in functions that make something which ends with the connection and which no audit shows: a session's
+/// replication origin, a temporary replication slot, a backup.
+[[nodiscard]] bool binds_connection(const sql::QualifiedName& name);
 
 }  // namespace pgweir::routing

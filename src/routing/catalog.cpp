@@ -274,6 +274,7 @@ CatalogPtr Catalog::build(std::uint64_t version, base::Time loaded_at, const Cat
   catalog->version_ = version;
   catalog->loaded_at_ = loaded_at;
   catalog->custom_settings_ = rows.custom_settings;
+  catalog->lasting_ = lasting_effects_of(rows);
   CatalogBuilder(*catalog).run(rows);
   return catalog;
 }

@@ -238,7 +238,6 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   // flows/pins.cpp
   void start_audit(Held& there);
   void finish_audit(pool::ServerConnection& server);
-  void pin(pool::ServerConnection& server, PinReason reason);
   void publish_pins();
   void settle();
   void release_leases();

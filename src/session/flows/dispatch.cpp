@@ -142,7 +142,10 @@ void Session::send_lazy_begin(pool::ServerConnection& server) {
 void Session::send_message(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes) {
   if (!message.local) {
     count_reads(server.node(), message);
+    const Held* there = work_->leases.find(server.node());
+    const Pins before = there ? there->pins : Pins{};
     writer(server).send(message, bytes);
+    if (there && !(there->pins == before)) publish_pins();
     return;
   }
   if (!message.synthesised.empty())

@@ -42,10 +42,11 @@ constexpr std::array<Word, 13> kStatements = {"analyse", "analyze",  "checkpoint
 
 /// Functions whose effect outlives the transaction though the catalog calls them PostgreSQL's own, and functions
 /// (STABLE ones too, which count as harmless elsewhere) that run the text that they are given or look up a type by its
-/// name.
-constexpr std::array<Word, 13> kPrefixes = {
-    "pg_advisory_", "pg_try_advisory_", "pg_create_", "pg_copy_",  "pg_start_backup", "pg_stop_backup", "pg_backup_st",
-    "pg_input_",    "dblink",           "crosstab",   "connectby", "xpath_table",     "pg_settings",
+/// name. currval() and lastval() ask for what another session may have left.
+constexpr std::array<Word, 15> kPrefixes = {
+    "pg_advisory_",   "pg_try_advisory_", "pg_create_",  "pg_copy_", "pg_start_backup",
+    "pg_stop_backup", "pg_backup_st",     "pg_input_",   "dblink",   "crosstab",
+    "connectby",      "xpath_table",      "pg_settings", "currval",  "lastval",
 };
 constexpr std::array<Word, 2> kTransactionLocks = {"pg_advisory_xact_", "pg_try_advisory_xact_"};
 

@@ -103,7 +103,13 @@ void CarriedState::completed(const Effect& effect, std::string_view tag) {
     case StatementKind::release_savepoint: release(effect.name); break;
     default: break;
   }
-  if (!effect.settings.empty()) change(effect.settings);
+  if (effect.settings.empty()) return;
+  change(effect.settings);
+  // DISCARD ALL is committed at once, whatever follows it in a pipeline (access/transam/xact.c,
+  // PreventInTransactionBlock).
+  const bool whole = std::any_of(effect.settings.begin(), effect.settings.end(),
+                                 [](const SettingChange& one) { return one.key == kWholeSession; });
+  if (whole && levels_.empty()) keep(std::exchange(outside_, {}));
 }
 
 void CarriedState::ready(wire::TransactionStatus status, bool had_error) {

@@ -27,6 +27,7 @@ struct GatheredMessage {
   sql::CachedFactsPtr query;     ///< Query, Execute: what runs; null if unknown
   char what = 0;                 ///< Describe, Close: 'S' or 'P'
   bool local = false;            ///< answered by pgweir
+  bool behind_execute = false;   ///< Query, FunctionCall: with no Sync in between
   bool refused = false;          ///< a server is to fail at it, and pgweir says why
   bool unknown_effects = false;  ///< what it does to the session cannot be known from it
   std::string synthesised;       ///< the answer, when local; the error, when refused
@@ -57,6 +58,15 @@ class Exchange {
   std::vector<GatheredMessage> messages_;
   base::ByteQueue bytes_;
 };
+
+/// A Sync ends it. A query or function call alone is one by itself; behind messages of the extended protocol that have
+/// no Sync yet it is part of theirs, because their error would make the server skip it.
+[[nodiscard]] inline bool is_closed(const Exchange& exchange) {
+  if (exchange.empty()) return false;
+  const char last = exchange.messages().back().type;
+  if (last == wire::frontend::kSync) return true;
+  return exchange.messages().size() == 1 && (last == wire::frontend::kQuery || last == wire::frontend::kFunctionCall);
+}
 
 /// So far nothing but statements to be prepared under names.
 [[nodiscard]] inline bool only_parses(const Exchange& exchange) {

@@ -174,7 +174,9 @@ void Session::on_welcome_lease(base::Result<pool::Lease> lease) {
 
 void Session::finish_welcome() {
   auto parameters = std::make_shared<const Parameters>(work_->current->identity().parameters);
-  worker_.welcomes().remember(login_->welcome_key, parameters);
+  // A standby says of itself that it is one.
+  if (worker_.topology().primary == work_->current->node())
+    worker_.welcomes().remember(login_->welcome_key, parameters);
   say_welcome(std::move(parameters));
 }
 

@@ -176,6 +176,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   [[nodiscard]] std::function<void(base::Result<pool::Lease>)> lease_taker(base::NodeId node);
   void cancel_tickets();
   void on_lease(base::NodeId node, base::Result<pool::Lease> lease);
+  void send_on(pool::Lease lease);
   [[nodiscard]] pool::ServerConnection& adopt_lease(pool::Lease lease);
   [[nodiscard]] base::Error no_primary() const;
 
@@ -238,6 +239,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   // flows/pins.cpp
   void start_audit(Held& there);
   void finish_audit(pool::ServerConnection& server);
+  void pin(pool::ServerConnection& server, PinReason reason);
+  void doubt(pool::ServerConnection& server);
   void publish_pins();
   void settle();
   void release_leases();

@@ -21,7 +21,8 @@ void Work::clear() {
   exchange.clear();
   plan = {};
   stream_to = nullptr;
-  solitary = false;
+  solitary = cancel_waits = false;
+  last_words.clear();
   portals.clear();
   local_formats.clear();
   dropped.clear();

@@ -86,7 +86,8 @@ struct Work {
   std::size_t stream_left = 0;         ///< bytes of the client's current message that are passed on as they come
   pool::ServerConnection* stream_to = nullptr;  ///< null: thrown away
   bool skip_to_sync = false;                    ///< after an error that pgweir itself has reported
-  bool solitary = false;  ///< the exchange just sent must be answered before anything else is sent
+  bool cancel_waits = false;  ///< a cancel request, for the answer to settings that were sent ahead of the statement
+  bool solitary = false;      ///< the exchange just sent must be answered before anything else is sent
   std::vector<std::pair<std::string, StatementPtr>> portals;
   std::vector<std::uint16_t> local_formats;  ///< of the result, as the last Bind of a local statement said
 
@@ -97,6 +98,7 @@ struct Work {
   std::size_t query_index = 0;    ///< statements of the current Query that are complete
   bool exchange_error = false;
   bool fatal_forwarded = false;
+  std::string last_words;  ///< an error that a server has said unasked: its end follows
   SecondTry second_try;
 
   // The transaction.

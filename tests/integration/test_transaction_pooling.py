@@ -326,6 +326,7 @@ LEAVING = {
     "in COPY IN": (query("COPY abandoned FROM STDIN"), copy_data(b"1\n")),
     "in COPY OUT": (query("COPY (SELECT generate_series(1, 300000)) TO STDOUT"),),
     "with an exchange without its Sync": (parse("INSERT INTO abandoned VALUES (1)"), bind(), execute()),
+    "with a query before the Sync": (parse("INSERT INTO abandoned VALUES (1)"), bind(), execute(), query("SELECT 1"), SYNC),
     "with a pipeline in flight": tuple(query(f"{PRIMARY} SELECT pg_sleep(0.01)") for _ in range(20)),
     "with data unread": (query(f"{PRIMARY} SELECT repeat('x', 1000) FROM generate_series(1, 50000)"),),
     "with half a message": (b"Q\0\0\1\0SELECT 1",),
@@ -357,6 +358,36 @@ def test_whoever_leaves_leaves_a_clean_connection(make_proxy, cluster, state, ho
         assert other.rows(f"{PRIMARY} SELECT count(*) FROM abandoned WHERE id = 2") == [[b"1"]]
     wait_for(lambda: not cluster.primary.sql(
         "SELECT 1 FROM pg_stat_activity WHERE usename = 'app' AND state <> 'idle'"), "nothing to run any more")
+
+
+def test_lastval_is_never_another_clients(narrow):
+    narrow.sql("CREATE SEQUENCE IF NOT EXISTS numbers_of_one; GRANT ALL ON numbers_of_one TO app")
+    with session(narrow) as client, session(narrow) as other:
+        for ask in ("lastval()", "currval('numbers_of_one')"):
+            assert len(client.rows("SELECT nextval('numbers_of_one')")) == 1
+            found = other.ask(query(f"SELECT {ask}"))
+            assert [m.sqlstate for m in found if m.kind == "E"] == ["55000"], found
+
+
+def test_a_transaction_that_the_server_forgets_to_end_is_nobody_elses(narrow, cluster):
+    """PostgreSQL 18 says idle at this Sync, but has not ended the transaction, and fails the next statement."""
+    narrow.sql("CREATE TABLE IF NOT EXISTS abandoned (id int); GRANT ALL ON abandoned TO app")
+    narrow.wait_standby_read("SELECT count(*) FROM abandoned")
+
+    def begin(client: Wire) -> list[str]:
+        insert = parse("INSERT INTO abandoned VALUES (1)"), bind(), execute()
+        return [answers(client, *insert, query(f"{PRIMARY} SELECT count(*) FROM abandoned")), answers(client, SYNC)]
+
+    with Wire(cluster.primary.port) as direct:
+        direct.login(user="app")
+        said = begin(direct), answers(direct, query(f"{PRIMARY} SELECT 1"))
+    with session(narrow) as client, session(narrow) as other:
+        assert begin(client) == said[0]
+        other.send(query(f"{PRIMARY} SELECT 2"))
+        assert answers(client, query(f"{PRIMARY} SELECT 1")) == said[1]
+        assert "".join(m.kind for m in other.read_until("Z")) == "TDCZ"
+        wait_for(lambda: not pins(narrow), "the pin to end")
+        assert answers(other, query("SET lock_timeout = '5s'; LOCK TABLE abandoned")) == "CCZ I"
 
 
 def test_a_cancel_reaches_only_the_statement_of_its_client(make_proxy):

@@ -71,7 +71,7 @@ bool Session::send_on_idle(base::NodeId node) {
   if (asks_for_sequence()) lease = pools.try_acquire_from(pool, *startup_class_, id_);
   if (!lease) lease = pools.try_acquire(pool, *startup_class_, carried_.settings());
   if (!lease) return false;
-  send_exchange(adopt_lease(std::move(lease)));
+  send_on(std::move(lease));
   return true;
 }
 
@@ -102,12 +102,21 @@ void Session::cancel_tickets() {
 }
 
 void Session::on_lease(base::NodeId node, base::Result<pool::Lease> lease) {
-  if (lease) return send_exchange(adopt_lease(std::move(*lease)));
+  if (lease) return send_on(std::move(*lease));
   const auto primary = worker_.topology().primary;
   const bool elsewhere =
       work_->plan.node_class == routing::NodeClass::standby || work_->plan.node_class == routing::NodeClass::node;
   if (elsewhere && primary && !(*primary == node)) return dispatch_to_primary(*primary);
   fail_exchange(lease.error());
+}
+
+/// On a connection that the session has just got: another one is asked for if this one does not suit.
+void Session::send_on(pool::Lease lease) {
+  pool::ServerConnection& server = adopt_lease(std::move(lease));
+  if (suits(server)) return send_exchange(server);
+  const base::NodeId node = server.node();
+  lose_server(server);
+  dispatch_to(node, work_->plan.reason);
 }
 
 pool::ServerConnection& Session::adopt_lease(pool::Lease lease) {

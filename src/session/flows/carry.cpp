@@ -92,14 +92,34 @@ bool Session::suits(const pool::ServerConnection& server) const {
 }
 
 bool Session::asks_for_sequence() const {
-  return any_statement(work_->exchange, [](const sql::StatementFacts& one) { return one.asks_for_sequence; });
+  const auto asks = [](const sql::StatementFacts& one) { return one.asks_for_sequence; };
+  return any_statement(work_->exchange, [&](const sql::StatementFacts& one) {
+    if (asks(one)) return true;
+    const std::string& name = one.kind == sql::StatementKind::execute ? one.name : one.executes;
+    const StatementPtr named = name.empty() ? nullptr : prepared_.get(name);
+    if (!named) return false;
+    const auto& statements = named->query.entry->facts.statements;
+    return std::any_of(statements.begin(), statements.end(), asks);
+  });
 }
 
-/// currval() must not tell what another session's nextval() was: the server is to say that there was none.
+/// currval() must not tell what another session's nextval() was: the server is to say that there was none. Also where
+/// it cannot be seen that somebody asks: in what has unknown effects, and in what will follow in an exchange that is
+/// sent early.
 void Session::hide_sequences(pool::ServerConnection& server) {
-  if (!shares_servers() || server.carried.last_writer == id_ || server.transaction == wire::TransactionStatus::failed)
+  base::SessionId& last_writer = server.carried.last_writer;
+  if (!shares_servers() || last_writer == base::SessionId{} || last_writer == id_ ||
+      server.transaction == wire::TransactionStatus::failed)
     return;
-  if (asks_for_sequence()) writer(server).query("DISCARD SEQUENCES", Purpose::none);
+  const auto& messages = work_->exchange.messages();
+  const bool unseen = std::any_of(messages.begin(), messages.end(), [](const GatheredMessage& message) {
+    return message.unknown_effects ||
+           (message.effects && std::any_of(message.effects->begin(), message.effects->end(),
+                                           [](const Effect& effect) { return effect.unknown_state; }));
+  });
+  if (!unseen && is_closed(work_->exchange) && !asks_for_sequence()) return;
+  writer(server).query("DISCARD SEQUENCES", Purpose::none);
+  last_writer = {};
 }
 
 /// RESET on the server goes back further than to what the client said at start-up.

@@ -92,12 +92,14 @@ bool Session::on_ready(pool::ServerConnection& server, const Expected& entry, co
 }
 
 void Session::on_transaction_end() {
-  work_->portals.clear();
+  // What the client has said in the meantime may have bound portals of its own.
+  if (work_->queue.empty() && work_->stage == Stage::none) work_->portals.clear();
   // Read here and not from the loop's time: the moment must not lie before the write (routing/freshness.h).
   if (work_->transaction_wrote) last_write_ = base::Clock::now();
   if (work_->catalog_changed) {
     worker_.catalog_changed(account_->database);
-    work_->catalog_changed = !work_->queue.empty();  // the statement may be among what is still in flight
+    // The statement may be among what is still in flight, or not sent yet.
+    work_->catalog_changed = !work_->queue.empty() || work_->stage != Stage::none;
   }
   work_->transaction_wrote = false;
 }
@@ -110,6 +112,7 @@ void Session::on_swallowed_ready(pool::ServerConnection& server, const Expected&
       if (work_->settings_error) break;
       server.carried.settings = carried_.settings();
       worker_.settings_taken(server.node(), entry.text_hash);
+      if (std::exchange(work_->cancel_waits, false)) cancel_on_server(server);
       break;
     case Purpose::restore:
       server.carried.settings = carried_.settings();

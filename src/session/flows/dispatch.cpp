@@ -16,19 +16,6 @@ namespace frontend = wire::frontend;
 namespace log = base::log;
 namespace sqlstate = base::sqlstate;
 
-namespace {
-
-/// A Sync ends it. A query or function call alone is one by itself; behind messages of the extended protocol that have
-/// no Sync yet it is part of theirs, because their error would make the server skip it.
-bool is_closed(const Exchange& exchange) {
-  if (exchange.empty()) return false;
-  const char last = exchange.messages().back().type;
-  if (last == frontend::kSync) return true;
-  return exchange.messages().size() == 1 && (last == frontend::kQuery || last == frontend::kFunctionCall);
-}
-
-}  // namespace
-
 /// The exchange is ready to be sent, as a whole or with its beginning. May have to wait first: then `go_on` calls
 /// again.
 void Session::dispatch() {
@@ -76,17 +63,13 @@ void Session::send_exchange(pool::ServerConnection& server) {
   Work& work = *work_;
   work.current = &server;
   work.chosen.reset();
-  if (!suits(server)) {
-    const base::NodeId node = server.node();
-    lose_server(server);
-    return dispatch_to(node, work.plan.reason);
-  }
-  if (!settings_hold(server)) return;
   if (work.queue.empty()) {
     times_.sent(worker_.loop().now());
     work.exchange_error = false;
     work.wrote = false;
   }
+  if (!settings_hold(server)) return;
+  if (std::exchange(work.leases.find(server.node())->doubtful, false)) work.leases.note_due(server.node(), Audit::all);
   count_and_log(server.node());
   const bool closed = is_closed(work.exchange);
   const bool whole = closed && work.stream_left == 0;
@@ -142,6 +125,7 @@ void Session::send_lazy_begin(pool::ServerConnection& server) {
 void Session::send_message(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes) {
   if (!message.local) {
     count_reads(server.node(), message);
+    if (message.behind_execute && shares_servers()) doubt(server);
     const Held* there = work_->leases.find(server.node());
     const Pins before = there ? there->pins : Pins{};
     writer(server).send(message, bytes);

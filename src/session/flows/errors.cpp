@@ -12,11 +12,22 @@ namespace pgweir::session {
 namespace log = base::log;
 namespace sqlstate = base::sqlstate;
 
+namespace {
+
+bool is_fatal(const wire::Frame& error) {
+  const auto fields = wire::decode_error(error.body);
+  return fields && (fields->severity == "FATAL" || fields->severity == "PANIC");
+}
+
+}  // namespace
+
 /// True when the client gets it.
 bool Session::on_error_reply(pool::ServerConnection& server, const wire::Frame& frame, const ReplyQueue::Taken& taken,
                              Action action) {
   // Its books say what the server has just refused.
   if (work_->queue.front_is(Purpose::settings) && !work_->chosen) server.out_of_step = true;
+  if (work_->queue.front_is(Purpose::prepare))
+    if (const auto& change = work_->queue.front().change) server.carried.prepared.remove(change->name);
   if (work_->on_probation() && should_retry(frame)) {
     writer(server).undo_dropped();
     start_retry(&server);
@@ -35,9 +46,9 @@ bool Session::on_error_reply(pool::ServerConnection& server, const wire::Frame& 
 
 void Session::on_error(pool::ServerConnection& server, const wire::Frame& frame, const ReplyQueue::Taken& taken) {
   if (taken.action == Action::swallow && !work_->second_try.swallows && !on_swallowed_error(server, frame)) return;
-  work_->exchange_error = work_->exchange_error || taken.action == Action::forward;
-  const auto fields = wire::decode_error(frame.body);
-  work_->fatal_forwarded = fields && (fields->severity == "FATAL" || fields->severity == "PANIC");
+  const bool forwarded = taken.action == Action::forward;
+  work_->exchange_error = work_->exchange_error || forwarded;
+  work_->fatal_forwarded = forwarded && is_fatal(frame);
   writer(server).undo_dropped();
   for (auto entry = work_->dropped.rbegin(); entry != work_->dropped.rend(); ++entry) {
     if (!entry->statement || entry->action == Action::swallow) continue;
@@ -91,9 +102,6 @@ bool Session::on_swallowed_error(pool::ServerConnection& server, const wire::Fra
   const bool parse_refused = !work_->dropped.empty() && (work_->dropped.front().what == Expect::parse ||
                                                          work_->dropped.front().what == Expect::execute);
   if (parse_refused || purpose == Purpose::prepare) {
-    if (purpose == Purpose::prepare) {
-      if (const auto& change = work_->queue.front().change) server.carried.prepared.remove(change->name);
-    }
     // The client's own message depends on it, and would fail in turn: it is told the reason.
     const bool before_query = !work_->queue.empty() && work_->queue.front().action == Action::swallow;
     if (!before_query || work_->queue.tell_error_of_next_query()) {
@@ -131,6 +139,7 @@ void Session::out_of_step(pool::ServerConnection& server, std::string_view what)
 void Session::on_server_end(pool::ServerConnection& server, std::string_view error) {
   const base::NodeId node = server.node();
   const std::string name = worker_.topology().node(node).name;
+  const std::string last_words = std::exchange(work_->last_words, {});
   const bool owes = &server == work_->current && !work_->queue.empty();
   const bool in_transaction = work_->transaction == Transaction::open && work_->transaction_node == node;
   const bool open_exchange = &server == work_->current && work_->stage == Stage::open;
@@ -147,7 +156,11 @@ void Session::on_server_end(pool::ServerConnection& server, std::string_view err
   lose_server(server);
   if (work_->chosen || state_ == State::welcoming) return settings_lost();
   if (work_->fatal_forwarded) return finish("server ended the session");
-  if (!owes && !in_transaction && !open_exchange && !bound) return;
+  if (!owes && !in_transaction && !open_exchange && !bound) return work_.give_back_if_over();
+  if (!last_words.empty()) {
+    client_.write(last_words);
+    return finish("server ended the session");
+  }
   terminate({sqlstate::connection_failure, "the connection to server \"" + name + "\" was lost",
              owes || in_transaction ? "A statement or transaction was under way."
                                     : "The session had state that only this connection had.",
@@ -157,6 +170,7 @@ void Session::on_server_end(pool::ServerConnection& server, std::string_view err
 /// The server has gone while it was being told the session's settings: nothing of the client's has been sent.
 void Session::settings_lost() {
   work_->queue.clear();
+  work_->settings_error.reset();
   work_->chosen.reset();
   if (state_ == State::welcoming)
     return terminate({sqlstate::connection_failure, "the server closed the connection during the login"});

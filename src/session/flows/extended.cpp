@@ -145,6 +145,8 @@ void Session::plan_message(GatheredMessage& message) {
   if (!message.statement && (type == frontend::kBind || type == frontend::kDescribe))
     plan_primary(routing::Reason::prepared_unknown);
   if (type == frontend::kExecute) plan.executes = true;
+  // A cursor that DECLARE has opened, or nothing.
+  if (type == frontend::kExecute && !message.statement) message.unknown_effects = true;
   if (type == frontend::kExecute && message.statement && !message.local) {
     message.effects = effects_for(message.statement->query, message.statement->text);
     note_catalog_change(message.effects);

@@ -157,7 +157,8 @@ void Session::note_listening(const Effect& effect, std::string_view tag) {
   switch (effect.kind) {
     case StatementKind::unlisten: listening_->unlistened.push_back(effect.name); break;
     case StatementKind::discard:
-      if (effect.all) listening_->unlistened.emplace_back();
+      // Committed at once, whatever follows it in a pipeline.
+      if (effect.all) listening_->listener.forget(id_);
       break;
     case StatementKind::listen: listening_->moved.push_back(effect.name); break;
     case StatementKind::commit:

@@ -51,6 +51,21 @@ void Session::finish_audit(pool::ServerConnection& server) {
   if (!(there->pins == before)) publish_pins();
 }
 
+void Session::pin(pool::ServerConnection& server, PinReason reason) {
+  Held* there = work_->leases.find(server.node());
+  if (!there) return;
+  there->pins.add(reason);
+  publish_pins();
+}
+
+/// A simple query is being sent behind an Execute, before its Sync. PostgreSQL 18 may say idle at that Sync with the
+/// transaction still open, because it ends only what the message before it has begun (tcop/postgres.c), and then fails
+/// the next statement. So this client has to be the next.
+void Session::doubt(pool::ServerConnection& server) {
+  pin(server, PinReason::unknown);
+  work_->leases.find(server.node())->doubtful = true;
+}
+
 /// For SHOW pins.
 void Session::publish_pins() {
   PinnedSession pinned;

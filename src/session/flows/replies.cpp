@@ -133,8 +133,11 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
   if (backend::is_asynchronous(frame.type)) return take_asynchronous(server, frame);
   emit_synthesised();
   if (&server != work_->current || work_->queue.expects_nothing()) {
-    // A server that shuts down says so unasked; the end of the connection follows and is what counts.
-    if (frame.type == backend::kErrorResponse) return false;
+    // A server that shuts down, or ends an idle transaction, says so unasked; the end of the connection follows.
+    if (frame.type == backend::kErrorResponse) {
+      if (frame.complete()) work_->last_words = wire::raw(frame);
+      return false;
+    }
     out_of_step(server, "unexpected message from the server");
     return false;
   }

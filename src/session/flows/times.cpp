@@ -37,7 +37,12 @@ void Session::check_times(base::Time now) {
 }
 
 /// The client's next message waits until the request has arrived: it must not hit what comes next.
+/// What makes the session's settings must not be hit instead of the statement behind it.
 void Session::cancel_on_server(pool::ServerConnection& server) {
+  if (work_->queue.front_is(Purpose::settings) && !work_->chosen && work_->queue.owes_client()) {
+    work_->cancel_waits = true;
+    return;
+  }
   worker_.carry_cancel(server, [&worker = worker_, id = id_] { worker.resume(id); });
 }
 

@@ -26,9 +26,9 @@ def narrow(make_proxy):
 
 
 @contextlib.contextmanager
-def session(proxy, **more):
+def session(proxy, user="app", **more):
     with Wire(proxy.port) as client:
-        client.login(user="app", **more)
+        client.login(user=user, **more)
         yield client
 
 
@@ -66,7 +66,6 @@ def backend(client: Wire) -> bytes:
     ("advisory_lock", "SELECT pg_try_advisory_lock(1, 2)", "SELECT pg_advisory_unlock_all()"),
     ("advisory_lock", "DO $$ BEGIN PERFORM pg_advisory_lock(4711); END $$",
      "DO $$ BEGIN PERFORM pg_advisory_unlock(4711); END $$"),
-    ("random_seed", "SELECT setseed(0.5)", "DISCARD ALL"),
 ], ids=lambda value: value[:40] if " " in value else value)
 def test_a_pin_begins_and_ends(make_proxy, reason, begin, end):
     proxy = make_proxy(workers=1, pool={"mode": "transaction", "size": 2})
@@ -83,6 +82,49 @@ def test_a_pin_begins_and_ends(make_proxy, reason, begin, end):
             other.rows("BEGIN")
             third.rows("BEGIN")
             assert backend(other) != backend(third)  # both connections are free again
+
+
+@pytest.mark.parametrize("reason, begin", [
+    ("random_seed", "SELECT setseed(0.5)"),
+    ("random_seed", "DO $$ BEGIN PERFORM setseed(0.5); END $$"),
+    ("random_seed", "SELECT setseed(0.5), 1/(SELECT 0)"),
+    ("library", "DO $$ BEGIN LOAD 'auto_explain'; END $$"),
+])
+def test_a_pin_that_only_the_end_of_the_client_ends(make_proxy, reason, begin):
+    proxy = make_proxy(workers=1, pool={"mode": "transaction", "size": 1, "queue_timeout": "5s"})
+    with session(proxy, user="postgres") as client:
+        client.ask(query(begin))
+        assert pins(proxy) == {client.pid: {reason}}
+        mine = backend(client)
+        client.rows("DISCARD ALL")
+        assert pins(proxy) == {client.pid: {reason}}
+    with session(proxy, user="postgres") as other:
+        assert backend(other) != mine, "the connection has been used again"
+
+
+@pytest.mark.parametrize("how", ["SELECT lasting.seeds()", "SELECT lasting.calls()", "INSERT INTO lasting.fires VALUES (1)",
+                                 "DO $$ BEGIN PERFORM lasting.calls(); END $$", "CALL lasting.runs()",
+                                 "PREPARE p AS SELECT lasting.calls(); EXECUTE p", "SELECT * FROM lasting.seen"])
+def test_code_that_sets_a_seed_pins(make_proxy, cluster, how):
+    cluster.primary.sql("""
+        DROP SCHEMA IF EXISTS lasting CASCADE; CREATE SCHEMA lasting; GRANT ALL ON SCHEMA lasting TO app;
+        CREATE FUNCTION lasting.seeds() RETURNS void LANGUAGE sql AS 'SELECT setseed(0.5)';
+        CREATE FUNCTION lasting.calls() RETURNS int LANGUAGE plpgsql AS 'BEGIN PERFORM lasting.seeds(); RETURN 1; END';
+        CREATE PROCEDURE lasting.runs() LANGUAGE plpgsql AS 'BEGIN PERFORM lasting.calls(); END';
+        CREATE FUNCTION lasting.fired() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN PERFORM lasting.calls(); RETURN NEW; END';
+        CREATE TABLE lasting.fires (id int);
+        CREATE TRIGGER t BEFORE INSERT ON lasting.fires FOR EACH ROW EXECUTE FUNCTION lasting.fired();
+        CREATE VIEW lasting.seen AS SELECT lasting.calls();
+        GRANT ALL ON ALL TABLES IN SCHEMA lasting TO app;
+    """)
+    proxy = make_proxy(workers=1, pool={"mode": "transaction", "size": 1, "queue_timeout": "5s"})
+    proxy.wait_standby_read("SELECT count(*) FROM lasting.fires", user="app")
+    with session(proxy) as client:
+        client.rows("SELECT count(*) FROM lasting.fires")  # reading is no reason
+        assert pins(proxy) == {}
+        client.rows(how)
+        assert pins(proxy) == {client.pid: {"random_seed"}}
 
 
 def test_two_locks_and_one_unlock_stay_pinned(make_proxy):

@@ -150,8 +150,6 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
   carried_.completed(effect, tag);
   if (listening_) note_listening(effect, tag);
   work_->catalog_changed = work_->catalog_changed || effect.changes_catalog;
-  if (effect.sets_seed) pin(server, PinReason::seed);
-  if (effect.kind == sql::StatementKind::load) pin(server, PinReason::library);
   apply_prepared_effect(server, effect);
 }
 
@@ -188,8 +186,6 @@ void Session::apply_prepared_effect(pool::ServerConnection& server, const Effect
       if (!effect.all) break;
       prepared_.clear();
       books.clear();
-      if (Held* there = work_->leases.find(server.node())) there->pins.remove(PinReason::seed);
-      publish_pins();
       break;
     default: break;
   }

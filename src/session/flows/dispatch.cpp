@@ -126,7 +126,10 @@ void Session::send_message(pool::ServerConnection& server, const GatheredMessage
   if (!message.local) {
     count_reads(server.node(), message);
     if (message.behind_execute && shares_servers()) doubt(server);
+    const Held* there = work_->leases.find(server.node());
+    const Pins before = there ? there->pins : Pins{};
     writer(server).send(message, bytes);
+    if (there && !(there->pins == before)) publish_pins();
     return;
   }
   if (!message.synthesised.empty())

@@ -37,7 +37,7 @@ void Session::finish_audit(pool::ServerConnection& server) {
     there->due = Audit::none;
   } else {
     there->pins = reader->pins();
-    for (const PinReason unseen : {PinReason::library, PinReason::seed})
+    for (const PinReason unseen : kLastingPins)
       if (before.has(unseen)) there->pins.add(unseen);
     if (reader->audit() == Audit::all) {
       carried_.replace(reader->take_settings());
@@ -51,7 +51,6 @@ void Session::finish_audit(pool::ServerConnection& server) {
   if (!(there->pins == before)) publish_pins();
 }
 
-/// For what no view of PostgreSQL shows.
 void Session::pin(pool::ServerConnection& server, PinReason reason) {
   Held* there = work_->leases.find(server.node());
   if (!there) return;

@@ -68,6 +68,7 @@ void ServerWriter::note_due(const Effects& effects) {
   const base::NodeId node = server_.node();
   const bool pinned = work_.leases.is_pinned(node);
   for (const Effect& effect : effects) {
+    note_lasting(effect.lasting);
     if (effect.unknown_state) work_.leases.note_due(node, Audit::all);
     if (work_.unsettled == 0 && (effect.unknown_state || !effect.settings.empty()))
       work_.unsettled = (std::uint64_t{of_.session.value} << 32U) | of_.worker.next_unsettled();
@@ -83,7 +84,15 @@ void ServerWriter::note_due(const Effects& effects) {
   }
 }
 
-/// What a message of unknown effect says may be the name of a setting that it makes.
+void ServerWriter::note_lasting(const routing::LastingEffects& effects) {
+  Held* there = work_.leases.find(server_.node());
+  if (!there) return;
+  if (effects.library) there->pins.add(PinReason::library);
+  if (effects.seed) there->pins.add(PinReason::seed);
+  if (effects.server) there->pins.add(PinReason::server_state);
+}
+
+/// What a message of unknown effect says may be the name of a setting that it makes, or code that it runs.
 void ServerWriter::collect_names(const GatheredMessage& message, std::string_view bytes) {
   constexpr std::size_t kMost = 256;
   bool unknown = message.unknown_effects;
@@ -94,8 +103,16 @@ void ServerWriter::collect_names(const GatheredMessage& message, std::string_vie
   if (message.type == frontend::kBind && message.statement)
     unknown = routing::effects_of(*message.statement->query.entry, of_.catalog).unknown;
   if (!unknown) return;
-  add_custom_names(bytes.substr(wire::kHeaderBytes), kMost, work_.custom_names);
-  if (message.statement) add_custom_names(message.statement->text, kMost, work_.custom_names);
+  const std::string_view body = bytes.substr(wire::kHeaderBytes);
+  static const routing::LastingByName kNone;
+  const auto& known = of_.catalog ? of_.catalog->lasting() : kNone;
+  add_custom_names(body, kMost, work_.custom_names);
+  note_lasting(routing::lasting_effects_in(body, known));
+  if (message.type == frontend::kFunctionCall)
+    note_lasting(routing::lasting_effects_of_function(wire::BodyReader(body).uint32()));
+  if (!message.statement) return;
+  add_custom_names(message.statement->text, kMost, work_.custom_names);
+  note_lasting(routing::lasting_effects_in(message.statement->text, known));
 }
 
 void ServerWriter::note_custom() {

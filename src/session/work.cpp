@@ -34,6 +34,7 @@ void Work::clear() {
   lazy_begin.clear();
   wrote = transaction_wrote = catalog_changed = false;
   resets.clear();
+  resets_restored = 0;
   custom_names.clear();
 }
 

@@ -40,8 +40,13 @@ void Session::finish_audit(pool::ServerConnection& server) {
     for (const PinReason unseen : {PinReason::library, PinReason::seed})
       if (before.has(unseen)) there->pins.add(unseen);
     if (reader->audit() == Audit::all) {
-      carried_.replace(reader->take_settings());
-      server.carried.settings = carried_.settings();
+      auto there_now = reader->take_settings();
+      // Not what the session began with and code has reset: that has to be made again.
+      server.carried.settings =
+          there_now.empty() ? nullptr : std::make_shared<const std::vector<pool::SettingText>>(there_now);
+      carried_.replace(std::move(there_now));
+      if (pool::same_settings(server.carried.settings, carried_.settings()))
+        server.carried.settings = carried_.settings();
       // A statement that code has prepared: nobody else may find it.
       if (reader->prepared() != server.carried.prepared.size()) there->pins.add(PinReason::unknown);
     } else if (before.has(PinReason::unknown)) {

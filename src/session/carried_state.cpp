@@ -240,9 +240,7 @@ void CarriedState::publish(Map map) {
 }
 
 pool::SettingsPtr CarriedState::effective() const {
-  const bool changed = !outside_.empty() || std::any_of(levels_.begin(), levels_.end(),
-                                                        [](const Level& level) { return !level.changes.empty(); });
-  if (!changed) return settings_;
+  if (!has_open_changes()) return settings_;
   Map map = settings_ ? *settings_ : Map{};
   for (const Level& level : levels_)
     for (const SettingChange& one : level.changes) apply(map, one);
@@ -263,6 +261,11 @@ bool CarriedState::is_serializable() const {
   const auto place = place_of(*settings_, "default_transaction_isolation");
   return place != settings_->end() && place->key == "default_transaction_isolation" &&
          place->text.find("erializable") != std::string::npos;
+}
+
+bool CarriedState::has_open_changes() const {
+  return !outside_.empty() ||
+         std::any_of(levels_.begin(), levels_.end(), [](const Level& level) { return !level.changes.empty(); });
 }
 
 bool CarriedState::has_local() const {

@@ -40,6 +40,8 @@ class CarriedState {
     std::uint64_t texts = 0, names = 0;
   };
   [[nodiscard]] Meaning meaning() const;
+  /// Whether the open transaction has changed settings: its end, or that of a savepoint, may change them again.
+  [[nodiscard]] bool has_open_changes() const;
   /// Whether the open transaction has made settings of its own with SET LOCAL.
   [[nodiscard]] bool has_local() const;
   /// Whether its transactions are SERIALIZABLE unless they say otherwise.

@@ -14,7 +14,10 @@ namespace frontend = wire::frontend;
 
 void ServerWriter::send(const GatheredMessage& message, std::string_view bytes) {
   if (message.refused) return pass(message, bytes);
-  if (message.unknown_effects) work_.leases.note_due(server_.node(), Audit::all);
+  if (message.unknown_effects) {
+    work_.leases.note_due(server_.node(), Audit::all);
+    unsettle();
+  }
   collect_names(message, bytes);
   switch (message.type) {
     case frontend::kParse: return send_parse(message, bytes);
@@ -63,14 +66,29 @@ void ServerWriter::expect_answer(const GatheredMessage& message) {
   work_.queue.push(std::move(expected));
 }
 
+namespace {
+/// It may take back settings: SET LOCAL ends with its transaction, the others if that is rolled back.
+bool undoes(sql::StatementKind kind) {
+  using sql::StatementKind;
+  return kind == StatementKind::commit || kind == StatementKind::rollback || kind == StatementKind::two_phase ||
+         kind == StatementKind::rollback_to_savepoint;
+}
+}  // namespace
+
+/// The settings are not known from here on, until what is under way is answered.
+void ServerWriter::unsettle() {
+  if (work_.unsettled == 0)
+    work_.unsettled = (std::uint64_t{of_.session.value} << 32U) | of_.worker.next_unsettled();
+}
+
 /// Something is being sent whose effect on the session will have to be asked for, whether it succeeds or not.
 void ServerWriter::note_due(const Effects& effects) {
   const base::NodeId node = server_.node();
   const bool pinned = work_.leases.is_pinned(node);
   for (const Effect& effect : effects) {
     if (effect.unknown_state) work_.leases.note_due(node, Audit::all);
-    if (work_.unsettled == 0 && (effect.unknown_state || !effect.settings.empty()))
-      work_.unsettled = (std::uint64_t{of_.session.value} << 32U) | of_.worker.next_unsettled();
+    if (effect.unknown_state || !effect.settings.empty() || (undoes(effect.kind) && of_.carried.has_open_changes()))
+      unsettle();
     const bool binds = effect.creates_temporary || effect.with_hold || effect.takes_session_lock ||
                        effect.kind == sql::StatementKind::listen;
     if (binds || (pinned && effect.may_free)) work_.leases.note_due(node, Audit::pins);

@@ -267,7 +267,9 @@ TEST_CASE("SET LOCAL counts in its transaction, and is gone with it") {
   alone(state, set("a", "1"));
   begin(state);
   CHECK_FALSE(state.has_local());
+  CHECK_FALSE(state.has_open_changes());
   within(state, set_local("a", "2"));
+  CHECK(state.has_open_changes());
   within(state, set_local("b", "2"));
   within(state, effect(StatementKind::set_transaction));
   CHECK(state.has_local());
@@ -277,6 +279,7 @@ TEST_CASE("SET LOCAL counts in its transaction, and is gone with it") {
   SUBCASE("rolled back") { alone(state, effect(StatementKind::rollback), "ROLLBACK"); }
   SUBCASE("over, whatever was seen") { state.ready(TransactionStatus::idle, false); }
   CHECK_FALSE(state.has_local());
+  CHECK_FALSE(state.has_open_changes());
   CHECK(texts(state) == Texts{"SET a = 1"});
   CHECK(state.effective() == state.settings());
 }

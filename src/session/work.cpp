@@ -36,6 +36,7 @@ void Work::clear() {
   resets.clear();
   resets_restored = 0;
   custom_names.clear();
+  names_left_out = false;
 }
 
 std::unique_ptr<Work> WorkStock::take() {

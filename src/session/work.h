@@ -119,6 +119,7 @@ struct Work {
   std::optional<wire::TransactionStatus> held_ready;  ///< ReadyForQuery that the client gets when they are restored
   std::optional<base::Error> settings_error;          ///< the server refused the session's settings
   std::vector<std::string> custom_names;              ///< names of settings that texts of unknown effect mention
+  bool names_left_out = false;                        ///< there were too many
   std::unique_ptr<AuditReader> audit;                 ///< while one is under way
 
   /// What a statement has done to the session is not known yet.

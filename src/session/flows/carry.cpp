@@ -78,11 +78,10 @@ bool Session::suits(const pool::ServerConnection& server) const {
   if (server.carried.custom.empty() || work_->transaction == Transaction::open) return true;
   const auto asks = [](const sql::StatementFacts& one) { return one.asks_for_setting; };
   if (!any_statement(work_->exchange, asks)) return true;
-  constexpr std::size_t kMost = 64;
   std::vector<std::string> names;
   for (const GatheredMessage& message : work_->exchange.messages()) {
-    add_custom_names(work_->exchange.bytes_of(message).substr(wire::kHeaderBytes), kMost, names);
-    if (message.statement) add_custom_names(message.statement->text, kMost, names);
+    add_custom_names(work_->exchange.bytes_of(message).substr(wire::kHeaderBytes), kMostCustomNames, names);
+    if (message.statement) add_custom_names(message.statement->text, kMostCustomNames, names);
   }
   const auto& own = carried_.settings();
   return std::none_of(names.begin(), names.end(), [&](const std::string& name) {

@@ -188,6 +188,7 @@ void Session::apply_prepared_effect(pool::ServerConnection& server, const Effect
       prepared_.clear();
       books.clear();
       if (Held* there = work_->leases.find(server.node())) there->pins.remove(PinReason::seed);
+      work_->names_left_out = false;
       publish_pins();
       break;
     default: break;

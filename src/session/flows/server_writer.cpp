@@ -77,8 +77,7 @@ bool undoes(sql::StatementKind kind) {
 
 /// The settings are not known from here on, until what is under way is answered.
 void ServerWriter::unsettle() {
-  if (work_.unsettled == 0)
-    work_.unsettled = (std::uint64_t{of_.session.value} << 32U) | of_.worker.next_unsettled();
+  if (work_.unsettled == 0) work_.unsettled = (std::uint64_t{of_.session.value} << 32U) | of_.worker.next_unsettled();
 }
 
 /// Something is being sent whose effect on the session will have to be asked for, whether it succeeds or not.
@@ -103,7 +102,6 @@ void ServerWriter::note_due(const Effects& effects) {
 
 /// What a message of unknown effect says may be the name of a setting that it makes.
 void ServerWriter::collect_names(const GatheredMessage& message, std::string_view bytes) {
-  constexpr std::size_t kMost = 256;
   bool unknown = message.unknown_effects;
   if (message.effects)
     unknown = unknown || std::any_of(message.effects->begin(), message.effects->end(),
@@ -112,8 +110,11 @@ void ServerWriter::collect_names(const GatheredMessage& message, std::string_vie
   if (message.type == frontend::kBind && message.statement)
     unknown = routing::effects_of(*message.statement->query.entry, of_.catalog).unknown;
   if (!unknown) return;
-  add_custom_names(bytes.substr(wire::kHeaderBytes), kMost, work_.custom_names);
-  if (message.statement) add_custom_names(message.statement->text, kMost, work_.custom_names);
+  const auto collect = [&](std::string_view from) {
+    if (!add_custom_names(from, kMostCustomNames, work_.custom_names)) work_.names_left_out = true;
+  };
+  collect(bytes.substr(wire::kHeaderBytes));
+  if (message.statement) collect(message.statement->text);
 }
 
 void ServerWriter::note_custom() {

@@ -256,6 +256,17 @@ CarriedState::Meaning CarriedState::meaning() const {
   return *meaning_;
 }
 
+bool CarriedState::creates_in_temporary() const {
+  const pool::SettingsPtr now = effective();
+  if (!now) return false;
+  const auto place = place_of(*now, "search_path");
+  if (place == now->end() || place->key != "search_path") return false;
+  std::string text = place->text;
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return text.find("pg_temp") != std::string::npos;
+}
+
 bool CarriedState::is_serializable() const {
   if (!settings_) return false;
   const auto place = place_of(*settings_, "default_transaction_isolation");

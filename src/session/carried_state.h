@@ -44,6 +44,8 @@ class CarriedState {
   [[nodiscard]] bool has_open_changes() const;
   /// Whether the open transaction has made settings of its own with SET LOCAL.
   [[nodiscard]] bool has_local() const;
+  /// Whether what is created without a schema may become temporary: pg_temp is in the search_path that it has said.
+  [[nodiscard]] bool creates_in_temporary() const;
   /// Whether its transactions are SERIALIZABLE unless they say otherwise.
   [[nodiscard]] bool is_serializable() const;
   /// Whether the session began with settings of its own, which a server's RESET does not know.

@@ -27,6 +27,11 @@ constexpr std::array<std::string_view, 3> kUnlock{"pg_advisory_unlock", "pg_advi
 
 constexpr std::array<std::string_view, 1> kSeed{"setseed"};
 
+/// SELECT INTO is a write; that it is no row lock is not known.
+bool creates_in_path(const StatementFacts& statement) {
+  return statement.kind == StatementKind::ddl || (statement.kind == StatementKind::write && statement.row_lock_or_into);
+}
+
 bool is_plain(const StatementFacts& statement) {
   switch (statement.kind) {
     case StatementKind::empty:
@@ -38,8 +43,8 @@ bool is_plain(const StatementFacts& statement) {
     case StatementKind::write:
     case StatementKind::maintenance:
     case StatementKind::copy_in:
-      return !statement.creates_temporary && !calls_one_of(statement, kLock) && !calls_one_of(statement, kUnlock) &&
-             !calls_one_of(statement, kSeed);
+      return !statement.creates_temporary && !creates_in_path(statement) && !calls_one_of(statement, kLock) &&
+             !calls_one_of(statement, kUnlock) && !calls_one_of(statement, kSeed);
     default: return false;
   }
 }
@@ -95,6 +100,7 @@ Effect effect_of(const StatementFacts& statement, std::string_view text, bool ex
   effect.all = statement.discard_all;
   effect.settings = setting_changes(statement, own_text);
   effect.creates_temporary = statement.creates_temporary;
+  effect.creates_in_path = creates_in_path(statement);
   effect.with_hold = statement.with_hold;
   effect.changes_catalog = statement.kind == StatementKind::ddl && !statement.creates_temporary;
   effect.takes_session_lock = calls_one_of(statement, kLock);

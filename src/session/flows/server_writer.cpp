@@ -89,7 +89,8 @@ void ServerWriter::note_due(const Effects& effects) {
     if (effect.unknown_state || !effect.settings.empty() || (undoes(effect.kind) && of_.carried.has_open_changes()))
       unsettle();
     const bool binds = effect.creates_temporary || effect.with_hold || effect.takes_session_lock ||
-                       effect.kind == sql::StatementKind::listen;
+                       effect.kind == sql::StatementKind::listen ||
+                       (effect.creates_in_path && (work_.unsettled != 0 || of_.carried.creates_in_temporary()));
     if (binds || (pinned && effect.may_free)) work_.leases.note_due(node, Audit::pins);
     for (const SettingChange& change : effect.settings)
       if (change.text.empty() && of_.carried.begins_with_settings()) work_.solitary = true;

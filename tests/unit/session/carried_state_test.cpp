@@ -105,6 +105,20 @@ TEST_CASE("a setting outside a transaction block holds when the exchange ended w
   CHECK(texts(state.effective()) == Texts{"SET a = 1"});
 }
 
+TEST_CASE("a search_path with the temporary schema") {
+  CarriedState state;
+  CHECK_FALSE(state.creates_in_temporary());
+  alone(state, set("search_path", "public"));
+  CHECK_FALSE(state.creates_in_temporary());
+  begin(state);
+  within(state, set_local("search_path", "\"$user\", PG_TEMP"));
+  CHECK(state.creates_in_temporary());
+  alone(state, effect(StatementKind::commit), "COMMIT");
+  CHECK_FALSE(state.creates_in_temporary());
+  alone(state, set("application_name", "pg_temp"));
+  CHECK_FALSE(state.creates_in_temporary());
+}
+
 TEST_CASE("a later change of the same setting replaces the earlier one") {
   CarriedState state;
   alone(state, set("b", "1"));

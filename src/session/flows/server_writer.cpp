@@ -92,6 +92,8 @@ void ServerWriter::note_due(const Effects& effects) {
                        effect.kind == sql::StatementKind::listen ||
                        (effect.creates_in_path && (work_.unsettled != 0 || of_.carried.creates_in_temporary()));
     if (binds || (pinned && effect.may_free)) work_.leases.note_due(node, Audit::pins);
+    // What could not be found out may be gone.
+    if (pinned && effect.all) work_.leases.note_due(node, Audit::all);
     for (const SettingChange& change : effect.settings)
       if (change.text.empty() && of_.carried.begins_with_settings()) work_.solitary = true;
     // What comes next may name it.

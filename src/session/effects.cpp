@@ -25,6 +25,11 @@ constexpr std::array<std::string_view, 4> kLock{"pg_advisory_lock", "pg_advisory
 constexpr std::array<std::string_view, 3> kUnlock{"pg_advisory_unlock", "pg_advisory_unlock_shared",
                                                   "pg_advisory_unlock_all"};
 
+/// SELECT INTO is a write; that it is no row lock is not known.
+bool creates_in_path(const StatementFacts& statement) {
+  return statement.kind == StatementKind::ddl || (statement.kind == StatementKind::write && statement.row_lock_or_into);
+}
+
 bool is_plain(const StatementFacts& statement) {
   switch (statement.kind) {
     case StatementKind::empty:
@@ -36,8 +41,8 @@ bool is_plain(const StatementFacts& statement) {
     case StatementKind::write:
     case StatementKind::maintenance:
     case StatementKind::copy_in:
-      return !statement.creates_temporary && !calls_one_of(statement, kLock) && !calls_one_of(statement, kUnlock) &&
-             !routing::lasting_effects_of(statement).any();
+      return !statement.creates_temporary && !creates_in_path(statement) && !calls_one_of(statement, kLock) &&
+             !calls_one_of(statement, kUnlock) && !routing::lasting_effects_of(statement).any();
     default: return false;
   }
 }
@@ -93,6 +98,7 @@ Effect effect_of(const StatementFacts& statement, std::string_view text, bool ex
   effect.all = statement.discard_all;
   effect.settings = setting_changes(statement, own_text);
   effect.creates_temporary = statement.creates_temporary;
+  effect.creates_in_path = creates_in_path(statement);
   effect.with_hold = statement.with_hold;
   effect.changes_catalog = statement.kind == StatementKind::ddl && !statement.creates_temporary;
   effect.takes_session_lock = calls_one_of(statement, kLock);

@@ -30,6 +30,7 @@ struct Effect {
   bool chain = false;
   bool all = false;  ///< DISCARD ALL
   bool creates_temporary = false;
+  bool creates_in_path = false;  ///< may create something in the schema that search_path names
   bool with_hold = false;
   bool changes_catalog = false;
   bool takes_session_lock = false;  ///< pg_advisory_lock and its kin

@@ -186,6 +186,7 @@ void Session::apply_prepared_effect(pool::ServerConnection& server, const Effect
       if (!effect.all) break;
       prepared_.clear();
       books.clear();
+      work_->names_left_out = false;
       break;
     default: break;
   }

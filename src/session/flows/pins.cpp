@@ -14,7 +14,6 @@ void Session::start_audit(Held& there) {
   work_->current = &server;
   work_->audit = std::make_unique<AuditReader>(there.due, account_->user, work_->custom_names, carried_.settings());
   there.due = Audit::none;
-  writer(server).note_custom();
   auto custom = std::exchange(work_->custom_names, {});
   if (carried_.settings())
     for (const auto& one : *carried_.settings())
@@ -40,8 +39,15 @@ void Session::finish_audit(pool::ServerConnection& server) {
     for (const PinReason unseen : kLastingPins)
       if (before.has(unseen)) there->pins.add(unseen);
     if (reader->audit() == Audit::all) {
-      carried_.replace(reader->take_settings());
-      server.carried.settings = carried_.settings();
+      auto there_now = reader->take_settings();
+      // Not what the session began with and code has reset: that has to be made again.
+      server.carried.settings =
+          there_now.empty() ? nullptr : std::make_shared<const std::vector<pool::SettingText>>(there_now);
+      carried_.replace(std::move(there_now));
+      if (pool::same_settings(server.carried.settings, carried_.settings()))
+        server.carried.settings = carried_.settings();
+      writer(server).note_custom();
+      if (work_->names_left_out) there->pins.add(PinReason::unknown);
       // A statement that code has prepared: nobody else may find it.
       if (reader->prepared() != server.carried.prepared.size()) there->pins.add(PinReason::unknown);
     } else if (before.has(PinReason::unknown)) {

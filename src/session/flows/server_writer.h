@@ -64,6 +64,7 @@ class ServerWriter {
   void expect_answer(const GatheredMessage& message);
   void note_due(const Effects& effects);
   void note_lasting(const routing::LastingEffects& effects);
+  void unsettle();
   void collect_names(const GatheredMessage& message, std::string_view bytes);
   void sync();
 

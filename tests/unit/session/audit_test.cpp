@@ -107,6 +107,17 @@ TEST_CASE("each query asks for its part") {
   CHECK(custom.find(R"(ARRAY['a.b','it''s.x', E'c.\\d']::pg_catalog.text[])") != std::string::npos);
 }
 
+TEST_CASE("names beyond ASCII are asked for in ASCII") {
+  const std::string text = audit_query(Audit::all,
+                                       {"a.b",
+                                        "gr\xc3\xb6\xc3\x9f"
+                                        "e.x",
+                                        "\xe4.x"},
+                                       FunctionNames::known);
+  CHECK(text.find("'a.b',pg_catalog.convert_from(pg_catalog.decode('6772c3b6c39f652e78','hex'),'UTF8'),'\xe4.x'") !=
+        std::string::npos);
+}
+
 TEST_CASE("pins") {
   for (const PinReasonRow& each : kPinReasons) {
     AuditReader one = reader(Audit::pins);

@@ -198,6 +198,14 @@ TEST_CASE("state that a connection has alone") {
   CHECK_FALSE(only("DISCARD TEMP").all);
 }
 
+TEST_CASE("what may be created in the schema that search_path names") {
+  for (const std::string_view text : {"CREATE TABLE t (a int)", "CREATE TYPE t AS (a int)", "SELECT 1 AS a INTO t",
+                                      "CREATE TABLE t AS SELECT 1", "CREATE VIEW v AS SELECT 1"})
+    CHECK(only(text).creates_in_path);
+  CHECK_FALSE(only("SET work_mem = '1MB'").creates_in_path);
+  CHECK(effects("INSERT INTO t SELECT 1") == nullptr);
+}
+
 TEST_CASE("advisory locks of the session, in any statement") {
   for (const std::string_view text :
        {"SELECT pg_advisory_lock(1)", "SELECT pg_advisory_lock_shared(1, 2)", "SELECT pg_try_advisory_lock(1)",

@@ -80,13 +80,54 @@ std::vector<SettingChange> characteristics(const StatementFacts& statement) {
   return changes;
 }
 
+/// Behind white space and comments, which may be nested.
+std::string_view without_blanks(std::string_view text) {
+  constexpr std::string_view kSpaces = " \t\r\n\f\v";
+  while (!text.empty()) {
+    if (kSpaces.find(text[0]) != std::string_view::npos) {
+      text.remove_prefix(1);
+    } else if (text.starts_with("--")) {
+      text.remove_prefix(std::min(text.find_first_of("\r\n"), text.size()));
+    } else if (text.starts_with("/*")) {
+      std::size_t depth = 0;
+      do {
+        const bool begins = text.starts_with("/*");
+        if (begins) ++depth;
+        const bool ends = text.starts_with("*/");
+        if (ends) --depth;
+        text.remove_prefix(begins || ends ? 2 : 1);
+      } while (depth > 0 && !text.empty());
+    } else {
+      break;
+    }
+  }
+  return text;
+}
+
+/// Empty when it does not begin with it.
+std::string_view behind_word(std::string_view text, std::string_view word) {
+  text = without_blanks(text);
+  const auto same = [](char a, char b) { return (a | 0x20) == b; };
+  if (text.size() <= word.size() ||
+      !std::equal(word.begin(), word.end(), text.begin(), [&](char w, char t) { return same(t, w); }))
+    return {};
+  return text.substr(word.size());
+}
+
+/// SET LOCAL as a SET that makes the same setting for longer.
+std::string without_local(std::string_view text) {
+  const std::string_view rest = behind_word(behind_word(text, "set"), "local");
+  return rest.empty() ? std::string(text) : "SET " + std::string(without_blanks(rest));
+}
+
 std::vector<SettingChange> setting_changes(const StatementFacts& statement, std::string_view own_text) {
   const bool local = statement.kind == StatementKind::set_local;
   if (statement.kind == StatementKind::set_session_characteristics) return characteristics(statement);
   if (statement.discard_all) return {{std::string(kWholeSession), {}, false}};
   if (statement.reset_all) return {{std::string(kAllSettings), {}, local}};
   if ((statement.kind != StatementKind::set && !local) || statement.name == "seed") return {};
-  return {{statement.name, statement.to_default ? std::string() : std::string(own_text), local}};
+  if (statement.to_default) return {{statement.name, {}, local}};
+  return {{statement.name, local ? without_local(own_text) : std::string(own_text), local}};
 }
 
 Effect effect_of(const StatementFacts& statement, std::string_view text, bool exact) {

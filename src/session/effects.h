@@ -15,7 +15,7 @@ namespace pgweir::session {
 /// One setting gets another value, or goes back to the one that the session began with.
 struct SettingChange {
   std::string key;     ///< lower case; `kAllSettings` for RESET ALL, `kWholeSession` for DISCARD ALL
-  std::string text;    ///< the statement that makes the change; empty: back to the beginning
+  std::string text;    ///< the statement that makes the change, for the session; empty: back to the beginning
   bool local = false;  ///< until the end of the transaction
 };
 inline constexpr std::string_view kAllSettings = "reset all";

@@ -155,7 +155,6 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
 
 /// PREPARE, DEALLOCATE and DISCARD, on the client's statements and on those that the server has.
 void Session::apply_prepared_effect(pool::ServerConnection& server, const Effect& effect) {
-  auto& books = server.carried.prepared;
   switch (effect.kind) {
     case sql::StatementKind::prepare: {
       PreparedStatement statement;
@@ -166,26 +165,19 @@ void Session::apply_prepared_effect(pool::ServerConnection& server, const Effect
           worker_.classifier().classify(account_->state->id, std::string_view(effect.text).substr(effect.inner_offset));
       const auto made = prepared_.make(std::move(statement), worker_.process().statement_seed);
       made->confirmed = true;
-      note_parsed(*made, carried_, work_->unsettled);
+      note_parsed(prepared_, *made, carried_, work_->unsettled);
       prepared_.define(made);
       writer(server).prepared_by_sql(*made);
       break;
     }
     case sql::StatementKind::deallocate:
-      if (effect.name.empty()) {
-        prepared_.clear_named();
-        const auto unnamed = books.unnamed;
-        books.clear();
-        books.unnamed = unnamed;
-      } else {
-        prepared_.erase(effect.name);
-        books.remove(effect.name);
-      }
+      prepared_.deallocated(effect.name);
+      writer(server).deallocated(effect.name);
       break;
     case sql::StatementKind::discard:
       if (!effect.all) break;
-      prepared_.clear();
-      books.clear();
+      prepared_.deallocated({});
+      writer(server).deallocated({});
       work_->names_left_out = false;
       break;
     default: break;

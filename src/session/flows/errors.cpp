@@ -54,6 +54,9 @@ void Session::on_error(pool::ServerConnection& server, const wire::Frame& frame,
     if (!entry->statement || entry->action == Action::swallow) continue;
     if (entry->what == Expect::parse) prepared_.withdraw(*entry->statement);
     if (entry->what == Expect::close) prepared_.define(entry->statement);
+    if (!entry->deallocated) continue;
+    for (const StatementPtr& statement : *entry->deallocated)
+      if (!statement->withdrawn) prepared_.define(statement);
   }
 }
 

@@ -26,8 +26,11 @@ void ServerWriter::send(const GatheredMessage& message, std::string_view bytes) 
     case frontend::kDescribe:
       if (message.what == 'S') return send_naming(message, bytes);
       break;
+    case frontend::kExecute:
+      if (message.deallocated) return send_deallocate(message, bytes);
+      break;
     case frontend::kQuery:
-      if (message.query) ensure_named_in(message.query->facts, Around::simple);
+      ensure_named_in(message, Around::simple);
       // A simple query destroys the unnamed statement (tcop/postgres.c, exec_simple_query).
       server_.carried.prepared.unnamed.reset();
       break;
@@ -60,6 +63,7 @@ void ServerWriter::expect_answer(const GatheredMessage& message) {
     expected.runs_prepared = std::any_of(message.query->facts.statements.begin(), message.query->facts.statements.end(),
                                          [](const auto& one) { return one.kind == sql::StatementKind::execute; });
   expected.effects = message.effects;
+  expected.deallocated = message.deallocated;
   expected.refused = message.refused;
   if (message.refused) expected.synthesised = message.synthesised;
   if (work_.queue.empty()) of_.times.sent(of_.worker.loop().now());
@@ -143,6 +147,7 @@ void ServerWriter::note_custom() {
 }
 
 void ServerWriter::query(std::string_view text, Purpose purpose) {
+  server_.carried.prepared.unnamed.reset();  // a simple query destroys it
   wire::encode_query(server_.connection().output(), text);
   work_.queue.push({.what = Expect::query,
                     .action = Action::swallow,

@@ -66,6 +66,19 @@ std::string text_for(std::string_view name, std::string_view hex) {
          std::string(hex) + "','hex'),'UTF8'),false)";
 }
 
+/// An expression for it: in ASCII, so that bytes of a parameter that happen to look like a name are no error under
+/// another client_encoding.
+std::string text_of(const std::string& name) {
+  if (is_ascii(name) || !is_utf8(name)) return to_literal(name);
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string hex;
+  for (const char c : name) {
+    hex += kDigits[static_cast<unsigned char>(c) >> 4U];
+    hex += kDigits[static_cast<unsigned char>(c) & 15U];
+  }
+  return "pg_catalog.convert_from(pg_catalog.decode('" + hex + "','hex'),'UTF8')";
+}
+
 std::string within_parentheses(std::string_view query) { return "(" + std::string(query) + ")"; }
 
 /// Null: absent.
@@ -84,7 +97,7 @@ std::string audit_query(Audit audit, const std::vector<std::string>& custom, Fun
   const bool looks = functions == FunctionNames::looked_for;
   if (custom.empty() && !looks) return text;
   std::string names;
-  for (const std::string& name : custom) names += (names.empty() ? "" : ",") + to_literal(name);
+  for (const std::string& name : custom) names += (names.empty() ? "" : ",") + text_of(name);
   // One that a library has defined is in the view.
   text +=
       " UNION ALL SELECT 'custom', n,"

@@ -240,9 +240,7 @@ void CarriedState::publish(Map map) {
 }
 
 pool::SettingsPtr CarriedState::effective() const {
-  const bool changed = !outside_.empty() || std::any_of(levels_.begin(), levels_.end(),
-                                                        [](const Level& level) { return !level.changes.empty(); });
-  if (!changed) return settings_;
+  if (!has_open_changes()) return settings_;
   Map map = settings_ ? *settings_ : Map{};
   for (const Level& level : levels_)
     for (const SettingChange& one : level.changes) apply(map, one);
@@ -258,11 +256,27 @@ CarriedState::Meaning CarriedState::meaning() const {
   return *meaning_;
 }
 
+bool CarriedState::creates_in_temporary() const {
+  const pool::SettingsPtr now = effective();
+  if (!now) return false;
+  const auto place = place_of(*now, "search_path");
+  if (place == now->end() || place->key != "search_path") return false;
+  std::string text = place->text;
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return text.find("pg_temp") != std::string::npos;
+}
+
 bool CarriedState::is_serializable() const {
   if (!settings_) return false;
   const auto place = place_of(*settings_, "default_transaction_isolation");
   return place != settings_->end() && place->key == "default_transaction_isolation" &&
          place->text.find("erializable") != std::string::npos;
+}
+
+bool CarriedState::has_open_changes() const {
+  return !outside_.empty() ||
+         std::any_of(levels_.begin(), levels_.end(), [](const Level& level) { return !level.changes.empty(); });
 }
 
 bool CarriedState::has_local() const {

@@ -40,8 +40,12 @@ class CarriedState {
     std::uint64_t texts = 0, names = 0;
   };
   [[nodiscard]] Meaning meaning() const;
+  /// Whether the open transaction has changed settings: its end, or that of a savepoint, may change them again.
+  [[nodiscard]] bool has_open_changes() const;
   /// Whether the open transaction has made settings of its own with SET LOCAL.
   [[nodiscard]] bool has_local() const;
+  /// Whether what is created without a schema may become temporary: pg_temp is in the search_path that it has said.
+  [[nodiscard]] bool creates_in_temporary() const;
   /// Whether its transactions are SERIALIZABLE unless they say otherwise.
   [[nodiscard]] bool is_serializable() const;
   /// Whether the session began with settings of its own, which a server's RESET does not know.

@@ -25,12 +25,12 @@ struct NamedStatement {
 /// One message as it stands in the exchange.
 struct GatheredMessage {
   char type = 0;
-  std::size_t offset = 0;        ///< in Exchange::bytes()
-  std::size_t size = 0;          ///< header and what there is of the body
-  StatementPtr statement;        ///< Parse, Bind, Describe 'S', Execute: which one; null if unknown to the session
-  StatementPtr taken_by;         ///< Parse: which one has the name
-  std::vector<NamedStatement> named;   ///< which ones its text speaks of
-  DeallocatedPtr deallocated;          ///< Execute: the statements that it takes away, of DEALLOCATE and DISCARD ALL
+  std::size_t offset = 0;             ///< in Exchange::bytes()
+  std::size_t size = 0;               ///< header and what there is of the body
+  StatementPtr statement;             ///< Parse, Bind, Describe 'S', Execute: which one; null if unknown to the session
+  StatementPtr taken_by;              ///< Parse: which one has the name
+  std::vector<NamedStatement> named;  ///< which ones its text speaks of
+  DeallocatedPtr deallocated;         ///< Execute: the statements that it takes away, of DEALLOCATE and DISCARD ALL
   std::string name;              ///< Parse, Bind (the statement), Describe 'S', Close 'S'; Query: what EXECUTE names
   std::string portal;            ///< Bind, Execute, Describe 'P', Close 'P'
   EffectsPtr effects;            ///< Query, Execute
@@ -38,6 +38,7 @@ struct GatheredMessage {
   char what = 0;                 ///< Describe, Close: 'S' or 'P'
   bool lists = false;            ///< its text shows the names of all, and `named` has the client's
   bool local = false;            ///< answered by pgweir
+  bool behind_execute = false;   ///< Query, FunctionCall: with no Sync in between
   bool refused = false;          ///< a server is to fail at it, and pgweir says why
   bool unknown_effects = false;  ///< what it does to the session cannot be known from it
   std::string synthesised;       ///< the answer, when local; the error, when refused

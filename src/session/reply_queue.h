@@ -53,8 +53,8 @@ struct Expected {
   pool::StatementKey on_server{};  ///< parse, bind, describe: the key it was sent under
   std::unique_ptr<PreparedChange> change{};
   DeallocatedPtr deallocated{};  ///< execute: the client's statements that are gone unless it is refused or skipped
-  EffectsPtr effects{};       ///< query, execute: what completing it means; null: nothing to remember
-  std::string synthesised{};  ///< messages in PostgreSQL's form
+  EffectsPtr effects{};          ///< query, execute: what completing it means; null: nothing to remember
+  std::string synthesised{};     ///< messages in PostgreSQL's form
   /// How often the client has ended a COPY behind this message and before the next one, without waiting for
   /// CopyInResponse.
   std::size_t copies_ended = 0;

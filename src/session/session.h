@@ -244,6 +244,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void start_audit(Held& there);
   void finish_audit(pool::ServerConnection& server);
   void pin(pool::ServerConnection& server, PinReason reason);
+  void doubt(pool::ServerConnection& server);
   void publish_pins();
   void settle();
   void release_leases();

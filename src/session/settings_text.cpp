@@ -5,6 +5,7 @@
 #include <array>
 #include <map>
 #include <optional>
+#include <unordered_set>
 
 namespace pgweir::session {
 
@@ -80,6 +81,30 @@ bool is_ascii(std::string_view text) {
   return std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
 }
 
+bool is_utf8(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const auto first = static_cast<unsigned char>(text[at]);
+    const std::size_t size = first < 0x80   ? 1
+                             : first < 0xc2 ? 0
+                             : first < 0xe0 ? 2
+                             : first < 0xf0 ? 3
+                             : first < 0xf5 ? 4
+                                            : 0;
+    if (size == 0 || at + size > text.size()) return false;
+    for (std::size_t i = 1; i < size; ++i)
+      if ((static_cast<unsigned char>(text[at + i]) & 0xc0) != 0x80) return false;
+    if (size > 2) {
+      // Too long for what they say, surrogates, and beyond the last code point.
+      const auto second = static_cast<unsigned char>(text[at + 1]);
+      if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second >= 0xa0) || (first == 0xf0 && second < 0x90) ||
+          (first == 0xf4 && second >= 0x90))
+        return false;
+    }
+    at += size;
+  }
+  return true;
+}
+
 bool is_portable(std::string_view text) { return is_ascii(text) && text.find('\\') == std::string_view::npos; }
 
 std::string statements_between(const SettingsPtr& from, const SettingsPtr& to) {
@@ -121,30 +146,92 @@ pool::SettingsPtr with_names_of(const SettingsPtr& settings, const SettingsPtr& 
   return std::make_shared<const std::vector<SettingText>>(std::move(result));
 }
 
-void add_custom_names(std::string_view bytes, std::size_t most, std::vector<std::string>& names) {
-  constexpr std::size_t kLongest = 127;
-  const auto is_part = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' ||
-           c == '.';
-  };
-  for (std::size_t begin = 0; begin < bytes.size() && names.size() < most;) {
-    if (!is_part(bytes[begin])) {
-      ++begin;
-      continue;
-    }
-    std::size_t end = begin;
-    while (end < bytes.size() && is_part(bytes[end])) ++end;
-    const std::string_view word = bytes.substr(begin, end - begin);
-    begin = end;
-    const auto dot = word.find('.');
-    const bool starts_well = !(word[0] >= '0' && word[0] <= '9') && word[0] != '$';
-    if (dot == std::string_view::npos || dot == 0 || word.back() == '.' || word.size() > kLongest || !starts_well)
-      continue;
-    std::string name(word);
+namespace {
+
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || static_cast<unsigned char>(c) >= 0x80;
+}
+
+/// Of an identifier or of part of one (backend/parser/scan.l).
+bool is_of_word(char c) { return is_letter(c) || (c >= '0' && c <= '9') || c == '$'; }
+
+/// Parts with dots between them; of the first one is known that it begins well.
+bool is_name(std::string_view text) {
+  return !text.empty() && is_letter(text.front()) && text.find('.') != std::string_view::npos && text.back() != '.' &&
+         is_utf8(text);
+}
+
+/// Collects names, none twice.
+class CustomNames {
+ public:
+  CustomNames(std::vector<std::string>& names, std::size_t most)
+      : names_(names), most_(most), there_(names.begin(), names.end()) {}
+
+  void add(std::string name) {
+    if (!is_name(name)) return;
     for (char& c : name)
       if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(std::move(name));
+    if (names_.size() >= most_) {
+      complete_ = complete_ && there_.contains(name);
+      return;
+    }
+    if (there_.insert(name).second) names_.push_back(std::move(name));
   }
+  /// None had to be left out.
+  [[nodiscard]] bool complete() const { return complete_; }
+
+ private:
+  std::vector<std::string>& names_;
+  const std::size_t most_;
+  std::unordered_set<std::string> there_;
+  bool complete_ = true;
+};
+
+/// What stands around the dot of a name without belonging to it: SET "a" . "b".
+std::size_t skip_around_dot(std::string_view bytes, std::size_t at) {
+  constexpr std::string_view kAround = "\" \t\n\r\f\v\\";
+  while (at < bytes.size() && kAround.find(bytes[at]) != std::string_view::npos) ++at;
+  return at;
+}
+
+/// The words from `at` on that dots connect, as a name; `at` is then behind them.
+std::string take_dotted(std::string_view bytes, std::size_t& at) {
+  std::string name;
+  for (;;) {
+    while (at < bytes.size() && is_of_word(bytes[at])) name += bytes[at++];
+    const std::size_t dot = skip_around_dot(bytes, at);
+    if (dot >= bytes.size() || bytes[dot] != '.') return name;
+    const std::size_t next = skip_around_dot(bytes, dot + 1);
+    if (next >= bytes.size() || !is_of_word(bytes[next])) return name;
+    name += '.';
+    at = next;
+  }
+}
+
+}  // namespace
+
+bool add_custom_names(std::string_view bytes, std::size_t most, std::vector<std::string>& names) {
+  if (bytes.find('.') == std::string_view::npos) return true;
+  CustomNames found(names, most);
+  for (std::size_t at = 0; at < bytes.size();) {
+    if (!is_of_word(bytes[at])) {
+      ++at;
+      continue;
+    }
+    // The byte before may be the end of a parameter's length, and so may this one.
+    const bool behind_length = at > 0 && bytes[at - 1] == '\0';
+    std::string name = take_dotted(bytes, at);
+    if (behind_length) found.add(name.substr(1));
+    // A dollar may be part of a name or of the quotes around it: $$a.b$$, $x$a.b$x$.
+    if (name.find('$') != std::string::npos)
+      for (std::size_t begin = 0; begin < name.size();) {
+        const std::size_t end = std::min(name.find('$', begin), name.size());
+        found.add(name.substr(begin, end - begin));
+        begin = end + 1;
+      }
+    found.add(std::move(name));
+  }
+  return found.complete();
 }
 
 namespace {

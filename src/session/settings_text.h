@@ -22,15 +22,19 @@ namespace pgweir::session {
 /// A setting that PostgreSQL makes when somebody sets it, unless a library has defined it: its name has a dot.
 [[nodiscard]] bool is_custom(std::string_view name);
 [[nodiscard]] bool is_ascii(std::string_view text);
+[[nodiscard]] bool is_utf8(std::string_view text);
 /// Whether a text means the same under every client_encoding and string syntax: ASCII without backslashes.
 [[nodiscard]] bool is_portable(std::string_view text);
 
 /// `settings`, but search_path, role and session authorization as in `names`.
 [[nodiscard]] pool::SettingsPtr with_names_of(const pool::SettingsPtr& settings, const pool::SettingsPtr& names);
 
-/// Appends what looks like the name of a setting with a dot in it (a.b), in lower case, to `names` unless it is there;
-/// at most `most` of them. Looks at the bytes alone: texts, and the parameters in a message.
-void add_custom_names(std::string_view bytes, std::size_t most, std::vector<std::string>& names);
+/// Appends what looks like the name of a setting with a dot in it (a.b, "a" . "b"), in lower case, to `names` unless it
+/// is there; false when some were left out because there would be more than `most`. Looks at the bytes alone: texts,
+/// and the parameters in a message. Names that are not ASCII must be UTF-8.
+bool add_custom_names(std::string_view bytes, std::size_t most, std::vector<std::string>& names);
+/// How many are asked for at most.
+inline constexpr std::size_t kMostCustomNames = 4096;
 
 /// One query string that brings a connection from `from` to `to`; empty when there is nothing to do. All of it happens
 /// or none, because a query string is one transaction.

@@ -34,7 +34,9 @@ void Work::clear() {
   lazy_begin.clear();
   wrote = transaction_wrote = catalog_changed = false;
   resets.clear();
+  resets_restored = 0;
   custom_names.clear();
+  names_left_out = false;
 }
 
 std::unique_ptr<Work> WorkStock::take() {

@@ -115,9 +115,11 @@ struct Work {
   /// own.
   std::uint64_t unsettled = 0;
   std::vector<std::string> resets;  ///< settings that a server has set back further than to the session's beginning
+  std::size_t resets_restored = 0;  ///< how many of them have been restored in the open transaction
   std::optional<wire::TransactionStatus> held_ready;  ///< ReadyForQuery that the client gets when they are restored
   std::optional<base::Error> settings_error;          ///< the server refused the session's settings
   std::vector<std::string> custom_names;              ///< names of settings that texts of unknown effect mention
+  bool names_left_out = false;                        ///< there were too many
   std::unique_ptr<AuditReader> audit;                 ///< while one is under way
 
   /// What a statement has done to the session is not known yet.

@@ -72,11 +72,10 @@ bool Session::suits(const pool::ServerConnection& server) const {
   if (server.carried.custom.empty() || work_->transaction == Transaction::open) return true;
   const auto asks = [](const sql::StatementFacts& one) { return one.asks_for_setting; };
   if (!any_statement(work_->exchange, asks)) return true;
-  constexpr std::size_t kMost = 64;
   std::vector<std::string> names;
   for (const GatheredMessage& message : work_->exchange.messages()) {
-    add_custom_names(work_->exchange.bytes_of(message).substr(wire::kHeaderBytes), kMost, names);
-    if (message.statement) add_custom_names(message.statement->text, kMost, names);
+    add_custom_names(work_->exchange.bytes_of(message).substr(wire::kHeaderBytes), kMostCustomNames, names);
+    if (message.statement) add_custom_names(message.statement->text, kMostCustomNames, names);
   }
   const auto& own = carried_.settings();
   return std::none_of(names.begin(), names.end(), [&](const std::string& name) {
@@ -132,15 +131,32 @@ void Session::note_resets(const Effect& effect) {
   }
 }
 
-/// Before the client's ReadyForQuery: makes those settings again. False when there is nothing to do.
+/// Before the client's ReadyForQuery: makes those settings again that are the session's own beginning now. A RESET may
+/// have been undone since, or followed by a SET. False when there is nothing to do.
 bool Session::restore_beginning(pool::ServerConnection& server) {
-  const auto keys = std::exchange(work_->resets, {});
-  if (keys.empty() || server.transaction == wire::TransactionStatus::failed) return false;
+  if (work_->resets.empty()) return false;
+  // What a savepoint brings back is known when it does.
+  if (server.transaction == wire::TransactionStatus::failed) return false;
+  const bool idle = server.transaction == wire::TransactionStatus::idle;
+  const pool::SettingsPtr now = carried_.effective();
+  const auto is_due = [&](const pool::SettingText& one) {
+    const auto first = work_->resets.begin() + static_cast<std::ptrdiff_t>(idle ? 0 : work_->resets_restored);
+    return std::find(first, work_->resets.end(), one.key) != work_->resets.end() && now &&
+           std::find(now->begin(), now->end(), one) != now->end();
+  };
   std::string text;
-  for (const auto& one : *carried_.beginning()) {
-    if (std::find(keys.begin(), keys.end(), one.key) == keys.end()) continue;
+  // In this order, because SET SESSION AUTHORIZATION undoes SET ROLE.
+  for (auto one = carried_.beginning()->rbegin(); one != carried_.beginning()->rend(); ++one) {
+    if (!is_due(*one)) continue;
     if (!text.empty()) text += ';';
-    text += one.text;
+    text += one->text;
+  }
+  // At the end of its transaction it is looked at again: the RESET may outlive what restored it.
+  work_->resets_restored = idle ? 0 : work_->resets.size();
+  if (idle) work_->resets.clear();
+  if (text.empty()) {
+    tell_parameters(server);
+    return false;
   }
   work_->held_ready = server.transaction;
   writer(server).query(text, Purpose::restore);

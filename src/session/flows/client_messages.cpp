@@ -162,6 +162,7 @@ void Session::begin_exchange() {
 /// A query or function call: it runs at once, and with it whatever was gathered before it.
 std::size_t Session::pass_whole(GatheredMessage message, const wire::Frame& frame, std::string_view bytes) {
   const std::string_view here = bytes.substr(0, frame.bytes_here());
+  message.behind_execute = work_->stage != Stage::none && work_->plan.executes;
   if (!message.local) work_->plan.has_server_message = work_->plan.executes = true;
   if (work_->stage == Stage::open) {
     note_wrote(*work_->current);

@@ -98,7 +98,8 @@ void Session::on_transaction_end() {
   if (work_->transaction_wrote) last_write_ = base::Clock::now();
   if (work_->catalog_changed) {
     worker_.catalog_changed(account_->database);
-    work_->catalog_changed = !work_->queue.empty();  // the statement may be among what is still in flight
+    // The statement may be among what is still in flight, or not sent yet.
+    work_->catalog_changed = !work_->queue.empty() || work_->stage != Stage::none;
   }
   work_->transaction_wrote = false;
 }
@@ -149,8 +150,6 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
   carried_.completed(effect, tag);
   if (listening_) note_listening(effect, tag);
   work_->catalog_changed = work_->catalog_changed || effect.changes_catalog;
-  if (effect.sets_seed) pin(server, PinReason::seed);
-  if (effect.kind == sql::StatementKind::load) pin(server, PinReason::library);
   apply_prepared_effect(server, effect);
 }
 
@@ -179,8 +178,7 @@ void Session::apply_prepared_effect(pool::ServerConnection& server, const Effect
       if (!effect.all) break;
       prepared_.deallocated({});
       writer(server).deallocated({});
-      if (Held* there = work_->leases.find(server.node())) there->pins.remove(PinReason::seed);
-      publish_pins();
+      work_->names_left_out = false;
       break;
     default: break;
   }

@@ -25,8 +25,7 @@ void Session::dispatch() {
     // What is in flight may begin or end a transaction, so only the primary can be right without knowing.
     const bool others_wait = shares_servers() && work_->transaction == Transaction::none && work_->current &&
                              pool::WorkerPools::anybody_waits(account_->pool(worker_.pools(), work_->current->node()));
-    const bool stay = !local && !others_wait && work_->current &&
-                      work_->plan.node_class != routing::NodeClass::node &&
+    const bool stay = !local && !others_wait && work_->current && work_->plan.node_class != routing::NodeClass::node &&
                       !writer(*work_->current).depends_on_unanswered(work_->exchange) &&
                       worker_.topology().primary == work_->current->node();
     if (!stay) {
@@ -83,6 +82,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
     work.wrote = false;
   }
   if (!settings_hold(server)) return;
+  if (std::exchange(work.leases.find(server.node())->doubtful, false)) work.leases.note_due(server.node(), Audit::all);
   count_and_log(server.node());
   const bool closed = is_closed(work.exchange);
   const bool whole = closed && work.stream_left == 0;
@@ -140,7 +140,11 @@ void Session::send_message(pool::ServerConnection& server, const GatheredMessage
   if (message.taken_by && message.taken_by->withdrawn) prepared_.define(message.statement);
   if (!message.local) {
     count_reads(server.node(), message);
+    if (message.behind_execute && shares_servers()) doubt(server);
+    const Held* there = work_->leases.find(server.node());
+    const Pins before = there ? there->pins : Pins{};
     writer(server).send(message, bytes);
+    if (there && !(there->pins == before)) publish_pins();
     return;
   }
   StatementPtr closed = message.type == frontend::kClose ? message.statement : nullptr;

@@ -14,7 +14,6 @@ void Session::start_audit(Held& there) {
   work_->current = &server;
   work_->audit = std::make_unique<AuditReader>(there.due, account_->user, work_->custom_names, carried_.settings());
   there.due = Audit::none;
-  writer(server).note_custom();
   auto custom = std::exchange(work_->custom_names, {});
   if (carried_.settings())
     for (const auto& one : *carried_.settings())
@@ -37,11 +36,18 @@ void Session::finish_audit(pool::ServerConnection& server) {
     there->due = Audit::none;
   } else {
     there->pins = reader->pins();
-    for (const PinReason unseen : {PinReason::library, PinReason::seed})
+    for (const PinReason unseen : kLastingPins)
       if (before.has(unseen)) there->pins.add(unseen);
     if (reader->audit() == Audit::all) {
-      carried_.replace(reader->take_settings());
-      server.carried.settings = carried_.settings();
+      auto there_now = reader->take_settings();
+      // Not what the session began with and code has reset: that has to be made again.
+      server.carried.settings =
+          there_now.empty() ? nullptr : std::make_shared<const std::vector<pool::SettingText>>(there_now);
+      carried_.replace(std::move(there_now));
+      if (pool::same_settings(server.carried.settings, carried_.settings()))
+        server.carried.settings = carried_.settings();
+      writer(server).note_custom();
+      if (work_->names_left_out) there->pins.add(PinReason::unknown);
       // Statements that code has prepared, or deallocated: nobody else may find them, or miss them.
       std::vector<std::string> names;
       for (const auto& entry : server.carried.prepared.entries()) names.push_back(entry.name);
@@ -53,12 +59,19 @@ void Session::finish_audit(pool::ServerConnection& server) {
   if (!(there->pins == before)) publish_pins();
 }
 
-/// For what no view of PostgreSQL shows.
 void Session::pin(pool::ServerConnection& server, PinReason reason) {
   Held* there = work_->leases.find(server.node());
   if (!there) return;
   there->pins.add(reason);
   publish_pins();
+}
+
+/// A simple query is being sent behind an Execute, before its Sync. PostgreSQL 18 may say idle at that Sync with the
+/// transaction still open, because it ends only what the message before it has begun (tcop/postgres.c), and then fails
+/// the next statement. So this client has to be the next.
+void Session::doubt(pool::ServerConnection& server) {
+  pin(server, PinReason::unknown);
+  work_->leases.find(server.node())->doubtful = true;
 }
 
 /// For SHOW pins.

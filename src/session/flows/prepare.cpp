@@ -251,9 +251,9 @@ void ServerWriter::prepare_as_parsed(const StatementPtr& statement) {
   const pool::SettingsPtr now = of_.carried.effective();
   const pool::SettingsPtr then = with_names_of(statement->settings, now);
   const std::string there_and =
-      work_.unsettled == 0 ? statements_between(now, then)
-                           : std::string(kResetWhatTextsMean) +
-                                 statements_between(nullptr, with_names_of(statement->settings, nullptr));
+      work_.unsettled == 0
+          ? statements_between(now, then)
+          : std::string(kResetWhatTextsMean) + statements_between(nullptr, with_names_of(statement->settings, nullptr));
   query(in_transaction ? "SAVEPOINT pgweir_injected;" + there_and : there_and, Purpose::none);
   ensure_present(place, *statement, Around::simple);
   query(in_transaction ? "ROLLBACK TO SAVEPOINT pgweir_injected;RELEASE SAVEPOINT pgweir_injected"

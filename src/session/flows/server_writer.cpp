@@ -14,7 +14,10 @@ namespace frontend = wire::frontend;
 
 void ServerWriter::send(const GatheredMessage& message, std::string_view bytes) {
   if (message.refused) return pass(message, bytes);
-  if (message.unknown_effects) work_.leases.note_due(server_.node(), Audit::all);
+  if (message.unknown_effects) {
+    work_.leases.note_due(server_.node(), Audit::all);
+    unsettle();
+  }
   collect_names(message, bytes);
   switch (message.type) {
     case frontend::kParse: return send_parse(message, bytes);
@@ -67,17 +70,35 @@ void ServerWriter::expect_answer(const GatheredMessage& message) {
   work_.queue.push(std::move(expected));
 }
 
+namespace {
+/// It may take back settings: SET LOCAL ends with its transaction, the others if that is rolled back.
+bool undoes(sql::StatementKind kind) {
+  using sql::StatementKind;
+  return kind == StatementKind::commit || kind == StatementKind::rollback || kind == StatementKind::two_phase ||
+         kind == StatementKind::rollback_to_savepoint;
+}
+}  // namespace
+
+/// The settings are not known from here on, until what is under way is answered.
+void ServerWriter::unsettle() {
+  if (work_.unsettled == 0) work_.unsettled = (std::uint64_t{of_.session.value} << 32U) | of_.worker.next_unsettled();
+}
+
 /// Something is being sent whose effect on the session will have to be asked for, whether it succeeds or not.
 void ServerWriter::note_due(const Effects& effects) {
   const base::NodeId node = server_.node();
   const bool pinned = work_.leases.is_pinned(node);
   for (const Effect& effect : effects) {
+    note_lasting(effect.lasting);
     if (effect.unknown_state) work_.leases.note_due(node, Audit::all);
-    if (work_.unsettled == 0 && (effect.unknown_state || !effect.settings.empty()))
-      work_.unsettled = (std::uint64_t{of_.session.value} << 32U) | of_.worker.next_unsettled();
+    if (effect.unknown_state || !effect.settings.empty() || (undoes(effect.kind) && of_.carried.has_open_changes()))
+      unsettle();
     const bool binds = effect.creates_temporary || effect.with_hold || effect.takes_session_lock ||
-                       effect.kind == sql::StatementKind::listen;
+                       effect.kind == sql::StatementKind::listen ||
+                       (effect.creates_in_path && (work_.unsettled != 0 || of_.carried.creates_in_temporary()));
     if (binds || (pinned && effect.may_free)) work_.leases.note_due(node, Audit::pins);
+    // What could not be found out may be gone.
+    if (pinned && effect.all) work_.leases.note_due(node, Audit::all);
     for (const SettingChange& change : effect.settings)
       if (change.text.empty() && of_.carried.begins_with_settings()) work_.solitary = true;
     // What comes next may name it.
@@ -87,9 +108,16 @@ void ServerWriter::note_due(const Effects& effects) {
   }
 }
 
-/// What a message of unknown effect says may be the name of a setting that it makes.
+void ServerWriter::note_lasting(const routing::LastingEffects& effects) {
+  Held* there = work_.leases.find(server_.node());
+  if (!there) return;
+  if (effects.library) there->pins.add(PinReason::library);
+  if (effects.seed) there->pins.add(PinReason::seed);
+  if (effects.server) there->pins.add(PinReason::server_state);
+}
+
+/// What a message of unknown effect says may be the name of a setting that it makes, or code that it runs.
 void ServerWriter::collect_names(const GatheredMessage& message, std::string_view bytes) {
-  constexpr std::size_t kMost = 256;
   bool unknown = message.unknown_effects;
   if (message.effects)
     unknown = unknown || std::any_of(message.effects->begin(), message.effects->end(),
@@ -98,8 +126,17 @@ void ServerWriter::collect_names(const GatheredMessage& message, std::string_vie
   if (message.type == frontend::kBind && message.statement)
     unknown = routing::effects_of(*message.statement->query.entry, of_.catalog).unknown;
   if (!unknown) return;
-  add_custom_names(bytes.substr(wire::kHeaderBytes), kMost, work_.custom_names);
-  if (message.statement) add_custom_names(message.statement->text, kMost, work_.custom_names);
+  static const routing::LastingByName kNone;
+  const auto& known = of_.catalog ? of_.catalog->lasting() : kNone;
+  const auto collect = [&](std::string_view from) {
+    if (!add_custom_names(from, kMostCustomNames, work_.custom_names)) work_.names_left_out = true;
+    note_lasting(routing::lasting_effects_in(from, known));
+  };
+  const std::string_view body = bytes.substr(wire::kHeaderBytes);
+  collect(body);
+  if (message.statement) collect(message.statement->text);
+  if (message.type == frontend::kFunctionCall)
+    note_lasting(routing::lasting_effects_of_function(wire::BodyReader(body).uint32()));
 }
 
 void ServerWriter::note_custom() {

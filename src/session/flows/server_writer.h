@@ -72,6 +72,8 @@ class ServerWriter {
   void pass(const GatheredMessage& message, std::string_view bytes);
   void expect_answer(const GatheredMessage& message);
   void note_due(const Effects& effects);
+  void note_lasting(const routing::LastingEffects& effects);
+  void unsettle();
   void collect_names(const GatheredMessage& message, std::string_view bytes);
   void sync();
 

@@ -1,6 +1,7 @@
 // What is asked of a server, and what its rows say about the session.
 #include "session/audit.h"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -95,8 +96,8 @@ TEST_CASE("each query asks for its part") {
     CAPTURE(query);
     for (const PinReasonRow& each : kPinReasons) {
       // These no server knows.
-      const bool asked =
-          each.reason != PinReason::library && each.reason != PinReason::seed && each.reason != PinReason::unknown;
+      const bool asked = each.reason != PinReason::unknown &&
+                         std::find(kLastingPins.begin(), kLastingPins.end(), each.reason) == kLastingPins.end();
       CHECK(asks_for(query, each.name) == asked);
     }
     for (const std::string_view what : {"setting", "role", "authorization", "prepared"})
@@ -104,6 +105,17 @@ TEST_CASE("each query asks for its part") {
     CHECK(asks_for(query, "custom") == (query == custom));
   }
   CHECK(custom.find(R"(ARRAY['a.b','it''s.x', E'c.\\d']::pg_catalog.text[])") != std::string::npos);
+}
+
+TEST_CASE("names beyond ASCII are asked for in ASCII") {
+  const std::string text = audit_query(Audit::all,
+                                       {"a.b",
+                                        "gr\xc3\xb6\xc3\x9f"
+                                        "e.x",
+                                        "\xe4.x"},
+                                       FunctionNames::known);
+  CHECK(text.find("'a.b',pg_catalog.convert_from(pg_catalog.decode('6772c3b6c39f652e78','hex'),'UTF8'),'\xe4.x'") !=
+        std::string::npos);
 }
 
 TEST_CASE("pins") {

@@ -105,6 +105,20 @@ TEST_CASE("a setting outside a transaction block holds when the exchange ended w
   CHECK(texts(state.effective()) == Texts{"SET a = 1"});
 }
 
+TEST_CASE("a search_path with the temporary schema") {
+  CarriedState state;
+  CHECK_FALSE(state.creates_in_temporary());
+  alone(state, set("search_path", "public"));
+  CHECK_FALSE(state.creates_in_temporary());
+  begin(state);
+  within(state, set_local("search_path", "\"$user\", PG_TEMP"));
+  CHECK(state.creates_in_temporary());
+  alone(state, effect(StatementKind::commit), "COMMIT");
+  CHECK_FALSE(state.creates_in_temporary());
+  alone(state, set("application_name", "pg_temp"));
+  CHECK_FALSE(state.creates_in_temporary());
+}
+
 TEST_CASE("a later change of the same setting replaces the earlier one") {
   CarriedState state;
   alone(state, set("b", "1"));
@@ -267,7 +281,9 @@ TEST_CASE("SET LOCAL counts in its transaction, and is gone with it") {
   alone(state, set("a", "1"));
   begin(state);
   CHECK_FALSE(state.has_local());
+  CHECK_FALSE(state.has_open_changes());
   within(state, set_local("a", "2"));
+  CHECK(state.has_open_changes());
   within(state, set_local("b", "2"));
   within(state, effect(StatementKind::set_transaction));
   CHECK(state.has_local());
@@ -277,6 +293,7 @@ TEST_CASE("SET LOCAL counts in its transaction, and is gone with it") {
   SUBCASE("rolled back") { alone(state, effect(StatementKind::rollback), "ROLLBACK"); }
   SUBCASE("over, whatever was seen") { state.ready(TransactionStatus::idle, false); }
   CHECK_FALSE(state.has_local());
+  CHECK_FALSE(state.has_open_changes());
   CHECK(texts(state) == Texts{"SET a = 1"});
   CHECK(state.effective() == state.settings());
 }

@@ -235,24 +235,49 @@ TEST_CASE("settings with the names of others") {
 TEST_CASE("what looks like the name of a custom setting") {
   CHECK(custom_names("SELECT set_config('my.Setting', 'x', false)") == Names{"my.setting"});
   CHECK(custom_names("SELECT f(a.b), c.d FROM a.b") == Names{"a.b", "c.d"});
-  CHECK(custom_names("a.b.c _x.$1 x$y.z0") == Names{"a.b.c", "_x.$1", "x$y.z0"});
-  CHECK(custom_names(std::string_view("\0\0\0\4my.x\0\0", 10)) == Names{"my.x"});  // a parameter of Bind
-  for (const std::string_view none : {"", "abc", "a b", ".a", "a.", "1.5", "1a.b", "$1.a", ".", "..", "a .b"}) {
+  CHECK(custom_names("a.b.c _x.$1") == Names{"a.b.c", "_x.$1"});
+  CHECK(custom_names("x$y.z0") == Names{"y.z0", "x$y.z0"});
+  CHECK(custom_names("$$a.b$$ $x$c.d$x$") == Names{"a.b", "c.d"});
+  CHECK(custom_names(R"("a"."b" c."d" "e".f "g.h" i . j k. l)") == Names{"a.b", "c.d", "e.f", "g.h", "i.j", "k.l"});
+  CHECK(custom_names("EXECUTE E'SET \\\"a\\\".b = 1'") == Names{"a.b"});
+  CHECK(custom_names("gr\xc3\xb6\xc3\x9f"
+                     "e.wert") == Names{"gr\xc3\xb6\xc3\x9f"
+                                        "e.wert"});
+  CHECK(custom_names("gr\xf6\xdf"
+                     "e.wert")
+            .empty());  // no UTF-8
+  for (const std::string_view none : {"", "abc", "a b", ".a", "a.", "1.5", "1a.b", "$1.a", ".", "..", "a..b", "a,b"}) {
     CAPTURE(none);
     CHECK(custom_names(none).empty());
   }
-  const std::string longest = "a." + std::string(125, 'x');
+  const std::string longest = "a." + std::string(1000, 'x');
   CHECK(custom_names(longest) == Names{longest});
-  CHECK(custom_names(longest + "x").empty());
+}
+
+TEST_CASE("the name of a custom setting in a parameter of Bind, behind its length") {
+  CHECK(custom_names(std::string_view("\0\0\0\4my.x\0\0", 10)) == Names{"my.x"});
+  // Lengths that look like part of a word.
+  CHECK(custom_names(std::string("\0\0\0\x30", 4) + "a." + std::string(46, 'x')) == Names{"a." + std::string(46, 'x')});
+  const Names found = custom_names(std::string("\0\0\0\x41", 4) + "a." + std::string(63, 'x'));
+  CHECK(std::find(found.begin(), found.end(), "a." + std::string(63, 'x')) != found.end());
+}
+
+TEST_CASE("what is UTF-8") {
+  for (const char* yes : {"", "a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf"}) CHECK(is_utf8(yes));
+  for (const char* no :
+       {"\x80", "\xc3", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff", "\xe2\x82"})
+    CHECK_FALSE(is_utf8(no));
 }
 
 TEST_CASE("custom names are collected once, and not without bound") {
   Names names{"a.b"};
-  add_custom_names("A.B c.d a.b e.f g.h", 3, names);
+  CHECK(add_custom_names("A.B c.d", 3, names));
+  CHECK_FALSE(add_custom_names("A.B c.d a.b e.f g.h", 3, names));
   CHECK(names == Names{"a.b", "c.d", "e.f"});
-  add_custom_names("i.j", 3, names);
+  CHECK_FALSE(add_custom_names("i.j", 3, names));
+  CHECK(add_custom_names("e.f", 3, names));
   CHECK(names.size() == 3);
-  add_custom_names("i.j", 4, names);
+  CHECK(add_custom_names("i.j", 4, names));
   CHECK(names.back() == "i.j");
 }
 

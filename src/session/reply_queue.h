@@ -28,6 +28,7 @@ enum class Action : std::uint8_t {
 enum class Purpose : std::uint8_t {
   none,
   settings,  ///< makes the session's settings
+  timeout,   ///< takes back a short statement_timeout, which would hit what makes the settings
   restore,   ///< takes back what a RESET has done beyond the session's beginning
   audit,     ///< asks what the session has left there
   prepare,   ///< repeats the client's PREPARE

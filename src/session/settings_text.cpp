@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <map>
 #include <optional>
 #include <unordered_set>
@@ -17,6 +18,14 @@ using pool::SettingText;
 constexpr std::string_view kRole = "role";
 constexpr std::string_view kAuthorization = "session_authorization";
 constexpr std::string_view kEncoding = "client_encoding";
+constexpr std::string_view kStatementTimeout = "statement_timeout";
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  for (char& c : result)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return result;
+}
 
 const SettingText* find(const SettingsPtr& settings, std::string_view key) {
   if (!settings) return nullptr;
@@ -107,13 +116,49 @@ bool is_utf8(std::string_view text) {
 
 bool is_portable(std::string_view text) { return is_ascii(text) && text.find('\\') == std::string_view::npos; }
 
-std::string statements_between(const SettingsPtr& from, const SettingsPtr& to) {
+bool has_short_timeout(const SettingsPtr& settings) {
+  const SettingText* one = find(settings, kStatementTimeout);
+  if (!one) return false;
+  std::string_view text = one->text;
+  text.remove_prefix(std::min(lower(text).find(kStatementTimeout) + kStatementTimeout.size(), text.size()));
+  text.remove_prefix(std::min(text.find_first_of("0123456789"), text.size()));
+  std::uint64_t number = 0;
+  const auto digits = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool has_comment = one->text.find("--") != std::string::npos || one->text.find("/*") != std::string::npos;
+  if (digits.ec != std::errc() || has_comment) return true;
+  text.remove_prefix(static_cast<std::size_t>(digits.ptr - text.data()));
+  const std::string unit = lower(text.substr(0, text.find_first_of("' ;\t\r\n,")));
+  if (unit == "s" || unit == "min" || unit == "h" || unit == "d") return false;
+  // Without a unit, milliseconds; in any other form, not to be trusted.
+  const bool ends = unit.empty() && text.find_first_not_of("'; \t\r\n") == std::string_view::npos;
+  const bool of_function = unit.empty() && text == "',false)";
+  if (unit != "ms" && !ends && !of_function) return true;
+  return number != 0 && number < 1000;
+}
+
+SettingsPtr without_timeout(const SettingsPtr& settings) {
+  if (!find(settings, kStatementTimeout)) return settings;
+  std::vector<SettingText> others(*settings);
+  std::erase_if(others, [](const SettingText& one) { return one.key == kStatementTimeout; });
+  return std::make_shared<const std::vector<SettingText>>(std::move(others));
+}
+
+bool is_deferrable(const SettingsPtr& settings) { return find(settings, "default_transaction_deferrable") != nullptr; }
+
+bool has_identity(const SettingsPtr& settings) { return find(settings, kRole) || find(settings, kAuthorization); }
+
+std::string statements_between(const SettingsPtr& from, const SettingsPtr& to, MadeBy made_by) {
   std::string text;
   if (pool::same_settings(from, to)) return text;
   // Other settings are made by the user who logged in: under another role they might be refused.
   const bool other_identity = differs(from, to, kRole) || differs(from, to, kAuthorization);
-  const bool has_identity = find(from, kRole) || find(from, kAuthorization);
-  if (has_identity) {
+  const bool had_identity = has_identity(from);
+  const auto say_identity = [&] {
+    if (had_identity || other_identity)
+      for (const std::string_view key : {kAuthorization, kRole})
+        if (const SettingText* one = find(to, key)) say(text, one->text);
+  };
+  if (had_identity) {
     if (find(from, kAuthorization)) say(text, "RESET SESSION AUTHORIZATION");
     say(text, "RESET ROLE");
   }
@@ -121,14 +166,17 @@ std::string statements_between(const SettingsPtr& from, const SettingsPtr& to) {
     for (const SettingText& old : *from)
       if (!is_identity(old.key) && !find(to, old.key)) say(text, reset_text(old.key));
   if (!to) return text;
+  if (made_by == MadeBy::role) say_identity();
   // The encoding first: the texts of the others are to be read in it.
   if (const SettingText* encoding = find(to, kEncoding); encoding && differs(from, to, kEncoding))
     say(text, encoding->text);
   for (const SettingText& one : *to)
-    if (!is_identity(one.key) && one.key != kEncoding && differs(from, to, one.key)) say(text, one.text);
-  if (has_identity || other_identity)
-    for (const std::string_view key : {kAuthorization, kRole})
-      if (const SettingText* one = find(to, key)) say(text, one->text);
+    if (!is_identity(one.key) && one.key != kEncoding && one.key != kStatementTimeout && differs(from, to, one.key))
+      say(text, one.text);
+  if (made_by == MadeBy::login) say_identity();
+  // Last: it counts from the next statement on, in the same query string too.
+  if (const SettingText* timeout = find(to, kStatementTimeout); timeout && differs(from, to, kStatementTimeout))
+    say(text, timeout->text);
   return text;
 }
 
@@ -241,13 +289,6 @@ namespace {
 constexpr std::array<std::string_view, 8> kAtStartOnly{
     "ignore_system_indexes", "post_auth_delay",    "jit_debugging_support",   "jit_profiling_support",
     "log_connections",       "log_disconnections", "local_preload_libraries", "session_preload_libraries"};
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return result;
-}
 
 /// Words are separated by white space; a backslash makes the next character an ordinary one.
 std::vector<std::string> split_options(std::string_view options) {

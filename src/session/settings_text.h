@@ -1,6 +1,7 @@
 // Settings as statements: what must be said to a server connection that has been told one thing so that it has been
 // told another, and which of a client's start-up parameters can be said that way. Pure.
 #pragma once
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,9 +37,21 @@ bool add_custom_names(std::string_view bytes, std::size_t most, std::vector<std:
 /// How many are asked for at most.
 inline constexpr std::size_t kMostCustomNames = 4096;
 
+/// Who makes the settings: who logged in, before the role is taken, or the role.
+enum class MadeBy : std::uint8_t { login, role };
+
 /// One query string that brings a connection from `from` to `to`; empty when there is nothing to do. All of it happens
 /// or none, because a query string is one transaction.
-[[nodiscard]] std::string statements_between(const pool::SettingsPtr& from, const pool::SettingsPtr& to);
+[[nodiscard]] std::string statements_between(const pool::SettingsPtr& from, const pool::SettingsPtr& to,
+                                             MadeBy made_by = MadeBy::login);
+/// Whether a statement_timeout of less than a second is among them, or one of unknown length.
+[[nodiscard]] bool has_short_timeout(const pool::SettingsPtr& settings);
+/// The others.
+[[nodiscard]] pool::SettingsPtr without_timeout(const pool::SettingsPtr& settings);
+/// Whether a transaction under them may have to wait until it can be deferred.
+[[nodiscard]] bool is_deferrable(const pool::SettingsPtr& settings);
+/// Whether role or session authorization is among them.
+[[nodiscard]] bool has_identity(const pool::SettingsPtr& settings);
 
 using Parameters = std::vector<std::pair<std::string, std::string>>;
 

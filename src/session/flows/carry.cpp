@@ -39,7 +39,15 @@ bool Session::settings_hold(pool::ServerConnection& server) {
     there = wanted;
     return true;
   }
-  const std::string text = statements_between(there, wanted);
+  if (has_short_timeout(there)) {
+    writer(server).query("RESET statement_timeout", Purpose::timeout);
+    work_->chosen = server.node();
+    work_->wait = Wait::quiet;
+    return false;
+  }
+  std::string text = statements_between(there, wanted);
+  // What makes them must not wait until it can be deferred.
+  if (is_deferrable(there)) text = "SET LOCAL transaction_deferrable = off;" + text;
   const bool safe = !names_something(there) && !names_something(wanted) &&
                     worker_.settings_were_taken(server.node(), std::hash<std::string_view>{}(text));
   writer(server).query(text, Purpose::settings);

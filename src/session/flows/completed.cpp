@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "session/session.h"
+#include "session/settings_text.h"
 #include "wire/messages/backend.h"
 
 namespace pgweir::session {
@@ -29,6 +30,7 @@ void Session::on_part(pool::ServerConnection& server, const wire::Frame& frame) 
   }
   if (frame.type != backend::kCommandComplete && frame.type != backend::kEmptyQuery) return;
   times_.completed(worker_.loop().now());
+  if (front.purpose == Purpose::timeout) server.carried.settings = without_timeout(server.carried.settings);
   if (front.action == Action::forward && front.effects && !work_->second_try.swallows)
     apply_effect(server, *front.effects, work_->query_index, first_word(frame.body));
   ++work_->query_index;
@@ -107,6 +109,7 @@ void Session::on_transaction_end() {
 void Session::on_swallowed_ready(pool::ServerConnection& server, const Expected& entry) {
   switch (entry.purpose) {
     case Purpose::none:
+    case Purpose::timeout:
     case Purpose::prepare: break;
     case Purpose::settings:
       if (work_->settings_error) break;

@@ -96,6 +96,8 @@ bool Session::on_swallowed_error(pool::ServerConnection& server, const wire::Fra
     work_->audit->fail();
     return true;
   }
+  // It has hit itself; it is said again.
+  if (purpose == Purpose::timeout && fields && fields->sqlstate == "57014") return true;
   const bool nothing_behind = purpose == Purpose::settings && (work_->chosen || state_ == State::welcoming);
   if (nothing_behind && fields) {
     work_->settings_error = base::Error{base::Sqlstate(fields->sqlstate), std::string(fields->message),

@@ -159,6 +159,41 @@ TEST_CASE("who the session is comes last, and other settings are made by who log
   }
 }
 
+TEST_CASE("settings that only the role may make") {
+  CHECK(statements_between(settings({"role=q"}), settings({"a=1", "role=r", "session_authorization=s"}),
+                           MadeBy::role) == "RESET ROLE\n;SET session_authorization=s\n;SET role=r\n;SET a=1");
+  CHECK(statements_between(settings({"a=1"}), settings({"role=r"}), MadeBy::role) == "RESET \"a\"\n;SET role=r");
+}
+
+TEST_CASE("the statement timeout comes last") {
+  CHECK(between(nullptr, settings({"role=r", "statement_timeout=1", "work_mem=1"})) ==
+        Statements{"SET work_mem=1", "SET role=r", "SET statement_timeout=1"});
+}
+
+TEST_CASE("timeouts that could hit what makes the settings") {
+  const auto with = [](const std::string& text) {
+    return std::make_shared<const std::vector<SettingText>>(std::vector<SettingText>{{"statement_timeout", text}});
+  };
+  CHECK_FALSE(has_short_timeout(nullptr));
+  CHECK_FALSE(has_short_timeout(settings({"a=1"})));
+  for (const char* text :
+       {"SET statement_timeout = 0", "SET statement_timeout = '30s'", "set STATEMENT_TIMEOUT to 1000",
+        "SET SESSION statement_timeout = '1 min'", "SET statement_timeout TO '5000ms' ",
+        "SELECT pg_catalog.set_config('statement_timeout','1000',false)",
+        "SELECT pg_catalog.set_config('statement_timeout','2s',false)"}) {
+    CAPTURE(text);
+    CHECK(has_short_timeout(with(text)) == (std::string_view(text).find("1 min") != std::string_view::npos));
+  }
+  for (const char* text :
+       {"SET statement_timeout = 1", "SET statement_timeout = '999ms'", "SET statement_timeout = '10us'",
+        "SET statement_timeout = '0.5s'", "SET statement_timeout /* 30s */ = 5", "SET statement_timeout = -- so\n '5'",
+        "SET statement_timeout = 5000 -- so", "SELECT pg_catalog.set_config('statement_timeout','1ms',false)",
+        "SET statement_timeout"}) {
+    CAPTURE(text);
+    CHECK(has_short_timeout(with(text)));
+  }
+}
+
 namespace {
 
 // A server as far as settings go, which lets only who logged in change them, and wants the encoding first.

@@ -69,6 +69,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
     work.wrote = false;
   }
   if (!settings_hold(server)) return;
+  work.telling = Telling::as_login;
   count_and_log(server.node());
   const bool closed = is_closed(work.exchange);
   const bool whole = closed && work.stream_left == 0;

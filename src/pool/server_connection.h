@@ -108,6 +108,8 @@ class ServerConnection final : private net::Connection::Handler {
   bool reply_forwarded = false;
   /// It has said what cannot be: never to be used again.
   bool out_of_step = false;
+  /// Its user has left something on it that nothing takes away: to be closed when what was asked for has been answered.
+  bool spoilt = false;
 
  private:
   std::size_t on_data(net::Connection& connection, std::string_view bytes) override;

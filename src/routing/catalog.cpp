@@ -247,9 +247,10 @@ class CatalogBuilder {
     return true;
   }
 
+  /// What a session locks or binds is seen in its own statement, not in what that statement uses.
   [[nodiscard]] bool any_effects(const sql::StatementFacts& uses) const {
     for (const auto& name : uses.functions)
-      if (catalog_.may_have_user_effects(name)) return true;
+      if (catalog_.may_have_user_effects(name) || locks_session(name) || binds_connection(name)) return true;
     for (const auto& name : uses.relations)
       if (catalog_.relation_may_have_user_effects(name)) return true;
     for (const auto& name : uses.types)
@@ -273,6 +274,7 @@ CatalogPtr Catalog::build(std::uint64_t version, base::Time loaded_at, const Cat
   catalog->version_ = version;
   catalog->loaded_at_ = loaded_at;
   catalog->custom_settings_ = rows.custom_settings;
+  catalog->lasting_ = lasting_effects_of(rows);
   CatalogBuilder(*catalog).run(rows);
   return catalog;
 }

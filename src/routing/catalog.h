@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "routing/lasting_effects.h"
 #include "sql/statement_facts.h"
 
 namespace pgweir::routing {
@@ -101,6 +102,8 @@ class Catalog {
   }
   /// The same for a name after a dot, which may be a function's.
   [[nodiscard]] bool attribute_may_have_user_effects(std::string_view name) const;
+  /// What users' code, and code that it leads to, may do that no view shows afterwards.
+  [[nodiscard]] const LastingByName& lasting() const noexcept { return lasting_; }
   [[nodiscard]] Safety relation(const sql::QualifiedName& name) const { return safety(Kind::relation, name); }
   [[nodiscard]] Safety type(const sql::QualifiedName& name) const;
   [[nodiscard]] Safety operator_(const sql::QualifiedName& name) const { return safety(Kind::operator_, name); }
@@ -137,6 +140,7 @@ class Catalog {
   base::Time loaded_at_{};
   std::array<Names, kKinds> names_;
   std::vector<std::string> custom_settings_;
+  LastingByName lasting_;
   std::unordered_set<std::string, Hash, std::equal_to<>> column_functions_;
 };
 
@@ -149,5 +153,10 @@ class Catalog {
 /// Built-in functions that tie something to the session or transaction they run in (advisory locks, lo_open, ...): not
 /// even a hint moves them to a standby.
 [[nodiscard]] bool binds_session(const sql::QualifiedName& name);
+/// Built-in functions that take or give back advisory locks that outlive a transaction.
+[[nodiscard]] bool locks_session(const sql::QualifiedName& name);
+/// Built-in functions that make something which ends with the connection and which no audit shows: a session's
+/// replication origin, a temporary replication slot, a backup.
+[[nodiscard]] bool binds_connection(const sql::QualifiedName& name);
 
 }  // namespace pgweir::routing

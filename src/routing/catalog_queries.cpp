@@ -89,26 +89,46 @@ constexpr std::string_view kCode =
     "LEFT JOIN pg_catalog.pg_extension x ON x.oid = e.refobjid "
     "WHERE p.oid::int8 >= 16384 AND p.provolatile = 'v'";
 
-// What runs with a write beside it: triggers, defaults, constraints, policies, rules that call users' volatile
-// functions; functions of extensions are taken to leave the session alone there. 2078 is set_config()
-// (catalog/pg_proc.dat), which no dependency records. A write goes further than the relation it names: to partitions
-// and children, through views and rules, by cascades. Only what leads to such a function is told. Then what runs
-// without a name at all: casts, the functions of types and of operator classes.
+// Built-in functions that change the session, lock something for it or bind something to its connection: those of
+// node_local.cpp (changes_session, locks_session, binds_connection). Without an extension's, which have names of their
+// own here.
+#define PGWEIR_LOUD_BUILT_IN                                                                                        \
+  "loud_built_in(pattern) AS MATERIALIZED ("                                                                        \
+  " SELECT 'funcid (' || string_agg(oid::text, '|') || ') ' FROM pg_catalog.pg_proc WHERE oid::int8 < 16384"        \
+  "  AND (proname IN ('set_config', 'setseed', 'ts_stat', 'ts_rewrite', 'pg_import_system_collations')"             \
+  "   OR proname ~ '^pg_(try_)?advisory_(lock|unlock)' OR proname ~ '^(query|table|schema|database|cursor)_to_xml'" \
+  "   OR proname ~ '^(pg_replication_origin_(session|xact)_|binary_upgrade_)'"                                      \
+  "   OR proname ~ '^pg_((create|copy)_(physical|logical)_replication_slot|start_backup|backup_start)'))"
+
+// What runs with a write beside it: triggers, defaults, constraints (of a column's domain, too), policies, rules that
+// call users' volatile functions, or loud ones that are built in; functions of extensions are taken to leave the
+// session alone there. PostgreSQL records no dependency on built-in functions, so they are looked for in the stored
+// expressions; one of them, set_config() (2078, catalog/pg_proc.dat), is told for all. Views are among the rules: what
+// is read from them is read by what writes. A write goes further than the relation it names: to partitions and
+// children, through views and rules, by cascades. Only what leads to such a function is told. Then what runs without a
+// name at all: casts, the functions of types and of operator classes.
 constexpr std::string_view kReaches =
     "WITH RECURSIVE users_own AS MATERIALIZED (SELECT p.oid, EXISTS (SELECT 1 FROM pg_catalog.pg_depend e"
     "  WHERE e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND e.objid = p.oid AND e.deptype = 'e') AS "
     "of_extension"
-    " FROM pg_catalog.pg_proc p WHERE p.provolatile = 'v' AND p.oid::int8 >= 16384), "
+    " FROM pg_catalog.pg_proc p WHERE p.provolatile = 'v' AND p.oid::int8 >= 16384), " PGWEIR_PARTS ", " PGWEIR_CHECKED
+    ", " PGWEIR_LOUD_BUILT_IN
+    ", "
     "calling(classid, objid, function) AS ("
     " SELECT d.classid, d.objid, d.refobjid FROM pg_catalog.pg_depend d JOIN users_own u ON u.oid = d.refobjid"
     "  WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND NOT u.of_extension"
-    " UNION ALL SELECT tableoid, oid, 2078 FROM pg_catalog.pg_attrdef WHERE adbin::text ~ ':funcid 2078 '"
-    " UNION ALL SELECT tableoid, oid, 2078 FROM pg_catalog.pg_constraint WHERE conbin::text ~ ':funcid 2078 '"
-    " UNION ALL SELECT tableoid, oid, 2078 FROM pg_catalog.pg_policy"
-    "  WHERE concat(polqual, polwithcheck) ~ ':funcid 2078 '"
-    " UNION ALL SELECT tableoid, oid, 2078 FROM pg_catalog.pg_trigger WHERE tgqual::text ~ ':funcid 2078 '"
-    " UNION ALL SELECT tableoid, oid, 2078 FROM pg_catalog.pg_rewrite"
-    "  WHERE ev_type <> '1' AND concat(ev_qual, ev_action) ~ ':funcid 2078 '), "
+    " UNION ALL SELECT a.tableoid, a.oid, 2078 FROM pg_catalog.pg_attrdef a, loud_built_in b"
+    "  WHERE a.adbin::text ~ b.pattern"
+    " UNION ALL SELECT k.tableoid, k.oid, 2078 FROM pg_catalog.pg_constraint k, loud_built_in b"
+    "  WHERE k.contype = 'c' AND k.conbin::text ~ b.pattern"
+    " UNION ALL SELECT t.tableoid, t.oid, 2078 FROM pg_catalog.pg_type t, loud_built_in b"
+    "  WHERE t.typdefaultbin::text ~ b.pattern"
+    " UNION ALL SELECT p.tableoid, p.oid, 2078 FROM pg_catalog.pg_policy p, loud_built_in b"
+    "  WHERE concat(p.polqual, p.polwithcheck) ~ b.pattern"
+    " UNION ALL SELECT t.tableoid, t.oid, 2078 FROM pg_catalog.pg_trigger t, loud_built_in b"
+    "  WHERE t.tgqual::text ~ b.pattern"
+    " UNION ALL SELECT r.tableoid, r.oid, 2078 FROM pg_catalog.pg_rewrite r, loud_built_in b"
+    "  WHERE (r.ev_type <> '1' OR r.ev_class::int8 >= 16384) AND concat(r.ev_qual, r.ev_action) ~ b.pattern), "
     "firing(relation, function) AS ("
     " SELECT tgrelid, tgfoid FROM pg_catalog.pg_trigger"
     "  WHERE tgenabled <> 'D' AND tgfoid IN (SELECT oid FROM users_own)"
@@ -118,10 +138,17 @@ constexpr std::string_view kReaches =
     "  WHERE c.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass"
     " UNION SELECT k.conrelid, c.function FROM calling c JOIN pg_catalog.pg_constraint k ON k.oid = c.objid"
     "  WHERE c.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND k.contype = 'c' AND k.conrelid <> 0"
+    " UNION SELECT a.attrelid, c.function FROM calling c JOIN pg_catalog.pg_constraint k ON k.oid = c.objid"
+    "  JOIN checked h ON h.domain = k.contypid"
+    "  JOIN pg_catalog.pg_attribute a ON a.atttypid = h.type AND NOT a.attisdropped"
+    "  WHERE c.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass"
+    " UNION SELECT a.attrelid, c.function FROM calling c"
+    "  JOIN pg_catalog.pg_attribute a ON a.atttypid = c.objid AND NOT a.attisdropped"
+    "  WHERE c.classid = 'pg_catalog.pg_type'::pg_catalog.regclass"
     " UNION SELECT p.polrelid, c.function FROM calling c JOIN pg_catalog.pg_policy p ON p.oid = c.objid"
     "  WHERE c.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass"
     " UNION SELECT r.ev_class, c.function FROM calling c JOIN pg_catalog.pg_rewrite r ON r.oid = c.objid"
-    "  WHERE c.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND r.ev_type <> '1'), "
+    "  WHERE c.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass), "
     "reaches(here, there) AS MATERIALIZED ("
     " SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits"
     " UNION SELECT confrelid, conrelid FROM pg_catalog.pg_constraint"

@@ -114,7 +114,17 @@ bool unknown_effects(const sql::StatementFacts& statement, const Catalog* catalo
   return false;
 }
 
-enum : std::uint8_t { kCreatesTemporary = 1, kUnknown = 2 };
+/// Of the users' code that it leads to.
+LastingEffects lasting_effects(const sql::StatementFacts& statement, const Catalog& catalog) {
+  LastingEffects effects;
+  if (statement.kind == sql::StatementKind::prepare) return effects;
+  const LastingByName& lasting = catalog.lasting();
+  for (const auto& name : statement.functions) effects.add(LastingByName::of(lasting.functions, name.name));
+  for (const auto& name : statement.relations) effects.add(LastingByName::of(lasting.relations, name.name));
+  return effects;
+}
+
+enum : std::uint8_t { kCreatesTemporary = 1, kUnknown = 2, kLibrary = 4, kSeed = 8, kServer = 16 };
 
 }  // namespace
 
@@ -140,7 +150,10 @@ SessionEffects effects_of(const sql::QueryFacts& facts, const Catalog* catalog) 
   SessionEffects effects;
   for (const sql::StatementFacts& statement : facts.statements) {
     effects.creates_temporary = effects.creates_temporary || statement.creates_temporary;
-    effects.unknown = effects.unknown || unknown_effects(statement, catalog);
+    const bool unknown = unknown_effects(statement, catalog);
+    effects.unknown = effects.unknown || unknown;
+    effects.lasting.add(lasting_effects_of(statement));
+    if (unknown && catalog != nullptr) effects.lasting.add(lasting_effects(statement, *catalog));
     if (statement.kind == sql::StatementKind::ddl) catalog = nullptr;  // it may be another one for those that follow
   }
   return effects;
@@ -150,11 +163,14 @@ SessionEffects effects_of(sql::CachedFacts& entry, const Catalog* catalog) {
   if (catalog == nullptr) return effects_of(entry.facts, nullptr);
   if (entry.effects_version != catalog->version()) {
     const SessionEffects effects = effects_of(entry.facts, catalog);
-    entry.effects = static_cast<std::uint8_t>((effects.creates_temporary ? kCreatesTemporary : 0) |
-                                              (effects.unknown ? kUnknown : 0));
+    entry.effects =
+        static_cast<std::uint8_t>((effects.creates_temporary ? kCreatesTemporary : 0) |
+                                  (effects.unknown ? kUnknown : 0) | (effects.lasting.library ? kLibrary : 0) |
+                                  (effects.lasting.seed ? kSeed : 0) | (effects.lasting.server ? kServer : 0));
     entry.effects_version = catalog->version();
   }
-  return {(entry.effects & kCreatesTemporary) != 0, (entry.effects & kUnknown) != 0};
+  const auto has = [&](std::uint8_t bit) { return (entry.effects & bit) != 0; };
+  return {has(kCreatesTemporary), has(kUnknown), {has(kLibrary), has(kSeed), has(kServer)}};
 }
 
 }  // namespace pgweir::routing

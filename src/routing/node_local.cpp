@@ -112,6 +112,19 @@ constexpr std::array<Name, 5> kSessionChanges = {"set_config", "setseed", "ts_st
 constexpr std::array<Name, 4> kSessionBindingPrefixes = {"pg_advisory_", "pg_try_advisory_", "lo_",
                                                          "pg_export_snapshot"};
 
+constexpr std::array<Name, 3> kSessionLockPrefixes = {"pg_advisory_lock", "pg_advisory_unlock", "pg_try_advisory_lock"};
+
+// pg_start_backup() is that of PostgreSQL 14 and older.
+constexpr std::array<Name, 7> kConnectionBindings = {
+    "pg_backup_start",
+    "pg_copy_logical_replication_slot",
+    "pg_copy_physical_replication_slot",
+    "pg_create_logical_replication_slot",
+    "pg_create_physical_replication_slot",
+    "pg_replication_origin_session_setup",
+    "pg_start_backup",
+};
+
 constexpr std::array<Name, 6> kSessionBindings = {"loread", "lowrite", "nextval", "setval", "currval", "lastval"};
 
 }  // namespace
@@ -131,5 +144,9 @@ bool changes_session(const sql::QualifiedName& name) {
 bool binds_session(const sql::QualifiedName& name) {
   return built_in(name) && (has(kSessionBindings, name.name) || begins(kSessionBindingPrefixes, name.name));
 }
+
+bool locks_session(const sql::QualifiedName& name) { return built_in(name) && begins(kSessionLockPrefixes, name.name); }
+
+bool binds_connection(const sql::QualifiedName& name) { return built_in(name) && has(kConnectionBindings, name.name); }
 
 }  // namespace pgweir::routing

@@ -123,6 +123,7 @@ struct Route {
 struct SessionEffects {
   bool creates_temporary = false;
   bool unknown = false;  ///< DO, CALL, set_config, volatile functions that users wrote, unparsed text
+  LastingEffects lasting{};
 };
 [[nodiscard]] SessionEffects effects_of(const sql::QueryFacts& facts, const Catalog* catalog);
 /// The same, remembered in the entry per catalog version: for the hot path.

@@ -77,7 +77,7 @@ void AbandonedExchange::on_patience_over() {
 
 void AbandonedExchange::end(bool clean) {
   patience_.stop();
-  if (clean)
+  if (clean && !lease_->spoilt)
     lease_.give_back();
   else
     lease_.close();

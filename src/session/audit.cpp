@@ -6,6 +6,7 @@
 
 #include "routing/catalog_queries.h"
 #include "session/settings_text.h"
+#include "wire/crypto.h"
 #include "wire/frame.h"
 
 namespace pgweir::session {
@@ -33,7 +34,11 @@ constexpr std::string_view kRest =
     " AND NOT (name OPERATOR(pg_catalog.~) '^transaction_(isolation|read_only|deferrable)$')"
     " UNION ALL SELECT 'role', pg_catalog.current_setting('role'), NULL"
     " UNION ALL SELECT 'authorization', SESSION_USER::pg_catalog.text, NULL"
-    " UNION ALL SELECT 'prepared', pg_catalog.count(*)::pg_catalog.text, NULL"
+    " UNION ALL SELECT 'prepared', pg_catalog.count(*)::pg_catalog.text,"
+    " pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(COALESCE("
+    "pg_catalog.string_agg(name, ',' ORDER BY name COLLATE pg_catalog.\"C\")"
+    " FILTER (WHERE pg_catalog.octet_length(name) OPERATOR(pg_catalog.=) pg_catalog.length(name)), ''),"
+    " 'UTF8')), 'hex')"
     " FROM pg_catalog.pg_prepared_statements";
 
 std::string lower(std::string_view text) {
@@ -146,10 +151,32 @@ void AuditReader::take_row(std::string_view body) {
     if (name != user_)
       settings_.push_back({"session_authorization", "SET SESSION AUTHORIZATION " + to_identifier(name)});
   } else if (kind == "prepared") {
-    if (std::from_chars(name.data(), name.data() + name.size(), prepared_).ec != std::errc()) fail();
+    if (std::from_chars(name.data(), name.data() + name.size(), prepared_).ec != std::errc() || !hex) return fail();
+    prepared_digest_ = *hex;
   } else {
     fail();
   }
+}
+
+std::string digest_of(std::vector<std::string> names) {
+  constexpr std::size_t kLongest = 63;  // NAMEDATALEN - 1
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::erase_if(names, [](const std::string& name) { return !is_ascii(name); });
+  for (std::string& name : names) name.resize(std::min(name.size(), kLongest));
+  std::sort(names.begin(), names.end());
+  std::string joined;
+  for (const std::string& name : names) joined += (joined.empty() ? "" : ",") + name;
+  std::string hex;
+  for (const char c : wire::sha256(joined)) {
+    const auto byte = static_cast<unsigned char>(c);
+    hex += kDigits[byte >> 4U];
+    hex += kDigits[byte & 0xfU];
+  }
+  return hex;
+}
+
+bool AuditReader::are_prepared(const std::vector<std::string>& names) const {
+  return names.size() == prepared_ && digest_of(names) == prepared_digest_;
 }
 
 std::vector<pool::SettingText> AuditReader::take_settings() {

@@ -33,6 +33,10 @@ enum class FunctionNames : std::uint8_t { known, looked_for };
 [[nodiscard]] std::vector<std::string> names_to_ask_for(std::vector<std::string> own,
                                                         const std::vector<std::string>& of_functions);
 
+/// SHA-256 of the names in the order of their bytes, with commas between them, in hexadecimal digits; as the server
+/// makes it. Names beyond ASCII are left out, because client and server may write them in different encodings.
+[[nodiscard]] std::string digest_of(std::vector<std::string> names);
+
 class AuditReader {
  public:
   /// `user`: who logged in. `mentioned`: custom settings that the session's statements have named; `known`: the
@@ -50,8 +54,8 @@ class AuditReader {
   [[nodiscard]] Pins pins() const { return pins_; }
   /// Of `Audit::all`: all settings that differ from a new connection's, sorted by key.
   [[nodiscard]] std::vector<pool::SettingText> take_settings();
-  /// Of `Audit::all`: how many named prepared statements there are.
-  [[nodiscard]] std::size_t prepared() const { return prepared_; }
+  /// Of `Audit::all`: whether those are the prepared statements that have names there.
+  [[nodiscard]] bool are_prepared(const std::vector<std::string>& names) const;
 
  private:
   [[nodiscard]] bool is_known(std::string_view key) const;
@@ -64,6 +68,7 @@ class AuditReader {
   Pins pins_;
   std::vector<pool::SettingText> settings_;
   std::size_t prepared_ = 0;
+  std::string prepared_digest_;  ///< of their names
 };
 
 }  // namespace pgweir::session

@@ -25,8 +25,6 @@ constexpr std::array<std::string_view, 4> kLock{"pg_advisory_lock", "pg_advisory
 constexpr std::array<std::string_view, 3> kUnlock{"pg_advisory_unlock", "pg_advisory_unlock_shared",
                                                   "pg_advisory_unlock_all"};
 
-constexpr std::array<std::string_view, 1> kSeed{"setseed"};
-
 /// SELECT INTO is a write; that it is no row lock is not known.
 bool creates_in_path(const StatementFacts& statement) {
   return statement.kind == StatementKind::ddl || (statement.kind == StatementKind::write && statement.row_lock_or_into);
@@ -44,7 +42,7 @@ bool is_plain(const StatementFacts& statement) {
     case StatementKind::maintenance:
     case StatementKind::copy_in:
       return !statement.creates_temporary && !creates_in_path(statement) && !calls_one_of(statement, kLock) &&
-             !calls_one_of(statement, kUnlock) && !calls_one_of(statement, kSeed);
+             !calls_one_of(statement, kUnlock) && !routing::lasting_effects_of(statement).any();
     default: return false;
   }
 }
@@ -82,13 +80,54 @@ std::vector<SettingChange> characteristics(const StatementFacts& statement) {
   return changes;
 }
 
+/// Behind white space and comments, which may be nested.
+std::string_view without_blanks(std::string_view text) {
+  constexpr std::string_view kSpaces = " \t\r\n\f\v";
+  while (!text.empty()) {
+    if (kSpaces.find(text[0]) != std::string_view::npos) {
+      text.remove_prefix(1);
+    } else if (text.starts_with("--")) {
+      text.remove_prefix(std::min(text.find_first_of("\r\n"), text.size()));
+    } else if (text.starts_with("/*")) {
+      std::size_t depth = 0;
+      do {
+        const bool begins = text.starts_with("/*");
+        if (begins) ++depth;
+        const bool ends = text.starts_with("*/");
+        if (ends) --depth;
+        text.remove_prefix(begins || ends ? 2 : 1);
+      } while (depth > 0 && !text.empty());
+    } else {
+      break;
+    }
+  }
+  return text;
+}
+
+/// Empty when it does not begin with it.
+std::string_view behind_word(std::string_view text, std::string_view word) {
+  text = without_blanks(text);
+  const auto same = [](char a, char b) { return (a | 0x20) == b; };
+  if (text.size() <= word.size() ||
+      !std::equal(word.begin(), word.end(), text.begin(), [&](char w, char t) { return same(t, w); }))
+    return {};
+  return text.substr(word.size());
+}
+
+/// SET LOCAL as a SET that makes the same setting for longer.
+std::string without_local(std::string_view text) {
+  const std::string_view rest = behind_word(behind_word(text, "set"), "local");
+  return rest.empty() ? std::string(text) : "SET " + std::string(without_blanks(rest));
+}
+
 std::vector<SettingChange> setting_changes(const StatementFacts& statement, std::string_view own_text) {
   const bool local = statement.kind == StatementKind::set_local;
   if (statement.kind == StatementKind::set_session_characteristics) return characteristics(statement);
   if (statement.discard_all) return {{std::string(kWholeSession), {}, false}};
   if (statement.reset_all) return {{std::string(kAllSettings), {}, local}};
   if ((statement.kind != StatementKind::set && !local) || statement.name == "seed") return {};
-  return {{statement.name, statement.to_default ? std::string() : std::string(own_text), local}};
+  if (statement.to_default) return {{statement.name, {}, local}};
+  return {{statement.name, local ? without_local(own_text) : std::string(own_text), local}};
 }
 
 Effect effect_of(const StatementFacts& statement, std::string_view text, bool exact) {
@@ -105,8 +144,7 @@ Effect effect_of(const StatementFacts& statement, std::string_view text, bool ex
   effect.changes_catalog = statement.kind == StatementKind::ddl && !statement.creates_temporary;
   effect.takes_session_lock = calls_one_of(statement, kLock);
   effect.may_free = may_free(statement);
-  const bool is_set = statement.kind == StatementKind::set || statement.kind == StatementKind::set_local;
-  effect.sets_seed = calls_one_of(statement, kSeed) || (is_set && statement.name == "seed" && !statement.to_default);
+  effect.lasting = routing::lasting_effects_of(statement);
   // Bytes that mean something else under another client_encoding or standard_conforming_strings are not repeated.
   // DateStyle may say half of its value and keep the other half.
   effect.unknown_state = statement.from_current || (statement.kind == StatementKind::set &&
@@ -118,13 +156,37 @@ Effect effect_of(const StatementFacts& statement, std::string_view text, bool ex
   return effect;
 }
 
+/// What EXECUTE runs, on its own or in EXPLAIN or CREATE TABLE ... AS; null: nothing that is known.
+sql::CachedFactsPtr executed_by(const StatementFacts& statement, const routing::PreparedLookup* prepared) {
+  const std::string& name = statement.kind == StatementKind::execute ? statement.name : statement.executes;
+  return prepared == nullptr || name.empty() ? nullptr : prepared->find(name);
+}
+
+void add_what_runs(const StatementFacts& executed, Effect& effect) {
+  effect.creates_temporary = effect.creates_temporary || executed.creates_temporary;
+  effect.takes_session_lock = effect.takes_session_lock || calls_one_of(executed, kLock);
+  effect.may_free = effect.may_free || may_free(executed);
+  effect.lasting.add(routing::lasting_effects_of(executed));
+}
+
 }  // namespace
 
-EffectsPtr effects_of_query(const sql::QueryFacts& facts, std::string_view text, bool unknown_state) {
-  if (!unknown_state && std::all_of(facts.statements.begin(), facts.statements.end(), is_plain)) return nullptr;
+EffectsPtr effects_of_query(const sql::QueryFacts& facts, std::string_view text, bool unknown_state,
+                            const routing::PreparedLookup* prepared, const routing::LastingEffects& lasting) {
+  const auto is_plain_throughout = [&](const StatementFacts& statement) {
+    const auto executed = executed_by(statement, prepared);
+    return is_plain(statement) &&
+           (!executed || std::all_of(executed->facts.statements.begin(), executed->facts.statements.end(), is_plain));
+  };
+  if (!unknown_state && !lasting.any() &&
+      std::all_of(facts.statements.begin(), facts.statements.end(), is_plain_throughout))
+    return nullptr;
   auto effects = std::make_shared<Effects>();
   for (const StatementFacts& statement : facts.statements) {
     effects->push_back(effect_of(statement, text, facts.exact));
+    if (const auto executed = executed_by(statement, prepared))
+      for (const StatementFacts& one : executed->facts.statements) add_what_runs(one, effects->back());
+    effects->back().lasting.add(lasting);
     effects->back().unknown_state = effects->back().unknown_state || unknown_state;
   }
   return effects;

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "routing/route.h"
 #include "sql/statement_facts.h"
 
 namespace pgweir::session {
@@ -14,7 +15,7 @@ namespace pgweir::session {
 /// One setting gets another value, or goes back to the one that the session began with.
 struct SettingChange {
   std::string key;     ///< lower case; `kAllSettings` for RESET ALL, `kWholeSession` for DISCARD ALL
-  std::string text;    ///< the statement that makes the change; empty: back to the beginning
+  std::string text;    ///< the statement that makes the change, for the session; empty: back to the beginning
   bool local = false;  ///< until the end of the transaction
 };
 inline constexpr std::string_view kAllSettings = "reset all";
@@ -33,9 +34,9 @@ struct Effect {
   bool with_hold = false;
   bool changes_catalog = false;
   bool takes_session_lock = false;  ///< pg_advisory_lock and its kin
-  bool sets_seed = false;           ///< setseed(), SET SEED
-  bool may_free = false;            ///< may end what pins the session: DROP, CLOSE, UNLISTEN, pg_advisory_unlock...
-  bool unknown_state = false;       ///< may have changed the session in a way that its text does not tell
+  routing::LastingEffects lasting{};
+  bool may_free = false;       ///< may end what pins the session: DROP, CLOSE, UNLISTEN, pg_advisory_unlock...
+  bool unknown_state = false;  ///< may have changed the session in a way that its text does not tell
 };
 
 /// One element per statement of the query string, in order.
@@ -43,7 +44,11 @@ using Effects = std::vector<Effect>;
 using EffectsPtr = std::shared_ptr<const Effects>;
 
 /// Null when the query has no effect worth remembering: plain reads, and writes outside of what is listed above.
-/// `unknown_state`: whether the catalog says that it may change session state in an unknown way.
-[[nodiscard]] EffectsPtr effects_of_query(const sql::QueryFacts& facts, std::string_view text, bool unknown_state);
+/// `unknown_state`: whether the catalog says that it may change session state in an unknown way. `prepared`: what
+/// EXECUTE names; its effects are those of what it names.
+/// `lasting`: what the catalog says of that.
+[[nodiscard]] EffectsPtr effects_of_query(const sql::QueryFacts& facts, std::string_view text, bool unknown_state,
+                                          const routing::PreparedLookup* prepared = nullptr,
+                                          const routing::LastingEffects& lasting = {});
 
 }  // namespace pgweir::session

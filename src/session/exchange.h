@@ -15,18 +15,30 @@
 
 namespace pgweir::session {
 
+/// A name in a text, and the statement that had it when the message was read; null: none.
+struct NamedStatement {
+  std::string name;
+  StatementPtr statement;
+  bool runs = true;  ///< false: PREPARE and DEALLOCATE, which only ask whether there is one
+};
+
 /// One message as it stands in the exchange.
 struct GatheredMessage {
   char type = 0;
-  std::size_t offset = 0;        ///< in Exchange::bytes()
-  std::size_t size = 0;          ///< header and what there is of the body
-  StatementPtr statement;        ///< Parse, Bind, Describe 'S', Execute: which one; null if unknown to the session
+  std::size_t offset = 0;             ///< in Exchange::bytes()
+  std::size_t size = 0;               ///< header and what there is of the body
+  StatementPtr statement;             ///< Parse, Bind, Describe 'S', Execute: which one; null if unknown to the session
+  StatementPtr taken_by;              ///< Parse: which one has the name
+  std::vector<NamedStatement> named;  ///< which ones its text speaks of
+  DeallocatedPtr deallocated;         ///< Execute: the statements that it takes away, of DEALLOCATE and DISCARD ALL
   std::string name;              ///< Parse, Bind (the statement), Describe 'S', Close 'S'; Query: what EXECUTE names
   std::string portal;            ///< Bind, Execute, Describe 'P', Close 'P'
   EffectsPtr effects;            ///< Query, Execute
   sql::CachedFactsPtr query;     ///< Query, Execute: what runs; null if unknown
   char what = 0;                 ///< Describe, Close: 'S' or 'P'
+  bool lists = false;            ///< its text shows the names of all, and `named` has the client's
   bool local = false;            ///< answered by pgweir
+  bool behind_execute = false;   ///< Query, FunctionCall: with no Sync in between
   bool refused = false;          ///< a server is to fail at it, and pgweir says why
   bool unknown_effects = false;  ///< what it does to the session cannot be known from it
   std::string synthesised;       ///< the answer, when local; the error, when refused
@@ -75,15 +87,36 @@ class Exchange {
   });
 }
 
+/// EXECUTE, PREPARE or DEALLOCATE of one.
+[[nodiscard]] inline bool names_statement(const sql::StatementFacts& statement) {
+  using sql::StatementKind;
+  return statement.kind == StatementKind::execute || statement.kind == StatementKind::prepare ||
+         (statement.kind == StatementKind::deallocate && !statement.name.empty());
+}
+
+/// What a message runs or describes; null when that is nothing new.
+[[nodiscard]] inline const sql::QueryFacts* facts_of(const GatheredMessage& message) {
+  if (message.query) return &message.query->facts;
+  return message.statement ? &message.statement->query.entry->facts : nullptr;
+}
+
+/// Its Parse is part of the exchange.
+[[nodiscard]] inline bool is_parsed_in(const Exchange& exchange, const PreparedStatement& statement) {
+  const auto& messages = exchange.messages();
+  return std::any_of(messages.begin(), messages.end(), [&](const GatheredMessage& message) {
+    return message.type == wire::frontend::kParse && message.statement.get() == &statement;
+  });
+}
+
 /// Something in it depends on a Parse of an earlier exchange that no server has answered yet, and that may fail.
 [[nodiscard]] inline bool depends_on_unconfirmed(const Exchange& exchange) {
   const auto& messages = exchange.messages();
+  const auto is_unconfirmed = [&](const StatementPtr& statement) {
+    return statement && !statement->confirmed && statement->origin != PreparedStatement::Origin::local &&
+           !is_parsed_in(exchange, *statement);
+  };
   return std::any_of(messages.begin(), messages.end(), [&](const GatheredMessage& message) {
-    const StatementPtr& statement = message.statement;
-    if (!statement || statement->confirmed || statement->origin == PreparedStatement::Origin::local) return false;
-    return std::none_of(messages.begin(), messages.end(), [&](const GatheredMessage& other) {
-      return other.type == wire::frontend::kParse && other.statement == statement;
-    });
+    return is_unconfirmed(message.statement) || is_unconfirmed(message.taken_by);
   });
 }
 

@@ -18,6 +18,8 @@ struct Held {
   pool::Lease lease;
   Pins pins;
   Audit due = Audit::none;  ///< something was sent that may have changed what `pins` says, or the settings
+  /// The server may have left a transaction open unsaid: the next statement tells, and an audit behind it.
+  bool doubtful = false;
 
   /// Something is there that no other connection has, or it is not known whether.
   [[nodiscard]] bool is_pinned() const { return pins.any() || due != Audit::none; }

@@ -1,6 +1,7 @@
 // Why a session keeps a server connection although it is idle: what it has there cannot be taken to another one.
 // `SHOW pins` lists the sessions that are pinned.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
@@ -14,7 +15,7 @@
 
 namespace pgweir::session {
 
-enum class PinReason : std::uint8_t { temporary, cursor, listen, advisory_lock, library, seed, unknown };
+enum class PinReason : std::uint8_t { temporary, cursor, listen, advisory_lock, library, seed, server_state, unknown };
 
 struct PinReasonRow {
   PinReason reason;
@@ -28,9 +29,15 @@ inline constexpr std::array kPinReasons = {
     PinReasonRow{PinReason::listen, "listen", "the session listens for notifications"},
     PinReasonRow{PinReason::advisory_lock, "advisory_lock", "a session-level advisory lock is held"},
     PinReasonRow{PinReason::library, "library", "LOAD has loaded a library, which stays as long as the connection"},
-    PinReasonRow{PinReason::seed, "random_seed", "setseed() has made random() predictable, until DISCARD ALL"},
+    PinReasonRow{PinReason::seed, "random_seed", "setseed() has made random() predictable on this connection"},
+    PinReasonRow{PinReason::server_state, "server_state",
+                 "a replication origin, temporary slot or backup belongs to this connection"},
     PinReasonRow{PinReason::unknown, "unknown", "what a statement did to the session could not be found out"},
 };
+
+/// Nothing takes these away again, and no view shows them: they are noted when what brings them is sent, and the
+/// connection is closed with the session.
+inline constexpr std::array kLastingPins = {PinReason::library, PinReason::seed, PinReason::server_state};
 
 /// A set of reasons.
 class Pins {
@@ -40,6 +47,9 @@ class Pins {
   void clear() { bits_ = 0; }
   [[nodiscard]] bool has(PinReason reason) const { return (bits_ & bit(reason)) != 0; }
   [[nodiscard]] bool any() const { return bits_ != 0; }
+  [[nodiscard]] bool has_lasting() const {
+    return std::any_of(kLastingPins.begin(), kLastingPins.end(), [this](PinReason one) { return has(one); });
+  }
   friend bool operator==(Pins, Pins) = default;
 
  private:

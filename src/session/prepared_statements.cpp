@@ -31,6 +31,7 @@ StatementPtr PreparedStatements::get(std::string_view name) const {
 StatementPtr PreparedStatements::make(PreparedStatement statement, std::uint64_t seed) {
   statement.id = ++last_id_;
   statement.key = key_of(statement, seed);
+  statement.lists = statement.query.entry && lists_statements(statement.query.entry->facts);
   auto made = std::make_shared<PreparedStatement>(std::move(statement));
   // The hint points into the text, so it is read where the text stays.
   made->query.hint = sql::hint_of(made->text);
@@ -54,17 +55,42 @@ void PreparedStatements::erase(std::string_view name) {
   if (found == by_name_.end()) return;
   bytes_ -= bytes_of(*found->second);
   by_name_.erase(found);
+  if (!by_name_.empty()) return;
+  meaning_.reset();
+  mixed_ = false;
 }
 
-void PreparedStatements::clear_named() {
-  const StatementPtr unnamed = get({});
-  clear();
-  if (unnamed) define(unnamed);
+void PreparedStatements::note_meaning(std::uint64_t texts) {
+  mixed_ = mixed_ || (meaning_ && *meaning_ != texts);
+  if (!meaning_) meaning_ = texts;
+}
+
+std::vector<StatementPtr> PreparedStatements::take(std::string_view name) {
+  std::vector<StatementPtr> taken;
+  for (const auto& [own_name, statement] : by_name_)
+    if (name.empty() ? !own_name.empty() : own_name == name) taken.push_back(statement);
+  for (const StatementPtr& statement : taken) erase(statement->name);
+  return taken;
+}
+
+void PreparedStatements::deallocated(std::string_view name) {
+  for (const StatementPtr& statement : take(name))
+    if (!statement->confirmed && statement->origin != PreparedStatement::Origin::local) define(statement);
 }
 
 sql::CachedFactsPtr PreparedStatements::find(std::string_view name) const {
   const auto statement = get(name);
   return statement ? statement->query.entry : sql::CachedFactsPtr{};
+}
+
+bool lists_statements(const sql::QueryFacts& facts) {
+  const auto is = [](std::string_view wanted) {
+    return [wanted](const sql::QualifiedName& name) { return name.name == wanted; };
+  };
+  return std::any_of(facts.statements.begin(), facts.statements.end(), [&](const sql::StatementFacts& one) {
+    return std::any_of(one.relations.begin(), one.relations.end(), is("pg_prepared_statements")) ||
+           std::any_of(one.functions.begin(), one.functions.end(), is("pg_prepared_statement"));
+  });
 }
 
 pool::StatementKey with_meaning(pool::StatementKey key, std::uint64_t meaning) {

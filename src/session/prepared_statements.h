@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pool/carried_on_server.h"
 #include "routing/route.h"
@@ -28,6 +29,7 @@ struct PreparedStatement {
   std::string text;
   std::string types;
   sql::Classified query;   ///< of what is prepared, not of the PREPARE around it
+  bool lists = false;      ///< it shows the names of all statements, its own too: a server knows it by that
   pool::StatementKey key;  ///< of origin, text and types
   // Set when its Parse is sent, or its PREPARE has succeeded:
   std::uint64_t meaning = 0;     ///< `CarriedState::Meaning::texts` then
@@ -38,6 +40,7 @@ struct PreparedStatement {
   bool withdrawn = false;  ///< it was refused, or skipped after an error
 };
 using StatementPtr = std::shared_ptr<PreparedStatement>;
+using DeallocatedPtr = std::shared_ptr<const std::vector<StatementPtr>>;
 
 class PreparedStatements final : public routing::PreparedLookup {
  public:
@@ -50,11 +53,14 @@ class PreparedStatements final : public routing::PreparedLookup {
   /// Its Parse failed: gone, unless another one has taken the name since.
   void withdraw(PreparedStatement& statement);
   void erase(std::string_view name);
-  void clear() {
-    by_name_.clear();
-    bytes_ = 0;
-  }
-  void clear_named();
+  /// DEALLOCATE is under way: takes away the one of that name, empty: all that have names; what was taken.
+  [[nodiscard]] std::vector<StatementPtr> take(std::string_view name);
+  /// It has succeeded. What was defined behind it stays: no server has taken that yet.
+  void deallocated(std::string_view name);
+  /// One has been parsed, and its settings were known.
+  void note_meaning(std::uint64_t texts);
+  /// One may have been parsed under settings that mean something else than those of `texts`.
+  [[nodiscard]] bool may_mean_another(std::uint64_t texts) const { return mixed_ || (meaning_ && *meaning_ != texts); }
   [[nodiscard]] std::size_t size() const { return by_name_.size(); }
   /// About what they cost in memory.
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
@@ -66,7 +72,12 @@ class PreparedStatements final : public routing::PreparedLookup {
   std::map<std::string, StatementPtr, std::less<>> by_name_;
   std::uint64_t last_id_ = 0;
   std::size_t bytes_ = 0;
+  std::optional<std::uint64_t> meaning_;  ///< of the first one
+  bool mixed_ = false;                    ///< there was another one
 };
+
+/// Whether pg_prepared_statements, or the function behind that view, is asked: it shows the names on the server.
+[[nodiscard]] bool lists_statements(const sql::QueryFacts& facts);
 
 /// The key under other settings that change what the text means (`CarriedState::meaning`).
 [[nodiscard]] pool::StatementKey with_meaning(pool::StatementKey key, std::uint64_t meaning);

@@ -113,6 +113,7 @@ void ReplyQueue::copy_in_ended() {
 
 Taken ReplyQueue::complete(Expected& completed) {
   completed = std::move(entries_[front_]);
+  if (completed.change) --changes_;
   drop_front();
   if (!copying_in_ && !skipping_) eaten_syncs_ = 0;
   return {Taken::Kind::complete, completed.action, completed.what, false};
@@ -124,6 +125,7 @@ Taken ReplyQueue::take_error(std::vector<Expected>& dropped) {
   if (ends_with_ready(taken.what)) return taken;
   while (!empty() && entries_[front_].what != Expect::sync) {
     dropped.push_back(std::move(entries_[front_]));
+    if (dropped.back().change) --changes_;
     drop_front();
   }
   skipping_ = empty();
@@ -146,6 +148,11 @@ bool ReplyQueue::tell_error_of_next_query() {
   return false;
 }
 
+bool ReplyQueue::changes_prepared(std::string_view name) const {
+  return std::any_of(entries_.begin() + static_cast<std::ptrdiff_t>(front_), entries_.end(),
+                     [&](const Expected& entry) { return entry.change && entry.change->name == name; });
+}
+
 bool ReplyQueue::take_synthesised(std::string& messages) {
   if (empty() || entries_[front_].action != Action::synthesise) return false;
   messages = std::move(entries_[front_].synthesised);
@@ -157,7 +164,7 @@ void ReplyQueue::clear() {
   entries_.clear();
   front_ = 0;
   skipping_ = copying_in_ = false;
-  eaten_syncs_ = 0;
+  eaten_syncs_ = changes_ = 0;
 }
 
 }  // namespace pgweir::session

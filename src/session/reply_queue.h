@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pool/carried_on_server.h"
@@ -38,7 +39,7 @@ enum class Purpose : std::uint8_t {
 struct PreparedChange {
   std::string name;  ///< on the server; empty: the unnamed statement
   pool::StatementKey added{};
-  std::optional<pool::PreparedOnServer::Entry> removed{};  ///< present: the message was a Close
+  std::vector<pool::PreparedOnServer::Entry> removed{};  ///< not empty: the message was a Close or a DEALLOCATE
 };
 
 struct Expected {
@@ -52,8 +53,9 @@ struct Expected {
   StatementPtr statement{};        ///< which one of the client's
   pool::StatementKey on_server{};  ///< parse, bind, describe: the key it was sent under
   std::unique_ptr<PreparedChange> change{};
-  EffectsPtr effects{};       ///< query, execute: what completing it means; null: nothing to remember
-  std::string synthesised{};  ///< messages in PostgreSQL's form
+  DeallocatedPtr deallocated{};  ///< execute: the client's statements that are gone unless it is refused or skipped
+  EffectsPtr effects{};          ///< query, execute: what completing it means; null: nothing to remember
+  std::string synthesised{};     ///< messages in PostgreSQL's form
   /// How often the client has ended a COPY behind this message and before the next one, without waiting for
   /// CopyInResponse.
   std::size_t copies_ended = 0;
@@ -108,7 +110,13 @@ class ReplyQueue {
     if (!empty()) entries_.back().on_server = key;
   }
   /// The entry pushed last changes a server's books; not while skipping.
-  void attach(std::unique_ptr<PreparedChange> change) { entries_.back().change = std::move(change); }
+  void attach(std::unique_ptr<PreparedChange> change) {
+    if (!entries_.back().change) ++changes_;
+    entries_.back().change = std::move(change);
+  }
+  /// Something in it changes a server's books, and may yet be refused or skipped.
+  [[nodiscard]] bool changes_prepared() const { return changes_ > 0; }
+  [[nodiscard]] bool changes_prepared(std::string_view name) const;
   /// True between CopyInResponse and the end of that COPY: a Sync sent now is ignored by the server.
   [[nodiscard]] bool copying_in() const { return copying_in_; }
   /// The client has ended its side of the COPY that runs, or of one that it expects to begin.
@@ -129,6 +137,7 @@ class ReplyQueue {
   /// Syncs sent behind the COPY IN that runs or has failed. One that fails before it has read anything leaves the first
   /// of them to the main loop, which answers it.
   std::size_t eaten_syncs_ = 0;
+  std::size_t changes_ = 0;  ///< entries with a `change`
   bool skipping_ = false;
   bool copying_in_ = false;
 };

@@ -174,7 +174,9 @@ void Session::on_welcome_lease(base::Result<pool::Lease> lease) {
 
 void Session::finish_welcome() {
   auto parameters = std::make_shared<const Parameters>(work_->current->identity().parameters);
-  worker_.welcomes().remember(login_->welcome_key, parameters);
+  // A standby says of itself that it is one.
+  if (worker_.topology().primary == work_->current->node())
+    worker_.welcomes().remember(login_->welcome_key, parameters);
   say_welcome(std::move(parameters));
 }
 
@@ -285,10 +287,12 @@ void Session::give_up_leases() {
         server == work_->stream_to || (is_current && (work_->stage == Stage::open || work_->queue.copying_in()));
     const bool clean = shares_servers() && !one.pins.any() && one.due == Audit::none &&
                        server->transaction == wire::TransactionStatus::idle;
-    // Nothing takes a library away again.
-    if (half_sent || one.pins.has(PinReason::library) || server->out_of_step || server->connection().ended())
+    const bool over = half_sent || server->out_of_step || server->connection().ended();
+    const bool answered = !is_current || work_->queue.empty();
+    if (one.pins.has_lasting()) server->spoilt = true;
+    if (over || (answered && server->spoilt))
       one.lease.close();
-    else if (is_current && !work_->queue.empty())
+    else if (!answered)
       worker_.abandon(std::move(one.lease), std::move(work_->queue), server->reply_left);
     else if (clean)
       one.lease.release();

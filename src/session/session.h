@@ -132,7 +132,10 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   std::size_t pass_to_open_exchange(const GatheredMessage& message, const wire::Frame& frame, std::string_view bytes);
   [[nodiscard]] bool describe_message(const wire::Frame& frame, GatheredMessage& message);
   void note_message(GatheredMessage& message, const wire::Frame& frame);
+  void note_names(GatheredMessage& message, const sql::QueryFacts& facts);
+  void note_deallocate(GatheredMessage& message);
   void plan_message(GatheredMessage& message);
+  [[nodiscard]] bool may_parse_anew() const;
   [[nodiscard]] bool is_ready_to_send(char type, const wire::Frame& frame) const;
 
   // flows/plan.cpp
@@ -153,6 +156,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
 
   // flows/dispatch.cpp
   void dispatch();
+  [[nodiscard]] bool asks_before();
   void send_exchange(pool::ServerConnection& server);
   [[nodiscard]] bool may_run_elsewhere(const pool::ServerConnection& server);
   void send_message(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes);
@@ -243,6 +247,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void start_audit(Held& there);
   void finish_audit(pool::ServerConnection& server);
   void pin(pool::ServerConnection& server, PinReason reason);
+  void doubt(pool::ServerConnection& server);
   void publish_pins();
   void settle();
   void release_leases();

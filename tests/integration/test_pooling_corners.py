@@ -327,6 +327,9 @@ def known(make_proxy, cluster):
             WHEN (corner_add(1, 2) = 1) EXECUTE FUNCTION corner_nothing();
         CREATE MATERIALIZED VIEW corner_user_mat AS SELECT corner_add(1, 2) WITH NO DATA;
         CREATE TABLE corner_user_generated (x int, y text DEFAULT corner_add(1, 2)::text);
+        CREATE DOMAIN corner_defaulting AS text DEFAULT set_config('work_mem', '9MB', false);
+        CREATE TABLE corner_defaulted (x corner_defaulting, y int);
+        CREATE MATERIALIZED VIEW corner_view_mat AS SELECT * FROM corner_set_view WITH NO DATA;
         CREATE TABLE corner_plain (x int);
     """)
     proxy = make_proxy(workers=1, pool={"mode": "transaction", "size": 2, "queue_timeout": "5s"})
@@ -357,6 +360,8 @@ UNSEEN = {
     "the condition of a trigger with a function": "INSERT INTO corner_user_when VALUES (1)",
     "a refresh with a function": "REFRESH MATERIALIZED VIEW corner_user_mat",
     "a default with a function": "INSERT INTO corner_user_generated (x) VALUES (1)",
+    "a default of a domain": "INSERT INTO corner_defaulted (y) VALUES (1)",
+    "a refresh through a view": "REFRESH MATERIALIZED VIEW corner_view_mat",
     "a new column": "ALTER TABLE corner_plain ADD COLUMN y text DEFAULT set_config('work_mem', '9MB', false)",
     "a new check": "ALTER TABLE corner_policy ADD CHECK (set_config('work_mem', '9MB', false) IS NOT NULL)",
     "create table as": "CREATE TABLE corner_made AS SELECT set_config('work_mem', '9MB', false)",
@@ -556,8 +561,9 @@ def test_deallocate_of_a_protocol_statement_whose_table_is_gone(one, cluster, ar
         assert run(client, "gone")[0].sqlstate == "26000"
 
 
-def test_what_a_function_deallocates_and_prepares_is_noticed(one):
-    with session(one) as client, session(one) as other:
+def test_what_a_function_deallocates_and_prepares_is_noticed(two):
+    """It pins, so the other one gets another connection."""
+    with session(two) as client, session(two) as other:
         client.rows("PREPARE a AS SELECT 'a'")
         client.rows("DO $$ BEGIN EXECUTE 'DEALLOCATE a'; EXECUTE 'PREPARE b AS SELECT ''b'''; END $$")
         assert other.ask(query("EXECUTE b"))[0].sqlstate == "26000"

@@ -26,9 +26,9 @@ def narrow(make_proxy):
 
 
 @contextlib.contextmanager
-def session(proxy, **more):
+def session(proxy, user="app", **more):
     with Wire(proxy.port) as client:
-        client.login(user="app", **more)
+        client.login(user=user, **more)
         yield client
 
 
@@ -66,7 +66,6 @@ def backend(client: Wire) -> bytes:
     ("advisory_lock", "SELECT pg_try_advisory_lock(1, 2)", "SELECT pg_advisory_unlock_all()"),
     ("advisory_lock", "DO $$ BEGIN PERFORM pg_advisory_lock(4711); END $$",
      "DO $$ BEGIN PERFORM pg_advisory_unlock(4711); END $$"),
-    ("random_seed", "SELECT setseed(0.5)", "DISCARD ALL"),
 ], ids=lambda value: value[:40] if " " in value else value)
 def test_a_pin_begins_and_ends(make_proxy, reason, begin, end):
     proxy = make_proxy(workers=1, pool={"mode": "transaction", "size": 2})
@@ -83,6 +82,49 @@ def test_a_pin_begins_and_ends(make_proxy, reason, begin, end):
             other.rows("BEGIN")
             third.rows("BEGIN")
             assert backend(other) != backend(third)  # both connections are free again
+
+
+@pytest.mark.parametrize("reason, begin", [
+    ("random_seed", "SELECT setseed(0.5)"),
+    ("random_seed", "DO $$ BEGIN PERFORM setseed(0.5); END $$"),
+    ("random_seed", "SELECT setseed(0.5), 1/(SELECT 0)"),
+    ("library", "DO $$ BEGIN LOAD 'auto_explain'; END $$"),
+])
+def test_a_pin_that_only_the_end_of_the_client_ends(make_proxy, reason, begin):
+    proxy = make_proxy(workers=1, pool={"mode": "transaction", "size": 1, "queue_timeout": "5s"})
+    with session(proxy, user="postgres") as client:
+        client.ask(query(begin))
+        assert pins(proxy) == {client.pid: {reason}}
+        mine = backend(client)
+        client.rows("DISCARD ALL")
+        assert pins(proxy) == {client.pid: {reason}}
+    with session(proxy, user="postgres") as other:
+        assert backend(other) != mine, "the connection has been used again"
+
+
+@pytest.mark.parametrize("how", ["SELECT lasting.seeds()", "SELECT lasting.calls()", "INSERT INTO lasting.fires VALUES (1)",
+                                 "DO $$ BEGIN PERFORM lasting.calls(); END $$", "CALL lasting.runs()",
+                                 "PREPARE p AS SELECT lasting.calls(); EXECUTE p", "SELECT * FROM lasting.seen"])
+def test_code_that_sets_a_seed_pins(make_proxy, cluster, how):
+    cluster.primary.sql("""
+        DROP SCHEMA IF EXISTS lasting CASCADE; CREATE SCHEMA lasting; GRANT ALL ON SCHEMA lasting TO app;
+        CREATE FUNCTION lasting.seeds() RETURNS void LANGUAGE sql AS 'SELECT setseed(0.5)';
+        CREATE FUNCTION lasting.calls() RETURNS int LANGUAGE plpgsql AS 'BEGIN PERFORM lasting.seeds(); RETURN 1; END';
+        CREATE PROCEDURE lasting.runs() LANGUAGE plpgsql AS 'BEGIN PERFORM lasting.calls(); END';
+        CREATE FUNCTION lasting.fired() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN PERFORM lasting.calls(); RETURN NEW; END';
+        CREATE TABLE lasting.fires (id int);
+        CREATE TRIGGER t BEFORE INSERT ON lasting.fires FOR EACH ROW EXECUTE FUNCTION lasting.fired();
+        CREATE VIEW lasting.seen AS SELECT lasting.calls();
+        GRANT ALL ON ALL TABLES IN SCHEMA lasting TO app;
+    """)
+    proxy = make_proxy(workers=1, pool={"mode": "transaction", "size": 1, "queue_timeout": "5s"})
+    proxy.wait_standby_read("SELECT count(*) FROM lasting.fires", user="app")
+    with session(proxy) as client:
+        client.rows("SELECT count(*) FROM lasting.fires")  # reading is no reason
+        assert pins(proxy) == {}
+        client.rows(how)
+        assert pins(proxy) == {client.pid: {"random_seed"}}
 
 
 def test_two_locks_and_one_unlock_stay_pinned(make_proxy):
@@ -284,6 +326,7 @@ LEAVING = {
     "in COPY IN": (query("COPY abandoned FROM STDIN"), copy_data(b"1\n")),
     "in COPY OUT": (query("COPY (SELECT generate_series(1, 300000)) TO STDOUT"),),
     "with an exchange without its Sync": (parse("INSERT INTO abandoned VALUES (1)"), bind(), execute()),
+    "with a query before the Sync": (parse("INSERT INTO abandoned VALUES (1)"), bind(), execute(), query("SELECT 1"), SYNC),
     "with a pipeline in flight": tuple(query(f"{PRIMARY} SELECT pg_sleep(0.01)") for _ in range(20)),
     "with data unread": (query(f"{PRIMARY} SELECT repeat('x', 1000) FROM generate_series(1, 50000)"),),
     "with half a message": (b"Q\0\0\1\0SELECT 1",),
@@ -315,6 +358,36 @@ def test_whoever_leaves_leaves_a_clean_connection(make_proxy, cluster, state, ho
         assert other.rows(f"{PRIMARY} SELECT count(*) FROM abandoned WHERE id = 2") == [[b"1"]]
     wait_for(lambda: not cluster.primary.sql(
         "SELECT 1 FROM pg_stat_activity WHERE usename = 'app' AND state <> 'idle'"), "nothing to run any more")
+
+
+def test_lastval_is_never_another_clients(narrow):
+    narrow.sql("CREATE SEQUENCE IF NOT EXISTS numbers_of_one; GRANT ALL ON numbers_of_one TO app")
+    with session(narrow) as client, session(narrow) as other:
+        for ask in ("lastval()", "currval('numbers_of_one')"):
+            assert len(client.rows("SELECT nextval('numbers_of_one')")) == 1
+            found = other.ask(query(f"SELECT {ask}"))
+            assert [m.sqlstate for m in found if m.kind == "E"] == ["55000"], found
+
+
+def test_a_transaction_that_the_server_forgets_to_end_is_nobody_elses(narrow, cluster):
+    """PostgreSQL 18 says idle at this Sync, but has not ended the transaction, and fails the next statement."""
+    narrow.sql("CREATE TABLE IF NOT EXISTS abandoned (id int); GRANT ALL ON abandoned TO app")
+    narrow.wait_standby_read("SELECT count(*) FROM abandoned")
+
+    def begin(client: Wire) -> list[str]:
+        insert = parse("INSERT INTO abandoned VALUES (1)"), bind(), execute()
+        return [answers(client, *insert, query(f"{PRIMARY} SELECT count(*) FROM abandoned")), answers(client, SYNC)]
+
+    with Wire(cluster.primary.port) as direct:
+        direct.login(user="app")
+        said = begin(direct), answers(direct, query(f"{PRIMARY} SELECT 1"))
+    with session(narrow) as client, session(narrow) as other:
+        assert begin(client) == said[0]
+        other.send(query(f"{PRIMARY} SELECT 2"))
+        assert answers(client, query(f"{PRIMARY} SELECT 1")) == said[1]
+        assert "".join(m.kind for m in other.read_until("Z")) == "TDCZ"
+        wait_for(lambda: not pins(narrow), "the pin to end")
+        assert answers(other, query("SET lock_timeout = '5s'; LOCK TABLE abandoned")) == "CCZ I"
 
 
 def test_a_cancel_reaches_only_the_statement_of_its_client(make_proxy):

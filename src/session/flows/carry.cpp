@@ -125,12 +125,6 @@ bool Session::settings_hold(pool::ServerConnection& server) {
 
 namespace {
 
-/// What a message runs or describes; null when that is nothing new.
-const sql::QueryFacts* facts_of(const GatheredMessage& message) {
-  if (message.query) return &message.query->facts;
-  return message.statement ? &message.statement->query.entry->facts : nullptr;
-}
-
 template <class Asks>
 bool any_statement(const Exchange& exchange, Asks asks) {
   const auto& messages = exchange.messages();

@@ -138,6 +138,7 @@ std::size_t Session::take_query(const wire::Frame& frame, std::string_view bytes
   message.effects = effects_for(classified, query->text);
   note_catalog_change(message.effects);
   message.query = classified.entry;
+  note_names(message, classified.entry->facts);
   plan_statement(classified);
   return pass_whole(std::move(message), frame, bytes);
 }
@@ -161,6 +162,7 @@ void Session::begin_exchange() {
 /// A query or function call: it runs at once, and with it whatever was gathered before it.
 std::size_t Session::pass_whole(GatheredMessage message, const wire::Frame& frame, std::string_view bytes) {
   const std::string_view here = bytes.substr(0, frame.bytes_here());
+  message.behind_execute = work_->stage != Stage::none && work_->plan.executes;
   if (!message.local) work_->plan.has_server_message = work_->plan.executes = true;
   if (work_->stage == Stage::open) {
     note_wrote(*work_->current);
@@ -203,7 +205,8 @@ void Session::check_server_takes(pool::ServerConnection& server) {
 
 /// What the client sent behind a COPY, before it knew that the server waits for data, is read as part of that COPY.
 void Session::pass_gathered_to_copy(pool::ServerConnection& server) {
-  if (work_->stage != Stage::gathering || work_->wait != Wait::quiet || !work_->queue.copying_in()) return;
+  const bool waits = work_->wait == Wait::quiet || work_->wait == Wait::none;
+  if (work_->stage != Stage::gathering || !waits || !work_->queue.copying_in()) return;
   for (const auto& message : work_->exchange.messages()) server.connection().write(work_->exchange.bytes_of(message));
   work_->exchange.clear();
   work_->stage = Stage::none;

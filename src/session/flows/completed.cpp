@@ -101,7 +101,8 @@ void Session::on_transaction_end() {
   if (work_->transaction_wrote) last_write_ = base::Clock::now();
   if (work_->catalog_changed) {
     worker_.catalog_changed(account_->database);
-    work_->catalog_changed = !work_->queue.empty();  // the statement may be among what is still in flight
+    // The statement may be among what is still in flight, or not sent yet.
+    work_->catalog_changed = !work_->queue.empty() || work_->stage != Stage::none;
   }
   work_->transaction_wrote = false;
 }
@@ -154,14 +155,11 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
   carried_.completed(effect, tag);
   if (listening_) note_listening(effect, tag);
   work_->catalog_changed = work_->catalog_changed || effect.changes_catalog;
-  if (effect.sets_seed) pin(server, PinReason::seed);
-  if (effect.kind == sql::StatementKind::load) pin(server, PinReason::library);
   apply_prepared_effect(server, effect);
 }
 
 /// PREPARE, DEALLOCATE and DISCARD, on the client's statements and on those that the server has.
 void Session::apply_prepared_effect(pool::ServerConnection& server, const Effect& effect) {
-  auto& books = server.carried.prepared;
   switch (effect.kind) {
     case sql::StatementKind::prepare: {
       PreparedStatement statement;
@@ -172,29 +170,20 @@ void Session::apply_prepared_effect(pool::ServerConnection& server, const Effect
           worker_.classifier().classify(account_->state->id, std::string_view(effect.text).substr(effect.inner_offset));
       const auto made = prepared_.make(std::move(statement), worker_.process().statement_seed);
       made->confirmed = true;
-      note_parsed(*made, carried_, work_->unsettled);
+      note_parsed(prepared_, *made, carried_, work_->unsettled);
       prepared_.define(made);
       writer(server).prepared_by_sql(*made);
       break;
     }
     case sql::StatementKind::deallocate:
-      if (effect.name.empty()) {
-        prepared_.clear_named();
-        const auto unnamed = books.unnamed;
-        books.clear();
-        books.unnamed = unnamed;
-      } else {
-        prepared_.erase(effect.name);
-        books.remove(effect.name);
-      }
+      prepared_.deallocated(effect.name);
+      writer(server).deallocated(effect.name);
       break;
     case sql::StatementKind::discard:
       if (!effect.all) break;
-      prepared_.clear();
-      books.clear();
-      if (Held* there = work_->leases.find(server.node())) there->pins.remove(PinReason::seed);
+      prepared_.deallocated({});
+      writer(server).deallocated({});
       work_->names_left_out = false;
-      publish_pins();
       break;
     default: break;
   }

@@ -25,8 +25,8 @@ void Session::dispatch() {
     // What is in flight may begin or end a transaction, so only the primary can be right without knowing.
     const bool others_wait = shares_servers() && work_->transaction == Transaction::none && work_->current &&
                              pool::WorkerPools::anybody_waits(account_->pool(worker_.pools(), work_->current->node()));
-    const bool stay = !local && !others_wait && !depends_on_unconfirmed(work_->exchange) && work_->current &&
-                      work_->plan.node_class != routing::NodeClass::node &&
+    const bool stay = !local && !others_wait && work_->current && work_->plan.node_class != routing::NodeClass::node &&
+                      !writer(*work_->current).depends_on_unanswered(work_->exchange) &&
                       worker_.topology().primary == work_->current->node();
     if (!stay) {
       work_->wait = Wait::quiet;
@@ -36,6 +36,7 @@ void Session::dispatch() {
   }
   if (local) return finish_local_exchange();
   if (work_->chosen) return dispatch_to(*work_->chosen, work_->plan.reason);
+  if (asks_before()) return;
   if (work_->transaction == Transaction::failed_here)
     return fail_exchange({sqlstate::in_failed_sql_transaction,
                           "current transaction is aborted, commands ignored until end of transaction block"});
@@ -54,6 +55,18 @@ void Session::dispatch() {
   dispatch_to(*topology.primary, work_->plan.reason);
 }
 
+/// The settings of now must be known outside of a transaction, so that they can be made again behind other ones.
+bool Session::asks_before() {
+  const bool idle = work_->transaction == Transaction::none || work_->transaction == Transaction::lazy;
+  if (work_->unsettled == 0 || !idle) return false;
+  for (Held& one : work_->leases.all()) {
+    if (one.due != Audit::all || !writer(*one.lease.server()).must_be_parsed_anew(work_->exchange)) continue;
+    start_audit(one);
+    return true;
+  }
+  return false;
+}
+
 ServerWriter Session::writer(pool::ServerConnection& server) {
   const auto sharing = shares_servers() ? ServerWriter::Sharing::shared : ServerWriter::Sharing::alone;
   return {{worker_, catalog(), id_, sharing, prepared_, carried_, times_, *work_}, server};
@@ -70,6 +83,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
   }
   if (!settings_hold(server)) return;
   work.telling = Telling::as_login;
+  if (std::exchange(work.leases.find(server.node())->doubtful, false)) work.leases.note_due(server.node(), Audit::all);
   count_and_log(server.node());
   const bool closed = is_closed(work.exchange);
   const bool whole = closed && work.stream_left == 0;
@@ -123,15 +137,26 @@ void Session::send_lazy_begin(pool::ServerConnection& server) {
 }
 
 void Session::send_message(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes) {
+  // What had the name was skipped after an error.
+  if (message.taken_by && message.taken_by->withdrawn) prepared_.define(message.statement);
   if (!message.local) {
     count_reads(server.node(), message);
+    if (message.behind_execute && shares_servers()) doubt(server);
+    const Held* there = work_->leases.find(server.node());
+    const Pins before = there ? there->pins : Pins{};
     writer(server).send(message, bytes);
+    if (there && !(there->pins == before)) publish_pins();
     return;
+  }
+  StatementPtr closed = message.type == frontend::kClose ? message.statement : nullptr;
+  if (closed && closed->withdrawn) {
+    closed = prepared_.get(message.name);
+    prepared_.erase(message.name);
   }
   if (!message.synthesised.empty())
     work_->queue.push({.what = message.type == frontend::kClose ? Expect::close : Expect::bind,
                        .action = Action::synthesise,
-                       .statement = message.type == frontend::kClose ? message.statement : nullptr,
+                       .statement = std::move(closed),
                        .synthesised = message.synthesised});
   emit_synthesised();
 }
@@ -148,10 +173,13 @@ void Session::count_reads(base::NodeId node, const GatheredMessage& message) {
 void Session::fail_exchange(const base::Error& error) {
   if (work_->stage == Stage::open || !work_->queue.empty()) return terminate(error);
   const bool closed = is_closed(work_->exchange);
-  for (const auto& message : work_->exchange.messages()) {
-    if (message.type == frontend::kParse) prepared_.withdraw(*message.statement);
-    if (message.type == frontend::kClose && message.what == 'S' && message.statement)
-      prepared_.define(message.statement);
+  const auto& messages = work_->exchange.messages();
+  for (auto message = messages.rbegin(); message != messages.rend(); ++message) {
+    if (message->type == frontend::kClose && message->what == 'S' && message->statement)
+      prepared_.define(message->statement);
+    if (message->deallocated)
+      for (const StatementPtr& statement : *message->deallocated) prepared_.define(statement);
+    if (message->type == frontend::kParse) prepared_.withdraw(*message->statement);
   }
   work_->exchange.clear();
   work_->stage = Stage::none;
@@ -186,7 +214,7 @@ bool Session::is_known(const Exchange& exchange) const {
 void Session::answer_known() {
   for (const auto& message : work_->exchange.messages()) {
     if (message.type != frontend::kParse) continue;
-    note_parsed(*message.statement, carried_, work_->unsettled);
+    note_parsed(prepared_, *message.statement, carried_, work_->unsettled);
     message.statement->confirmed = true;
     wire::encode_bare_reply(client_.output(), wire::backend::kParseComplete);
   }

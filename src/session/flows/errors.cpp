@@ -26,6 +26,8 @@ bool Session::on_error_reply(pool::ServerConnection& server, const wire::Frame& 
                              Action action) {
   // Its books say what the server has just refused.
   if (work_->queue.front_is(Purpose::settings) && !work_->chosen) server.out_of_step = true;
+  if (work_->queue.front_is(Purpose::prepare))
+    if (const auto& change = work_->queue.front().change) server.carried.prepared.remove(change->name);
   if (work_->on_probation() && should_retry(frame)) {
     writer(server).undo_dropped();
     start_retry(&server);
@@ -52,6 +54,9 @@ void Session::on_error(pool::ServerConnection& server, const wire::Frame& frame,
     if (!entry->statement || entry->action == Action::swallow) continue;
     if (entry->what == Expect::parse) prepared_.withdraw(*entry->statement);
     if (entry->what == Expect::close) prepared_.define(entry->statement);
+    if (!entry->deallocated) continue;
+    for (const StatementPtr& statement : *entry->deallocated)
+      if (!statement->withdrawn) prepared_.define(statement);
   }
 }
 
@@ -108,9 +113,6 @@ bool Session::on_swallowed_error(pool::ServerConnection& server, const wire::Fra
   const bool parse_refused = !work_->dropped.empty() && (work_->dropped.front().what == Expect::parse ||
                                                          work_->dropped.front().what == Expect::execute);
   if (parse_refused || purpose == Purpose::prepare) {
-    if (purpose == Purpose::prepare) {
-      if (const auto& change = work_->queue.front().change) server.carried.prepared.remove(change->name);
-    }
     // The client's own message depends on it, and would fail in turn: it is told the reason.
     const bool before_query = !work_->queue.empty() && work_->queue.front().action == Action::swallow;
     if (!before_query || work_->queue.tell_error_of_next_query()) {

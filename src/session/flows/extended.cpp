@@ -1,5 +1,6 @@
 // The extended protocol's messages: what they say is noted in the session's own books, then they are gathered until it
 // is clear where they run.
+#include <algorithm>
 #include <utility>
 
 #include "session/session.h"
@@ -78,16 +79,25 @@ bool Session::describe_message(const wire::Frame& frame, GatheredMessage& messag
 
 /// Keeps the session's own books: which statements and portals there are, and whether pgweir answers this one itself.
 void Session::note_message(GatheredMessage& message, const wire::Frame& frame) {
+  if (message.type == frontend::kParse) note_names(message, message.statement->query.entry->facts);
   switch (message.type) {
-    case frontend::kParse: prepared_.define(message.statement); break;
+    case frontend::kParse:
+      if (!message.name.empty()) message.taken_by = prepared_.get(message.name);
+      prepared_.define(message.statement);
+      break;
     case frontend::kBind:
       message.statement = prepared_.get(message.name);
       define_portal(message.portal, message.statement);
+      if (message.statement) note_names(message, message.statement->query.entry->facts);
       break;
     case frontend::kDescribe:
       message.statement = message.what == 'S' ? prepared_.get(message.name) : portal(message.portal);
+      if (message.what == 'S' && message.statement) note_names(message, message.statement->query.entry->facts);
       break;
-    case frontend::kExecute: message.statement = portal(message.portal); break;
+    case frontend::kExecute:
+      message.statement = portal(message.portal);
+      note_deallocate(message);
+      break;
     case frontend::kClose:
       if (message.what == 'S') {
         message.statement = prepared_.get(message.name);
@@ -101,6 +111,33 @@ void Session::note_message(GatheredMessage& message, const wire::Frame& frame) {
   }
   if (message.statement && is_local(message.statement->query)) message.local = message.type != frontend::kSync;
   if (message.local) synthesise(message, frame);
+}
+
+/// Whatever the messages behind it do to those names.
+void Session::note_names(GatheredMessage& message, const sql::QueryFacts& facts) {
+  // The first one in a query string decides: what it leaves is what the others find.
+  const auto add = [&](const std::string& name, bool runs) {
+    const auto is_it = [&](const NamedStatement& one) { return one.name == name; };
+    if (std::none_of(message.named.begin(), message.named.end(), is_it))
+      message.named.push_back({name, prepared_.get(name), runs});
+  };
+  for (const sql::StatementFacts& one : facts.statements) {
+    if (names_statement(one)) add(one.name, one.kind == sql::StatementKind::execute);
+    if (!one.executes.empty()) add(one.executes, true);
+  }
+  message.lists = lists_statements(facts);
+  if (!message.lists) return;
+  for (const auto& [name, statement] : prepared_.all())
+    if (!name.empty()) add(name, true);
+}
+
+/// What is behind DEALLOCATE in the same exchange runs only if that succeeds.
+void Session::note_deallocate(GatheredMessage& message) {
+  if (!message.statement) return;
+  const sql::StatementFacts& statement = message.statement->query.entry->facts.statements.front();
+  if (statement.kind == sql::StatementKind::deallocate || statement.discard_all)
+    message.deallocated = std::make_shared<const std::vector<StatementPtr>>(
+        prepared_.take(statement.discard_all ? std::string_view() : statement.name));
 }
 
 std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& frame, std::string_view bytes) {
@@ -155,16 +192,27 @@ void Session::plan_message(GatheredMessage& message) {
   if (type != frontend::kSync && type != frontend::kFlush && !message.local) plan.has_server_message = true;
 }
 
+/// What may follow in the exchange may have to be prepared again, before it.
+bool Session::may_parse_anew() const {
+  return shares_servers() && prepared_.size() > 0 &&
+         (work_->unsettled != 0 || prepared_.may_mean_another(carried_.meaning().texts));
+}
+
 /// At its Sync, or as soon as only the primary can be right. What was prepared earlier may have to be prepared again
 /// before it runs, and what is only prepared may be known already: that takes the whole exchange.
 bool Session::is_ready_to_send(char type, const wire::Frame& frame) const {
   if (type == frontend::kSync) return true;
   if (!work_->plan.must_stay_on_primary()) return false;
   const Exchange& exchange = work_->exchange;
-  const bool cannot_wait = type == frontend::kFlush || !frame.complete() || exchange.size() > kLargestExchange;
+  // A client may wait for CopyInResponse before it says more, which comes without a Flush.
+  const sql::CachedFactsPtr& runs = exchange.messages().back().query;
+  const bool copies_in = runs && runs->facts.statements.front().kind == sql::StatementKind::copy_in;
+  const bool cannot_wait =
+      type == frontend::kFlush || !frame.complete() || exchange.size() > kLargestExchange || copies_in;
   if (cannot_wait) return true;
-  const bool whole = work_->transaction == Transaction::none && work_->queue.empty() &&
-                     (runs_prepared(exchange) || only_parses(exchange));
+  const bool whole = (work_->transaction == Transaction::none && work_->queue.empty() &&
+                      (runs_prepared(exchange) || only_parses(exchange))) ||
+                     work_->queue.changes_prepared() || may_parse_anew();
   return !whole && !gathered_listen();
 }
 

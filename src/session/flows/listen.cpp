@@ -90,7 +90,7 @@ void Session::answer_listen(std::string_view tag) {
   for (const GatheredMessage& message : work_->exchange.messages()) {
     switch (message.type) {
       case frontend::kParse:
-        note_parsed(*message.statement, carried_, work_->unsettled);
+        note_parsed(prepared_, *message.statement, carried_, work_->unsettled);
         message.statement->confirmed = true;
         wire::encode_bare_reply(out, backend::kParseComplete);
         break;

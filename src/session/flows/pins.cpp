@@ -36,7 +36,7 @@ void Session::finish_audit(pool::ServerConnection& server) {
     there->due = Audit::none;
   } else {
     there->pins = reader->pins();
-    for (const PinReason unseen : {PinReason::library, PinReason::seed})
+    for (const PinReason unseen : kLastingPins)
       if (before.has(unseen)) there->pins.add(unseen);
     if (reader->audit() == Audit::all) {
       auto there_now = reader->take_settings();
@@ -48,8 +48,10 @@ void Session::finish_audit(pool::ServerConnection& server) {
         server.carried.settings = carried_.settings();
       writer(server).note_custom();
       if (work_->names_left_out) there->pins.add(PinReason::unknown);
-      // A statement that code has prepared: nobody else may find it.
-      if (reader->prepared() != server.carried.prepared.size()) there->pins.add(PinReason::unknown);
+      // Statements that code has prepared, or deallocated: nobody else may find them, or miss them.
+      std::vector<std::string> names;
+      for (const auto& entry : server.carried.prepared.entries()) names.push_back(entry.name);
+      if (!reader->are_prepared(names)) there->pins.add(PinReason::unknown);
     } else if (before.has(PinReason::unknown)) {
       there->pins.add(PinReason::unknown);
     }
@@ -57,12 +59,19 @@ void Session::finish_audit(pool::ServerConnection& server) {
   if (!(there->pins == before)) publish_pins();
 }
 
-/// For what no view of PostgreSQL shows.
 void Session::pin(pool::ServerConnection& server, PinReason reason) {
   Held* there = work_->leases.find(server.node());
   if (!there) return;
   there->pins.add(reason);
   publish_pins();
+}
+
+/// A simple query is being sent behind an Execute, before its Sync. PostgreSQL 18 may say idle at that Sync with the
+/// transaction still open, because it ends only what the message before it has begun (tcop/postgres.c), and then fails
+/// the next statement. So this client has to be the next.
+void Session::doubt(pool::ServerConnection& server) {
+  pin(server, PinReason::unknown);
+  work_->leases.find(server.node())->doubtful = true;
 }
 
 /// For SHOW pins.

@@ -107,15 +107,18 @@ void Session::plan_primary(routing::Reason reason) {
 }
 
 EffectsPtr Session::effects_for(const sql::Classified& query, std::string_view text) const {
-  bool unknown = routing::effects_of(*query.entry, catalog()).unknown;
+  routing::SessionEffects found = routing::effects_of(*query.entry, catalog());
   // EXECUTE does what it names.
   for (const auto& statement : query.entry->facts.statements) {
     const std::string& name = statement.kind == StatementKind::execute ? statement.name : statement.executes;
     if (name.empty()) continue;
     const StatementPtr named = prepared_.get(name);
-    unknown = unknown || !named || routing::effects_of(*named->query.entry, catalog()).unknown;
+    const auto of_named = named ? routing::effects_of(*named->query.entry, catalog()) : routing::SessionEffects{};
+    found.unknown = found.unknown || !named || of_named.unknown;
+    found.lasting.add(of_named.lasting);
+    if (of_named.unknown) found.lasting.add(routing::lasting_effects_in(named->text));
   }
-  return effects_of_query(query.entry->facts, text, unknown);
+  return effects_of_query(query.entry->facts, text, found.unknown, &prepared_, found.lasting);
 }
 
 }  // namespace pgweir::session

@@ -27,8 +27,11 @@ void ServerWriter::send(const GatheredMessage& message, std::string_view bytes) 
     case frontend::kDescribe:
       if (message.what == 'S') return send_naming(message, bytes);
       break;
+    case frontend::kExecute:
+      if (message.deallocated) return send_deallocate(message, bytes);
+      break;
     case frontend::kQuery:
-      if (message.query) ensure_named_in(message.query->facts, Around::simple);
+      ensure_named_in(message, Around::simple);
       // A simple query destroys the unnamed statement (tcop/postgres.c, exec_simple_query).
       server_.carried.prepared.unnamed.reset();
       break;
@@ -61,6 +64,7 @@ void ServerWriter::expect_answer(const GatheredMessage& message) {
     expected.runs_prepared = std::any_of(message.query->facts.statements.begin(), message.query->facts.statements.end(),
                                          [](const auto& one) { return one.kind == sql::StatementKind::execute; });
   expected.effects = message.effects;
+  expected.deallocated = message.deallocated;
   expected.refused = message.refused;
   if (message.refused) expected.synthesised = message.synthesised;
   if (work_.queue.empty()) of_.times.sent(of_.worker.loop().now());
@@ -86,6 +90,7 @@ void ServerWriter::note_due(const Effects& effects) {
   const base::NodeId node = server_.node();
   const bool pinned = work_.leases.is_pinned(node);
   for (const Effect& effect : effects) {
+    note_lasting(effect.lasting);
     if (effect.unknown_state) work_.leases.note_due(node, Audit::all);
     if (effect.unknown_state || !effect.settings.empty() || (undoes(effect.kind) && of_.carried.has_open_changes()))
       unsettle();
@@ -105,7 +110,15 @@ void ServerWriter::note_due(const Effects& effects) {
   }
 }
 
-/// What a message of unknown effect says may be the name of a setting that it makes.
+void ServerWriter::note_lasting(const routing::LastingEffects& effects) {
+  Held* there = work_.leases.find(server_.node());
+  if (!there) return;
+  if (effects.library) there->pins.add(PinReason::library);
+  if (effects.seed) there->pins.add(PinReason::seed);
+  if (effects.server) there->pins.add(PinReason::server_state);
+}
+
+/// What a message of unknown effect says may be the name of a setting that it makes, or code that it runs.
 void ServerWriter::collect_names(const GatheredMessage& message, std::string_view bytes) {
   bool unknown = message.unknown_effects;
   if (message.effects)
@@ -115,11 +128,17 @@ void ServerWriter::collect_names(const GatheredMessage& message, std::string_vie
   if (message.type == frontend::kBind && message.statement)
     unknown = routing::effects_of(*message.statement->query.entry, of_.catalog).unknown;
   if (!unknown) return;
+  static const routing::LastingByName kNone;
+  const auto& known = of_.catalog ? of_.catalog->lasting() : kNone;
   const auto collect = [&](std::string_view from) {
     if (!add_custom_names(from, kMostCustomNames, work_.custom_names)) work_.names_left_out = true;
+    note_lasting(routing::lasting_effects_in(from, known));
   };
-  collect(bytes.substr(wire::kHeaderBytes));
+  const std::string_view body = bytes.substr(wire::kHeaderBytes);
+  collect(body);
   if (message.statement) collect(message.statement->text);
+  if (message.type == frontend::kFunctionCall)
+    note_lasting(routing::lasting_effects_of_function(wire::BodyReader(body).uint32()));
 }
 
 void ServerWriter::note_custom() {
@@ -130,6 +149,7 @@ void ServerWriter::note_custom() {
 }
 
 void ServerWriter::query(std::string_view text, Purpose purpose) {
+  server_.carried.prepared.unnamed.reset();  // a simple query destroys it
   wire::encode_query(server_.connection().output(), text);
   work_.queue.push({.what = Expect::query,
                     .action = Action::swallow,

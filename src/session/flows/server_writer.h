@@ -7,8 +7,10 @@
 // means by them.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/ids.h"
 #include "pool/server_connection.h"
@@ -33,7 +35,7 @@ class ServerWriter {
     const routing::Catalog* catalog;  ///< null while there is none that counts
     base::SessionId session;
     Sharing sharing;
-    const PreparedStatements& prepared;
+    PreparedStatements& prepared;
     const CarriedState& carried;
     TimeLimits& times;
     Work& work;
@@ -47,10 +49,17 @@ class ServerWriter {
   /// Before an exchange: statements that this server has not got, and that were parsed under other settings than those
   /// of now, are parsed under the old ones: constants in them must not change.
   void prepare_as_parsed();
+  /// Something in the exchange takes for granted what has been sent and not been answered yet: if the server refuses or
+  /// skips that, the exchange would fail for want of it.
+  [[nodiscard]] bool depends_on_unanswered(const Exchange& exchange) const;
+  /// Something in the exchange needs that.
+  [[nodiscard]] bool must_be_parsed_anew(const Exchange& exchange) const;
   /// What the message runs is closed on the server, so that it is prepared again.
   void forget(const GatheredMessage& message);
   /// PREPARE has succeeded.
   void prepared_by_sql(const PreparedStatement& statement);
+  /// DEALLOCATE has succeeded; `name` empty: ALL.
+  void deallocated(std::string_view name);
   /// What the books say of the messages in `Work::dropped` is taken back, last first: the server has skipped them.
   void undo_dropped();
   /// The session has made settings here that stay known for as long as the connection lives.
@@ -63,6 +72,7 @@ class ServerWriter {
   void pass(const GatheredMessage& message, std::string_view bytes);
   void expect_answer(const GatheredMessage& message);
   void note_due(const Effects& effects);
+  void note_lasting(const routing::LastingEffects& effects);
   void unsettle();
   void collect_names(const GatheredMessage& message, std::string_view bytes);
   void sync();
@@ -70,16 +80,21 @@ class ServerWriter {
   // prepare.cpp
   [[nodiscard]] Place place_of(const PreparedStatement& statement) const;
   [[nodiscard]] Place place_under_own_name(const PreparedStatement& statement) const;
+  [[nodiscard]] bool takes_for_granted(const GatheredMessage& message, const Exchange& exchange) const;
   void send_parse(const GatheredMessage& message, std::string_view bytes);
   void send_naming(const GatheredMessage& message, std::string_view bytes);
   void send_close(const GatheredMessage& message, std::string_view bytes);
+  void send_deallocate(const GatheredMessage& message, std::string_view bytes);
   void send_renamed(const GatheredMessage& message, std::string_view bytes, std::string_view name);
   void prepare_as_parsed(const StatementPtr& statement);
-  void ensure_named_in(const sql::QueryFacts& facts, Around around);
-  void ensure_own_name(const std::string& name, Around around);
+  [[nodiscard]] bool must_be_parsed_anew(const StatementPtr& statement) const;
+  [[nodiscard]] std::optional<Place> place_by_content(const PreparedStatement& statement) const;
+  void ensure_named_in(const GatheredMessage& message, Around around);
+  void close_others(const std::vector<NamedStatement>& own);
+  void ensure_own_name(const std::string& name, const StatementPtr& wanted, Around around);
+  void ensure_taken(const std::string& name, Around around);
   void ensure_present(const Place& place, const PreparedStatement& wanted, Around around);
   void ensure_absent(std::string_view name, Around around);
-  void show_own_statements();
   void note_prepared(const Place& place, const PreparedStatement& statement);
   void add_to_books(const Place& place, const PreparedStatement& statement);
   void close(std::string_view name);
@@ -92,7 +107,9 @@ class ServerWriter {
 };
 
 /// The settings that it is parsed under belong to a statement for as long as it lives. `unsettled`: `Work::unsettled`.
-void note_parsed(PreparedStatement& statement, const CarriedState& carried, std::uint64_t unsettled);
+/// `all`: the session's.
+void note_parsed(PreparedStatements& all, PreparedStatement& statement, const CarriedState& carried,
+                 std::uint64_t unsettled);
 /// Under the settings of now.
 [[nodiscard]] pool::StatementKey key_now(const PreparedStatement& statement, const CarriedState& carried);
 

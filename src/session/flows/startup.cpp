@@ -41,7 +41,7 @@ std::size_t StartupFlow::take_packet(std::string_view bytes, base::ByteQueue& ou
     return bytes.size();
   }
   if (bytes.size() < length) return 0;
-  auto packet = wire::decode_startup(bytes.substr(kLengthBytes, length - kLengthBytes));
+  auto packet = wire::decode_startup(bytes.substr(kLengthBytes, length - kLengthBytes), newest_minor_);
   if (!packet)
     fail(packet.error(), out);
   else

@@ -53,7 +53,7 @@ base::Result<StartupPacket> decode_startup_message(BodyReader reader, std::uint3
 
 }  // namespace
 
-base::Result<StartupPacket> decode_startup(std::string_view body) {
+base::Result<StartupPacket> decode_startup(std::string_view body, std::uint16_t newest_minor) {
   BodyReader reader(body);
   const std::uint32_t code = reader.uint32();
   if (!reader.ok()) return fail(sqlstate::protocol_violation, "invalid length of startup packet");
@@ -64,7 +64,8 @@ base::Result<StartupPacket> decode_startup(std::string_view body) {
   if (code == kCancelRequestCode) return decode_cancel(reader);
   if ((code >> 16U) != 3)
     return fail(sqlstate::feature_not_supported, "unsupported frontend protocol " + std::to_string(code >> 16U) + "." +
-                                                     std::to_string(code & 0xffffU) + ": server supports 3.0 to 3.0");
+                                                     std::to_string(code & 0xffffU) + ": server supports 3.0 to 3." +
+                                                     std::to_string(newest_minor));
   return decode_startup_message(reader, code);
 }
 

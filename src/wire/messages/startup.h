@@ -43,7 +43,8 @@ struct StartupMessage {
 using StartupPacket = std::variant<SslRequest, GssEncRequest, CancelRequest, StartupMessage>;
 
 /// `body` is the packet without its length field. Errors: 08P01 (malformed), 0A000 (version), 28000 (no user name).
-[[nodiscard]] base::Result<StartupPacket> decode_startup(std::string_view body);
+/// `newest_minor`: the newest of the versions 3.x, as the error about another major version names it.
+[[nodiscard]] base::Result<StartupPacket> decode_startup(std::string_view body, std::uint16_t newest_minor = 0);
 
 /// To a server, protocol 3.0.
 void encode_startup(base::ByteQueue& out, std::string_view user, std::string_view database,

@@ -29,4 +29,13 @@ TEST_CASE("names that change or bind the session") {
   for (const char* name : {"pg_advisory_lock", "pg_try_advisory_xact_lock", "lo_open", "nextval"})
     CHECK(binds_session({"", name}));
   CHECK_FALSE(binds_session({"", "count"}));
+  for (const char* name : {"pg_advisory_lock", "pg_try_advisory_lock_shared", "pg_advisory_unlock_all"})
+    CHECK(locks_session({"", name}));
+  CHECK_FALSE(locks_session({"", "pg_advisory_xact_lock"}));
+  CHECK_FALSE(locks_session({"public", "pg_advisory_lock"}));
+  for (const char* name :
+       {"pg_backup_start", "pg_create_logical_replication_slot", "pg_replication_origin_session_setup"})
+    CHECK(binds_connection({"pg_catalog", name}));
+  CHECK_FALSE(binds_connection({"", "pg_backup_stop"}));
+  CHECK_FALSE(binds_connection({"mine", "pg_backup_start"}));
 }

@@ -1,6 +1,7 @@
 // What is asked of a server, and what its rows say about the session.
 #include "session/audit.h"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -95,8 +96,8 @@ TEST_CASE("each query asks for its part") {
     CAPTURE(query);
     for (const PinReasonRow& each : kPinReasons) {
       // These no server knows.
-      const bool asked =
-          each.reason != PinReason::library && each.reason != PinReason::seed && each.reason != PinReason::unknown;
+      const bool asked = each.reason != PinReason::unknown &&
+                         std::find(kLastingPins.begin(), kLastingPins.end(), each.reason) == kLastingPins.end();
       CHECK(asks_for(query, each.name) == asked);
     }
     for (const std::string_view what : {"setting", "role", "authorization", "prepared"})
@@ -176,14 +177,22 @@ TEST_CASE("custom settings when the session has none at all") {
   CHECK(one.take_settings() == Settings{{"a.c", set_config_text("a.c", "1")}});
 }
 
-TEST_CASE("how many statements are prepared") {
+TEST_CASE("which statements are prepared") {
   AuditReader one = reader();
-  CHECK(one.prepared() == 0);
-  one.take_row(row({"prepared", "12", kNull}));
-  CHECK(one.prepared() == 12);
+  const std::string none = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+  CHECK(digest_of({}) == none);
+  CHECK(digest_of({"gr\xc3\xb6\xc3\x9f" "e"}) == none);
+  CHECK(digest_of({"b", "a"}) == digest_of({"a", "b"}));
+  CHECK(digest_of({"a", "b"}) != digest_of({"a", "c"}));
+  CHECK(digest_of({std::string(70, 'x')}) == digest_of({std::string(63, 'x')}));
+  one.take_row(row({"prepared", "2", digest_of({"a", "b"})}));
+  CHECK(one.are_prepared({"b", "a"}));
+  CHECK_FALSE(one.are_prepared({"a", "c"}));
+  CHECK_FALSE(one.are_prepared({"a"}));
   CHECK_FALSE(one.failed());
-  CHECK(fails(row({"prepared", "many", kNull})));
+  CHECK(fails(row({"prepared", "many", none})));
   CHECK(fails(row({"prepared", kNull, kNull})));
+  CHECK(fails(row({"prepared", "2", kNull})));
 }
 
 TEST_CASE("the settings come sorted, whatever the order of the rows") {

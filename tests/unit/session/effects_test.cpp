@@ -97,13 +97,30 @@ TEST_CASE("one change for each kind of SET and RESET") {
     REQUIRE(effect.settings.size() == 1);
     const SettingChange& change = effect.settings.front();
     CHECK(change.key == row.key);
-    CHECK(change.text == (row.kept ? row.statement : std::string_view()));
+    if (!row.local) CHECK(change.text == (row.kept ? row.statement : std::string_view()));
+    CHECK(change.text.empty() == !row.kept);
     CHECK(change.local == row.local);
     CHECK_FALSE(effect.unknown_state);
   }
   for (const std::string_view none : {"SET TRANSACTION READ ONLY", "SET CONSTRAINTS ALL DEFERRED", "DISCARD PLANS",
                                       "DISCARD TEMP", "BEGIN READ ONLY", "LISTEN a"})
     CHECK(only(none).settings.empty());
+}
+
+TEST_CASE("what SET LOCAL makes is kept as what SET makes, for it may have to be made again elsewhere") {
+  for (const auto& [text, kept] : {
+           std::pair{"SET LOCAL work_mem = 1", "SET work_mem = 1"},
+           std::pair{"set local ROLE x", "SET ROLE x"},
+           std::pair{"SET LOCAL TIME ZONE 'UTC'", "SET TIME ZONE 'UTC'"},
+           std::pair{"/* a /* b */ */ SET -- c\n/**/LOCAL\tlocal.x TO 'local'", "SET local.x TO 'local'"},
+           std::pair{"SET/**/LOCAL/**/\"work_mem\" = 1", "SET \"work_mem\" = 1"},
+       }) {
+    CAPTURE(text);
+    const Effect effect = only(text);
+    REQUIRE(effect.settings.size() == 1);
+    CHECK(effect.settings.front().text == kept);
+    CHECK(effect.settings.front().local);
+  }
 }
 
 TEST_CASE("SET SESSION CHARACTERISTICS makes one setting for each thing that it says") {
@@ -235,11 +252,53 @@ TEST_CASE("random numbers that a session has made predictable") {
        {"SELECT setseed(0.5)", "INSERT INTO t SELECT setseed(0.5)", "SET SEED TO 0.5", "SET LOCAL seed = 0.5"}) {
     CAPTURE(text);
     const Effect effect = only(text);
-    CHECK(effect.sets_seed);
+    CHECK(effect.lasting.seed);
     CHECK(effect.settings.empty());  // a seed that is set again begins again
   }
-  CHECK_FALSE(only("SET work_mem = 1").sets_seed);
+  CHECK_FALSE(only("SET work_mem = 1").lasting.any());
   CHECK(effects("SELECT random()") == nullptr);
+}
+
+TEST_CASE("what ends only with the connection") {
+  CHECK(only("LOAD 'x'").lasting == routing::LastingEffects{.library = true});
+  for (const std::string_view text : {"SELECT pg_replication_origin_session_setup('x')",
+                                      "SELECT pg_create_physical_replication_slot('x', false, true)",
+                                      "SELECT pg_catalog.pg_backup_start('x')", "SELECT pg_start_backup('x')"})
+    CHECK(only(text).lasting == routing::LastingEffects{.server = true});
+  for (const std::string_view text : {"PREPARE p AS SELECT setseed(0.5)", "RESET seed"})
+    CHECK_FALSE(only(text).lasting.any());
+  sql::QueryFacts plain;
+  plain.statements.emplace_back();
+  plain.statements.back().kind = StatementKind::query;
+  const auto of_catalog = effects_of_query(plain, "SELECT f()", false, nullptr, {.seed = true});
+  REQUIRE(of_catalog);
+  CHECK(of_catalog->front().lasting.seed);
+}
+
+TEST_CASE("EXECUTE does what it names") {
+  struct Prepared final : routing::PreparedLookup {
+    sql::CachedFactsPtr entry;
+    [[nodiscard]] sql::CachedFactsPtr find(std::string_view name) const override {
+      return name == "p" ? entry : nullptr;
+    }
+  } prepared;
+  const auto executes = [&](std::string_view inner, std::string_view text) {
+    EffectsPtr made;
+    test::on_parser_stack([&] {
+      prepared.entry = sql::CachedFactsPtr(new sql::CachedFacts(sql::facts_of(inner, sql::ClassifierLimits{})));
+      made = effects_of_query(sql::facts_of(text, sql::ClassifierLimits{}), text, false, &prepared);
+    });
+    return made;
+  };
+  for (const std::string_view text : {"EXECUTE p", "EXPLAIN ANALYZE EXECUTE p", "CREATE TABLE t AS EXECUTE p"}) {
+    CAPTURE(text);
+    CHECK(executes("SELECT pg_advisory_lock(1)", text)->front().takes_session_lock);
+    CHECK(executes("SELECT pg_advisory_unlock(1)", text)->front().may_free);
+    CHECK(executes("SELECT setseed(0.5)", text)->front().lasting.seed);
+    CHECK(executes("SELECT 1 AS x INTO TEMP t", text)->front().creates_temporary);
+  }
+  CHECK(executes("SELECT 1", "EXECUTE p") == nullptr);
+  CHECK(executes("SELECT pg_advisory_lock(1)", "EXECUTE q") == nullptr);
 }
 
 TEST_CASE("what may end what ties a session to its connection") {

@@ -80,11 +80,41 @@ TEST_CASE("erasing") {
   all.erase("nobody");
   CHECK(all.size() == 3);
   CHECK(all.get("b") == nullptr);
-  all.clear_named();
+  CHECK(all.take("nobody").empty());
+  const auto a = all.get("a");
+  CHECK(all.take("a") == std::vector{a});
+  CHECK(all.size() == 2);
+  all.define(a);
+  CHECK(all.take("").size() == 2);
   CHECK(all.size() == 1);
   CHECK(all.get("") != nullptr);
-  all.clear();
-  CHECK(all.size() == 0);
+  CHECK(all.take("").empty());
+}
+
+TEST_CASE("DEALLOCATE takes what servers have answered, not what was defined behind it") {
+  PreparedStatements all;
+  for (const char* name : {"", "a", "b"}) {
+    all.define(make(all, name, "SELECT 1"));
+    all.get(name)->confirmed = true;
+  }
+  all.define(make(all, "behind", "SELECT 1"));
+  PreparedStatement own;
+  own.name = "own";
+  own.origin = PreparedStatement::Origin::local;
+  all.define(all.make(std::move(own), kSeed));
+  SUBCASE("one") {
+    all.deallocated("a");
+    CHECK(all.get("a") == nullptr);
+    all.deallocated("behind");
+    CHECK(all.get("behind") != nullptr);
+    CHECK(all.size() == 4);
+  }
+  SUBCASE("all that have names") {
+    all.deallocated("");
+    CHECK(all.get("") != nullptr);
+    CHECK(all.get("behind") != nullptr);
+    CHECK(all.size() == 2);
+  }
 }
 
 TEST_CASE("EXECUTE finds what was prepared") {
@@ -170,7 +200,7 @@ TEST_CASE("bytes are counted for what is defined, and only once") {
   all.define(make(all, "", std::string(10, 'x')));  // replaces
   CHECK(all.bytes() < one + 2000);
   const std::size_t both = all.bytes();
-  all.clear_named();
+  CHECK(all.take("").size() == 1);
   CHECK(all.bytes() == both - one);
   all.erase("");
   CHECK(all.bytes() == 0);
@@ -179,7 +209,7 @@ TEST_CASE("bytes are counted for what is defined, and only once") {
   all.withdraw(*first);
   CHECK(all.bytes() == 0);
   all.define(first);
-  all.clear();
+  all.erase("a");
   CHECK(all.bytes() == 0);
 }
 
@@ -193,4 +223,20 @@ TEST_CASE("what is withdrawn says so, until it is defined again") {
   CHECK_FALSE(first->withdrawn);
   CHECK(all.all().size() == 1);
   CHECK(all.all().begin()->first == "a");
+}
+
+TEST_CASE("whether one may mean something else under other settings") {
+  PreparedStatements all;
+  CHECK_FALSE(all.may_mean_another(0));
+  all.define(make(all, "a", "SELECT 1"));
+  all.note_meaning(7);
+  CHECK_FALSE(all.may_mean_another(7));
+  CHECK(all.may_mean_another(0));
+  all.define(make(all, "b", "SELECT 1"));
+  all.note_meaning(8);
+  for (const std::uint64_t texts : {7, 8}) CHECK(all.may_mean_another(texts));
+  all.erase("b");
+  CHECK(all.may_mean_another(7));
+  all.erase("a");
+  CHECK_FALSE(all.may_mean_another(7));
 }

@@ -497,7 +497,7 @@ TEST_CASE("the key and the change in the books stay with the entry pushed last")
   server.push(Expect::close, Action::swallow);
   auto closed = std::make_unique<PreparedChange>();
   closed->name = "a";
-  closed->removed = pgweir::pool::PreparedOnServer::Entry{"a", {1, 2}, 10, {}};
+  closed->removed.push_back({"a", {1, 2}, 10, {}});
   server.queue.attach(std::move(closed));
   server.push(Expect::parse);
   auto parsed = std::make_unique<PreparedChange>();
@@ -517,7 +517,7 @@ TEST_CASE("the key and the change in the books stay with the entry pushed last")
   REQUIRE(server.dropped[0].change);  // to be taken back
   CHECK(server.dropped[0].change->name == "b");
   CHECK(server.dropped[0].change->added == StatementKey{3, 4});
-  CHECK_FALSE(server.dropped[0].change->removed.has_value());
+  CHECK_FALSE(server.dropped[0].change->removed.size() > 0);
   CHECK(server.dropped[0].on_server == StatementKey{3, 4});
   CHECK(server.dropped[0].server_name_is(SharedName({3, 4}).view()));
   CHECK_FALSE(server.dropped[0].server_name_is(SharedName({4, 3}).view()));
@@ -586,4 +586,32 @@ TEST_CASE("a Sync that a COPY may have eaten is something that may come") {
   }
   SUBCASE("all is forgotten") { server.queue.clear(); }
   CHECK(server.queue.expects_nothing());
+}
+
+TEST_CASE("what changes a server's books is known until it is answered or skipped") {
+  Server server;
+  const auto push = [&](Expect what, const char* name) {
+    server.push(what);
+    auto change = std::make_unique<PreparedChange>();
+    change->name = name;
+    server.queue.attach(std::move(change));
+  };
+  CHECK_FALSE(server.queue.changes_prepared());
+  push(Expect::parse, "a");
+  server.push(Expect::bind);
+  push(Expect::parse, "");
+  server.push(Expect::sync);
+  CHECK(server.queue.changes_prepared("a"));
+  CHECK(server.queue.changes_prepared(""));
+  CHECK_FALSE(server.queue.changes_prepared("b"));
+  SUBCASE("answered") {
+    CHECK(completes(server, "1"));
+    CHECK_FALSE(server.queue.changes_prepared("a"));
+    CHECK(completes(server, "2"));
+    CHECK(server.queue.changes_prepared());
+    CHECK(completes(server, "1"));
+  }
+  SUBCASE("skipped") { CHECK(server.kind('E') == Kind::error); }
+  SUBCASE("forgotten") { server.queue.clear(); }
+  CHECK_FALSE(server.queue.changes_prepared());
 }

@@ -54,6 +54,15 @@ TEST_CASE("CancelRequest") {
   CHECK(request->secret == "abcd");
 }
 
+TEST_CASE("another major version is refused with the versions that there are") {
+  for (const std::uint16_t newest : {std::uint16_t{0}, std::uint16_t{2}}) {
+    const auto packet = decode_startup(big_endian(std::uint32_t{4U << 16U | 1U}), newest);
+    REQUIRE_FALSE(packet.has_value());
+    CHECK(packet.error().message ==
+          "unsupported frontend protocol 4.1: server supports 3.0 to 3." + std::to_string(newest));
+  }
+}
+
 TEST_CASE("requests for encryption have no body") {
   CHECK(std::holds_alternative<SslRequest>(*decode_startup(big_endian(kSslRequestCode))));
   CHECK(std::holds_alternative<GssEncRequest>(*decode_startup(big_endian(kGssEncRequestCode))));

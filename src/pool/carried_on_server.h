@@ -84,6 +84,9 @@ struct CarriedOnServer {
   /// connection. Sorted.
   std::vector<std::string> custom;
 
+  /// Temporary tables may have been used here: temp_buffers cannot be changed any more.
+  bool had_temporary = false;
+
   void add_custom(std::string_view name);
   [[nodiscard]] bool has_custom(std::string_view name) const;
   /// After DISCARD ALL.

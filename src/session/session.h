@@ -232,6 +232,9 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
 
   // flows/carry.cpp
   [[nodiscard]] bool settings_hold(pool::ServerConnection& server);
+  [[nodiscard]] pool::SettingsPtr settings_wanted() const;
+  [[nodiscard]] bool makes_settings_again(pool::ServerConnection& server, std::string_view sqlstate);
+  [[nodiscard]] bool sets_temp_buffers() const;
   [[nodiscard]] bool suits(const pool::ServerConnection& server) const;
   [[nodiscard]] bool asks_for_sequence() const;
   void hide_sequences(pool::ServerConnection& server);

@@ -36,7 +36,8 @@ void Work::clear() {
   resets.clear();
   resets_restored = 0;
   custom_names.clear();
-  names_left_out = false;
+  names_left_out = made_less = false;
+  telling = Telling::as_login;
 }
 
 std::unique_ptr<Work> WorkStock::take() {

@@ -40,6 +40,10 @@ enum class Stage : std::uint8_t { none, gathering, open };
 /// could be had.
 enum class Transaction : std::uint8_t { none, lazy, open, failed_here };
 
+/// How a server is told the session's settings. other: not by the connection that has just refused them, which may be
+/// for what another session has left there.
+enum class Telling : std::uint8_t { as_login, other_connection, as_role };
+
 /// Where an exchange is to run, as far as its messages so far tell.
 struct Plan {
   routing::NodeClass node_class = routing::NodeClass::standby;
@@ -117,10 +121,13 @@ struct Work {
   std::vector<std::string> resets;  ///< settings that a server has set back further than to the session's beginning
   std::size_t resets_restored = 0;  ///< how many of them have been restored in the open transaction
   std::optional<wire::TransactionStatus> held_ready;  ///< ReadyForQuery that the client gets when they are restored
-  std::optional<base::Error> settings_error;          ///< the server refused the session's settings
-  std::vector<std::string> custom_names;              ///< names of settings that texts of unknown effect mention
-  bool names_left_out = false;                        ///< there were too many
-  std::unique_ptr<AuditReader> audit;                 ///< while one is under way
+  Telling telling = Telling::as_login;
+  bool settings_refused = false;              ///< and will be told in another way
+  bool made_less = false;                     ///< the exchange runs without those settings that it resets itself
+  std::optional<base::Error> settings_error;  ///< the server refused the session's settings
+  std::vector<std::string> custom_names;      ///< names of settings that texts of unknown effect mention
+  bool names_left_out = false;                ///< there were too many
+  std::unique_ptr<AuditReader> audit;         ///< while one is under way
 
   /// What a statement has done to the session is not known yet.
   [[nodiscard]] bool audit_is_due() const { return audit || leases.settings_are_due(); }

@@ -61,6 +61,9 @@ void Session::dispatch_to_primary(base::NodeId primary) {
 /// True when the exchange has been sent on a connection that the session has or that was idle, or on its way there
 /// something else has become of it.
 bool Session::send_on_idle(base::NodeId node) {
+  if (pool::ServerConnection* server = work_->leases.server(node);
+      server && work_->telling == Telling::other_connection && server->out_of_step)
+    lose_server(*server);
   if (pool::ServerConnection* server = work_->leases.server(node)) {
     send_exchange(*server);
     return true;

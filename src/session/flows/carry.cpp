@@ -16,10 +16,12 @@ namespace frontend = wire::frontend;
 
 namespace {
 
-/// Settings that name something in the database: what was there once may be gone.
-constexpr std::array<std::string_view, 6> kNamesSomething{
+/// Settings that name something in the database: what was there once may be gone. And one that a connection refuses
+/// which has used temporary tables.
+constexpr std::array<std::string_view, 7> kNamesSomething{
     "default_table_access_method", "default_tablespace", "role",
-    "session_authorization",       "temp_tablespaces",   "default_text_search_config"};
+    "session_authorization",       "temp_tablespaces",   "temp_buffers",
+    "default_text_search_config"};
 
 bool names_something(const pool::SettingsPtr& settings) {
   return settings && std::any_of(settings->begin(), settings->end(), [](const pool::SettingText& one) {
@@ -29,10 +31,69 @@ bool names_something(const pool::SettingsPtr& settings) {
 
 }  // namespace
 
+namespace {
+
+/// Null unless one statement alone runs in the exchange.
+const Effect* only_effect(const Exchange& exchange) {
+  const Effect* only = nullptr;
+  for (const GatheredMessage& message : exchange.messages()) {
+    const bool runs = message.type == frontend::kQuery || message.type == frontend::kExecute;
+    if (!runs) continue;
+    if (only || !message.effects || message.effects->size() != 1) return nullptr;
+    only = &message.effects->front();
+  }
+  return only;
+}
+
+}  // namespace
+
+/// The session's settings, without those that the exchange resets itself: a role that is gone can be reset.
+pool::SettingsPtr Session::settings_wanted() const {
+  const auto& all = carried_.settings();
+  if (!names_something(all) || !work_->queue.empty() || work_->transaction != Transaction::none ||
+      !is_closed(work_->exchange))
+    return all;
+  const Effect* effect = only_effect(work_->exchange);
+  if (!effect || effect->settings.size() != 1) return all;
+  const SettingChange& change = effect->settings.front();
+  if (!change.text.empty() || change.local) return all;
+  std::vector<pool::SettingText> rest;
+  for (const pool::SettingText& one : *all) {
+    const bool identity = one.key == "role" || one.key == "session_authorization";
+    const bool is_reset = change.key == one.key || change.key == kWholeSession ||
+                          (change.key == kAllSettings && !identity) ||
+                          (change.key == "session_authorization" && one.key == "role");
+    // Custom ones stay known.
+    if (!is_reset || is_custom(one.key)) rest.push_back(one);
+  }
+  if (rest.size() == all->size()) return all;
+  return rest.empty() ? nullptr : std::make_shared<const std::vector<pool::SettingText>>(std::move(rest));
+}
+
+/// A server has refused them, with nothing of the exchange sent. True when they are told in another way.
+bool Session::makes_settings_again(pool::ServerConnection& server, std::string_view sqlstate) {
+  constexpr std::string_view kDenied = "42501", kInvalid = "22023", kNotInEncoding = "22021";
+  Telling& telling = work_->telling;
+  if (!work_->chosen || work_->leases.is_pinned(server.node())) return false;
+  const auto& there = server.carried.settings;
+  const bool may_be_others = (there && !there->empty()) || sqlstate == kInvalid;
+  if (telling == Telling::as_login && may_be_others &&
+      (sqlstate == kDenied || sqlstate == kInvalid || sqlstate == kNotInEncoding)) {
+    telling = Telling::other_connection;
+    return true;
+  }
+  const auto& wanted = carried_.settings();
+  if (telling == Telling::as_role || sqlstate != kDenied || !has_identity(wanted) || wanted->size() < 2) return false;
+  telling = Telling::as_role;
+  return true;
+}
+
 /// True when the session's settings hold on this server, or will before what is sent next. False: they have to be made
 /// first, because the server may refuse them; `dispatch` is called again when they are.
 bool Session::settings_hold(pool::ServerConnection& server) {
-  const pool::SettingsPtr& wanted = carried_.settings();
+  const pool::SettingsPtr wanted = settings_wanted();
+  work_->made_less = wanted != carried_.settings();
+  if (work_->made_less) work_->solitary = true;
   pool::SettingsPtr& there = server.carried.settings;
   if (there == wanted) return true;
   if (pool::same_settings(there, wanted)) {
@@ -45,7 +106,8 @@ bool Session::settings_hold(pool::ServerConnection& server) {
     work_->wait = Wait::quiet;
     return false;
   }
-  std::string text = statements_between(there, wanted);
+  const MadeBy made_by = work_->telling == Telling::as_role ? MadeBy::role : MadeBy::login;
+  std::string text = statements_between(there, wanted, made_by);
   // What makes them must not wait until it can be deferred.
   if (is_deferrable(there)) text = "SET LOCAL transaction_deferrable = off;" + text;
   const bool safe = !names_something(there) && !names_something(wanted) &&
@@ -74,9 +136,22 @@ bool any_statement(const Exchange& exchange, Asks asks) {
 
 }  // namespace
 
+/// temp_buffers cannot be changed any more where a temporary table has been used (storage/buffer/localbuf.c).
+bool Session::sets_temp_buffers() const {
+  const auto is = [](const auto& one) { return one.key == "temp_buffers"; };
+  if (carried_.settings() && std::any_of(carried_.settings()->begin(), carried_.settings()->end(), is)) return true;
+  const auto& messages = work_->exchange.messages();
+  return std::any_of(messages.begin(), messages.end(), [&](const GatheredMessage& message) {
+    return message.effects && std::any_of(message.effects->begin(), message.effects->end(), [&](const Effect& effect) {
+             return std::any_of(effect.settings.begin(), effect.settings.end(), is);
+           });
+  });
+}
+
 /// False when the exchange asks for a setting that this session has never made and another one has, here: PostgreSQL
 /// would no longer say that it does not exist.
 bool Session::suits(const pool::ServerConnection& server) const {
+  if (server.carried.had_temporary && sets_temp_buffers()) return false;
   if (server.carried.custom.empty() || work_->transaction == Transaction::open) return true;
   const auto asks = [](const sql::StatementFacts& one) { return one.asks_for_setting; };
   if (!any_statement(work_->exchange, asks)) return true;

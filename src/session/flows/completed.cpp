@@ -80,7 +80,8 @@ bool Session::on_ready(pool::ServerConnection& server, const Expected& entry, co
   const bool failed = std::exchange(work_->exchange_error, false);
   carried_.ready(*status, failed);
   // They were the same when the exchange was sent (`settings_hold`); what it has changed, it has changed there.
-  if (server.carried.settings != carried_.settings()) {
+  const bool lacks = std::exchange(work_->made_less, false) && failed;
+  if (server.carried.settings != carried_.settings() && !lacks) {
     server.carried.settings = carried_.settings();
     writer(server).note_custom();
   }
@@ -112,8 +113,9 @@ void Session::on_swallowed_ready(pool::ServerConnection& server, const Expected&
     case Purpose::timeout:
     case Purpose::prepare: break;
     case Purpose::settings:
-      if (work_->settings_error) break;
-      server.carried.settings = carried_.settings();
+      if (work_->settings_error || std::exchange(work_->settings_refused, false)) break;
+      // Otherwise they have been in the books since they were sent.
+      if (work_->chosen || state_ == State::welcoming) server.carried.settings = settings_wanted();
       worker_.settings_taken(server.node(), entry.text_hash);
       if (std::exchange(work_->cancel_waits, false)) cancel_on_server(server);
       break;

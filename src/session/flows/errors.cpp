@@ -99,6 +99,12 @@ bool Session::on_swallowed_error(pool::ServerConnection& server, const wire::Fra
   // It has hit itself; it is said again.
   if (purpose == Purpose::timeout && fields && fields->sqlstate == "57014") return true;
   const bool nothing_behind = purpose == Purpose::settings && (work_->chosen || state_ == State::welcoming);
+  if (nothing_behind && fields && makes_settings_again(server, fields->sqlstate)) {
+    work_->settings_refused = true;
+    // Given up when the exchange is sent again.
+    server.out_of_step = work_->telling == Telling::other_connection;
+    return true;
+  }
   if (nothing_behind && fields) {
     work_->settings_error = base::Error{base::Sqlstate(fields->sqlstate), std::string(fields->message),
                                         std::string(fields->detail), std::string(fields->hint)};
@@ -130,6 +136,7 @@ void Session::fail_exchange_for_settings() {
   if (!error.detail.empty()) error.detail += ' ';
   error.detail += "A setting of this session could not be made again on another server connection.";
   work_->wait = Wait::none;
+  work_->telling = Telling::as_login;
   fail_exchange(error);
   settle();
   resume_client();

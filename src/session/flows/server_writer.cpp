@@ -16,6 +16,7 @@ void ServerWriter::send(const GatheredMessage& message, std::string_view bytes) 
   if (message.refused) return pass(message, bytes);
   if (message.unknown_effects) {
     work_.leases.note_due(server_.node(), Audit::all);
+    server_.carried.had_temporary = true;
     unsettle();
   }
   collect_names(message, bytes);
@@ -96,6 +97,7 @@ void ServerWriter::note_due(const Effects& effects) {
     const bool binds = effect.creates_temporary || effect.with_hold || effect.takes_session_lock ||
                        effect.kind == sql::StatementKind::listen ||
                        (effect.creates_in_path && (work_.unsettled != 0 || of_.carried.creates_in_temporary()));
+    if (binds || effect.unknown_state) server_.carried.had_temporary = true;
     if (binds || (pinned && effect.may_free)) work_.leases.note_due(node, Audit::pins);
     // What could not be found out may be gone.
     if (pinned && effect.all) work_.leases.note_due(node, Audit::all);

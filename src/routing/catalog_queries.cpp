@@ -90,13 +90,13 @@ constexpr std::string_view kCode =
     "WHERE p.oid::int8 >= 16384 AND p.provolatile = 'v'";
 
 // Built-in functions that change the session, lock something for it or bind something to its connection: those of
-// node_local.cpp (changes_session, locks_session, binds_connection); and those that ask for what it has left. Without an extension's, which have names of their
-// own here.
+// node_local.cpp (changes_session, locks_session, binds_connection); and those that ask for what it has left. Without
+// an extension's, which have names of their own here.
 #define PGWEIR_LOUD_BUILT_IN                                                                                        \
   "loud_built_in(pattern) AS MATERIALIZED ("                                                                        \
   " SELECT 'funcid (' || string_agg(oid::text, '|') || ') ' FROM pg_catalog.pg_proc WHERE oid::int8 < 16384"        \
-  "  AND (proname IN ('set_config', 'setseed', 'ts_stat', 'ts_rewrite', 'pg_import_system_collations',"              \
-  "   'currval', 'lastval')"                                                                                         \
+  "  AND (proname IN ('set_config', 'setseed', 'ts_stat', 'ts_rewrite', 'pg_import_system_collations',"             \
+  "   'currval', 'lastval')"                                                                                        \
   "   OR proname ~ '^pg_(try_)?advisory_(lock|unlock)' OR proname ~ '^(query|table|schema|database|cursor)_to_xml'" \
   "   OR proname ~ '^(pg_replication_origin_(session|xact)_|binary_upgrade_)'"                                      \
   "   OR proname ~ '^pg_((create|copy)_(physical|logical)_replication_slot|start_backup|backup_start)'))"

@@ -181,7 +181,8 @@ TEST_CASE("which statements are prepared") {
   AuditReader one = reader();
   const std::string none = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
   CHECK(digest_of({}) == none);
-  CHECK(digest_of({"gr\xc3\xb6\xc3\x9f" "e"}) == none);
+  CHECK(digest_of({"gr\xc3\xb6\xc3\x9f"
+                   "e"}) == none);
   CHECK(digest_of({"b", "a"}) == digest_of({"a", "b"}));
   CHECK(digest_of({"a", "b"}) != digest_of({"a", "c"}));
   CHECK(digest_of({std::string(70, 'x')}) == digest_of({std::string(63, 'x')}));

@@ -113,6 +113,8 @@ class CatalogBuilder {
     if (row.kind == 'v') understood = read(row.definition, uses);
     for (const std::string& policy : row.policies) understood = read("SELECT " + policy, uses) && understood;
     if (!understood) object = {row.schema, false, true, object.fires};
+    // What currval() or lastval() says there belongs to the session (session/flows/carry.cpp, hide_sequences).
+    if (uses.asks_for_sequence) object.user_effects = true;
     add(Kind::relation, row.name, std::move(object), std::move(uses), row.kind == 'v');
   }
 

@@ -90,14 +90,21 @@ std::optional<std::string_view> column(wire::BodyReader& reader) {
 
 }  // namespace
 
-std::string audit_query(Audit audit, const std::vector<std::string>& custom, FunctionNames functions) {
+std::string audit_query(Audit audit, const std::vector<std::string>& asked, FunctionNames functions) {
   std::string text(kPins);
   if (audit != Audit::all) return text;
   text += kRest;
   const bool looks = functions == FunctionNames::looked_for;
-  if (custom.empty() && !looks) return text;
-  std::string names;
-  for (const std::string& name : custom) names += (names.empty() ? "" : ",") + text_of(name);
+  std::string names, plain;
+  for (const std::string& name : asked) {
+    std::string& list = is_custom(name) ? names : plain;
+    list += (list.empty() ? "" : ",") + text_of(name);
+  }
+  if (!plain.empty())
+    text += " UNION ALL SELECT 'hidden', n, NULL FROM pg_catalog.unnest(ARRAY[" + plain +
+            "]::pg_catalog.text[]) n WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_settings s"
+            " WHERE pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) n)";
+  if (names.empty() && !looks) return text;
   // One that a library has defined is in the view.
   text +=
       " UNION ALL SELECT 'custom', n,"
@@ -142,6 +149,11 @@ void AuditReader::take_row(std::string_view body) {
   } else if (kind == "custom") {
     // Null: nobody has made it here. Empty: another session may have.
     if (hex && (!hex->empty() || is_known(name))) settings_.push_back({std::string(name), text_for(name, *hex)});
+  } else if (kind == "hidden") {
+    // The view does not show it to the role of now.
+    if (known_)
+      for (const auto& one : *known_)
+        if (one.key == name) settings_.push_back(one);
   } else if (kind == "role") {
     if (name != "none")
       settings_.push_back({"role", "SET ROLE " + to_identifier(name)});

@@ -25,8 +25,9 @@ enum class Audit : std::uint8_t {
 enum class FunctionNames : std::uint8_t { known, looked_for };
 
 /// One statement; its rows are for `AuditReader`. Safe under any search_path.
-/// `custom`: names of settings (a.b) that may have been made, because no view lists those that no library has defined.
-[[nodiscard]] std::string audit_query(Audit audit, const std::vector<std::string>& custom, FunctionNames functions);
+/// `asked`: names of settings (a.b) that may have been made, because no view lists those that no library has defined;
+/// without a dot, such as the view may hide from a role (utils/misc/guc.c, GUC_SUPERUSER_ONLY).
+[[nodiscard]] std::string audit_query(Audit audit, const std::vector<std::string>& asked, FunctionNames functions);
 
 /// The names to ask for: all of the session's `own`, then those `of_functions`, in their order, as long as there are
 /// not more than 1000; none twice.

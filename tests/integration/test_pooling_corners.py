@@ -1170,6 +1170,7 @@ def test_the_transaction_timeout_holds_for_a_statement_with_settings_before_it(m
         assert found[-1].kind == "E" and found[-1].sqlstate == "25P04"
 
 
+@pytest.mark.xfail(strict=True, reason="the beginning is restored behind the Sync (docs/pooling.md, What differs)")
 def test_a_show_behind_a_reset_in_the_same_exchange(one):
     with session(one, work_mem="5MB") as client:
         found = client.ask(parse("RESET work_mem"), bind(), execute(), parse("SHOW work_mem"), bind(), execute(), SYNC)

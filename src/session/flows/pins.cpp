@@ -17,7 +17,7 @@ void Session::start_audit(Held& there) {
   auto custom = std::exchange(work_->custom_names, {});
   if (carried_.settings())
     for (const auto& one : *carried_.settings())
-      if (one.key.find('.') != std::string::npos) custom.push_back(one.key);
+      if (one.key != "role" && one.key != "session_authorization") custom.push_back(one.key);
   // Functions that are newer than the catalog are looked for on the server.
   const auto* known = catalog();
   custom = names_to_ask_for(std::move(custom), known ? known->custom_settings() : std::vector<std::string>{});

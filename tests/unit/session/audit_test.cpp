@@ -70,9 +70,9 @@ bool asks_for(const std::string& query, std::string_view name) {
 
 TEST_CASE("the queries are one read each, and safe under any search_path") {
   constexpr auto kKnown = FunctionNames::known;
-  for (const std::string& query :
-       {audit_query(Audit::pins, {"a.b"}, kKnown), audit_query(Audit::all, {}, kKnown),
-        audit_query(Audit::all, {"a.b", "it's.x"}, kKnown), audit_query(Audit::all, {}, FunctionNames::looked_for)}) {
+  for (const std::string& query : {audit_query(Audit::pins, {"a.b"}, kKnown), audit_query(Audit::all, {}, kKnown),
+                                   audit_query(Audit::all, {"a.b", "it's.x", "work_mem"}, kKnown),
+                                   audit_query(Audit::all, {}, FunctionNames::looked_for)}) {
     CAPTURE(query);
     sql::QueryFacts facts;
     test::on_parser_stack([&] { facts = sql::facts_of(query, sql::ClassifierLimits{}); });
@@ -105,6 +105,16 @@ TEST_CASE("each query asks for its part") {
     CHECK(asks_for(query, "custom") == (query == custom));
   }
   CHECK(custom.find(R"(ARRAY['a.b','it''s.x', E'c.\\d']::pg_catalog.text[])") != std::string::npos);
+}
+
+TEST_CASE("a setting that is hidden from the role of now is what it was") {
+  const std::string text = audit_query(Audit::all, {"a.b", "work_mem"}, FunctionNames::known);
+  CHECK(text.find("'hidden', n, NULL FROM pg_catalog.unnest(ARRAY['work_mem']::pg_catalog.text[])") !=
+        std::string::npos);
+  CHECK(text.find("ARRAY['a.b']") != std::string::npos);
+  CHECK(made_by({"hidden", "work_mem", kNull}, {{"work_mem", "SET work_mem = 1"}}) ==
+        Settings{{"work_mem", "SET work_mem = 1"}});
+  CHECK(made_by({"hidden", "work_mem", kNull}).empty());
 }
 
 TEST_CASE("names beyond ASCII are asked for in ASCII") {

@@ -97,6 +97,12 @@ bool unknown_effects(const sql::StatementFacts& statement, const Catalog* catalo
   // Triggers.
   const bool writes = statement.kind == StatementKind::write || statement.kind == StatementKind::copy_in;
   if (catalog == nullptr) {
+    // What a view calls is not known either.
+    const auto is_built_in = [](const sql::QualifiedName& name) {
+      return name.schema == "pg_catalog" || name.schema == "information_schema" ||
+             (name.schema.empty() && name.name.starts_with("pg_"));
+    };
+    if (!std::all_of(statement.relations.begin(), statement.relations.end(), is_built_in)) return true;
     if (writes && !statement.relations.empty()) return true;
     return !std::all_of(statement.functions.begin(), statement.functions.end(), is_plain_built_in);
   }

@@ -210,9 +210,14 @@ TEST_CASE("effects on the session") {
   CHECK(effects("CREATE TEMP TABLE x (a int)").creates_temporary);
   CHECK_FALSE(effects("CREATE TABLE x (a int)").creates_temporary);
   world.catalog = nullptr;
-  CHECK_FALSE(effects_of(world.classifier.classify(0, "SELECT count(*), now() FROM t").entry->facts, nullptr).unknown);
-  CHECK(effects_of(world.classifier.classify(0, "SELECT anything()").entry->facts, nullptr).unknown);
-  CHECK(effects_of(world.classifier.classify(0, "INSERT INTO t VALUES (1)").entry->facts, nullptr).unknown);
+  const auto unknown = [&](const char* text) {
+    return effects_of(world.classifier.classify(0, text).entry->facts, nullptr).unknown;
+  };
+  CHECK_FALSE(unknown("SELECT count(*), now() FROM pg_catalog.pg_class"));
+  CHECK_FALSE(unknown("SELECT count(*), now() FROM pg_class, information_schema.tables"));
+  CHECK(unknown("SELECT count(*), now() FROM t"));  // it may be a view
+  CHECK(unknown("SELECT anything()"));
+  CHECK(unknown("INSERT INTO t VALUES (1)"));
 }
 
 TEST_CASE("EXPLAIN ROUTE says where, why and from what") {

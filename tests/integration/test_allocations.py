@@ -1,0 +1,43 @@
+"""No allocation per forwarded transaction, once everything is warm: counted by a library preloaded into pgweir."""
+
+import os
+
+import pytest
+
+from harness import fixed_trace
+from harness.allocations import Allocations, counted
+from harness.proxy import binary_path
+
+pytestmark = pytest.mark.skipif(os.environ.get("PGWEIR_SANITIZE", "none") != "none",
+                                reason="the sanitizers have a heap of their own")
+
+# Allocations per transaction that there are today. The goal is 0 everywhere (docs/performance.md): only ever lower them.
+ALLOWED = {
+    ("primary", "simple"): 1, ("primary", "extended"): 5, ("primary", "prepared"): 1,
+    ("standbys", "simple"): 1, ("standbys", "extended"): 5, ("standbys", "prepared"): 1,
+}
+# A statement prepared anew, a list that grows: things that happen once in many transactions.
+SLACK = 0.05
+
+
+@pytest.fixture(scope="module", params=["primary", "standbys"])
+def counted_proxy(request, cluster, tmp_path_factory):
+    fixed_trace.make_tables(cluster.primary)
+    cluster.wait_replayed()
+    with counted(tmp_path_factory.mktemp("counted")) as counts:
+        proxy = fixed_trace.one_worker(cluster.nodes, request.param)
+    with proxy:
+        yield request.param, Allocations(proxy, counts)
+
+
+@pytest.mark.parametrize("mode", fixed_trace.MODES)
+def test_allocations_per_transaction(counted_proxy, mode):
+    reads, allocations = counted_proxy
+    found = fixed_trace.per_transaction(allocations.proxy, mode, allocations.of_worker)
+    assert found <= ALLOWED[reads, mode] + SLACK, "`./dev bench allocations` says where they come from"
+
+
+def test_the_counter_counts(counted_proxy):
+    """A login allocates: a counter that never counts would pass the test above."""
+    _, allocations = counted_proxy
+    assert allocations.of_worker(lambda: allocations.proxy.sql("SELECT 1")) > 10

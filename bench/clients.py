@@ -22,7 +22,7 @@ from typing import Any, Callable
 from harness.cluster import Cluster
 from harness.proxy import Pgweir
 from pgbouncer import PgBouncer
-from run import cpu_seconds
+from measure import cpu_seconds
 
 POOL_SIZE = 20
 SPARE_DESCRIPTORS = 200  # of a proxy, beside its clients' sockets

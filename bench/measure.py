@@ -75,12 +75,15 @@ def _stat(pid: int) -> list[str]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time so far of the process, its descendants, and those of them that have ended (fields 14 to 17)."""
-    ticks = 0
+    """User and system time so far of the process and its descendants, in steps much finer than the 10 ms of proc(5), stat.
+
+    /proc/PID/task/TID/schedstat has the nanoseconds of each thread; children that have ended are in their parent's stat."""
+    nanoseconds = ticks = 0
     for one in family(pid):
         with contextlib.suppress(OSError):
-            ticks += sum(int(value) for value in _stat(one)[11:15])
-    return ticks / os.sysconf("SC_CLK_TCK")
+            ticks += sum(int(value) for value in _stat(one)[13:15])
+            nanoseconds += sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{one}/task").iterdir())
+    return nanoseconds / 1e9 + ticks / os.sysconf("SC_CLK_TCK")
 
 
 # --- pgbench and psql --------------------------------------------------------------------------------------------

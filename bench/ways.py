@@ -103,9 +103,10 @@ def _pgweir(workers: int, reads: str) -> Callable[[World, bool], Any]:
                        routing={"reads": reads}, monitor={"interval": "1s", "timeout": "3s", "lag_interval": "20ms"},
                        log={"level": "info", "connections": False})
         if scram:
-            proxy.login = {"user": SCRAM_USER, "password": SCRAM_PASSWORD}
+            proxy.login = {"password": SCRAM_PASSWORD}  # of postgres, as whom the harness looks at the nodes
+            users = "".join(f'"{user}" "{world.verifier}"\n' for user in ("postgres", SCRAM_USER))
             proxy.write_config(auth={
-                "method": "scram-sha-256", "users_file": proxy.write_file("users", f'"{SCRAM_USER}" "{world.verifier}"\n'),
+                "method": "scram-sha-256", "users_file": proxy.write_file("users", users),
                 "server_password_file": proxy.write_file("servers", f"*:*:*:{SCRAM_USER}:{SCRAM_PASSWORD}\n")})
         with proxy:
             proxy.start()

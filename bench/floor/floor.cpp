@@ -64,7 +64,8 @@ void watch(Peer& peer) {
   const std::uint32_t wanted = (peer.other->unsent.empty() ? EPOLLIN : 0U) | (peer.unsent.empty() ? 0U : EPOLLOUT);
   if (wanted == peer.watched) return;
   epoll_event event{wanted, {.ptr = &peer}};
-  require(epoll_ctl(g_epoll, peer.watched == kNotYet ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, peer.socket, &event) == 0, "epoll_ctl");
+  require(epoll_ctl(g_epoll, peer.watched == kNotYet ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, peer.socket, &event) == 0,
+          "epoll_ctl");
   peer.watched = wanted;
 }
 

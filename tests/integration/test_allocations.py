@@ -16,8 +16,8 @@ ALLOWED = {
     ("primary", "simple"): 1, ("primary", "extended"): 5, ("primary", "prepared"): 1,
     ("standbys", "simple"): 1, ("standbys", "extended"): 5, ("standbys", "prepared"): 1,
 }
-# A statement prepared anew, a list that grows: things that happen once in many transactions.
-SLACK = 0.05
+# What the worker does now and then by itself is in it too: on a slow machine, more of it falls into the same transactions.
+SLACK = 0.2
 
 
 @pytest.fixture(scope="module", params=["primary", "standbys"])

@@ -70,7 +70,7 @@ def measure(build: Path, directory: Path) -> dict[str, float]:
         fixed_trace.make_tables(cluster.primary)
         with fixed_trace.one_worker(cluster.nodes) as proxy:
             callgrind = Callgrind(proxy, directory)
-            return {mode: fixed_trace.per_transaction(proxy, mode, callgrind.of_worker) for mode in fixed_trace.MODES}
+            return {trace: fixed_trace.per_transaction(proxy, trace, callgrind.of_worker) for trace in fixed_trace.TRACES}
 
 
 def toolchain(build: Path) -> dict[str, str]:
@@ -89,14 +89,14 @@ def compare(found: dict[str, float], expected: dict[str, float]) -> int:
     """Prints a table and, last, the counts; returns the exit status."""
     print("| trace | instructions per transaction | expected | difference | |\n|---|--:|--:|--:|---|")
     failed = 0
-    for mode, instructions in found.items():
-        percent = (instructions / expected[mode] - 1) * 100
+    for trace, instructions in found.items():
+        percent = (instructions / expected[trace] - 1) * 100
         verdict = "ok"
         if percent > LIMIT_PERCENT:
             verdict, failed = f"more than +{LIMIT_PERCENT:.0f} %", failed + 1
         elif percent < -LIMIT_PERCENT:
             verdict = "ok; write it down with --write"
-        print(f"| {mode} | {instructions:.0f} | {expected[mode]:.0f} | {percent:+.2f} % | {verdict} |")
+        print(f"| {trace} | {instructions:.0f} | {expected[trace]:.0f} | {percent:+.2f} % | {verdict} |")
     print(f"{len(found) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
@@ -109,11 +109,11 @@ def run(arguments, directory: Path) -> int:
         return NOT_COMPARED
     found = measure(arguments.build, directory)
     if arguments.keep:
-        print(f"callgrind's dumps are in {directory}; in this order, {fixed_trace.SHORT} and {fixed_trace.LONG} transactions of each "
-              f"trace. For one: callgrind_annotate --inclusive=yes {directory}/out.2-03")
+        print(f"callgrind's dumps are in {directory}, one per thread: in the order of the table, a short and a long run of each "
+              f"trace. For the long run of the first: callgrind_annotate {directory}/out.2-03")
     if arguments.write:
         EXPECTED.write_text(json.dumps({"toolchain": tools, "instructions_per_transaction":
-                                        {mode: round(count) for mode, count in found.items()}}, indent=2) + "\n")
+                                        {trace: round(count) for trace, count in found.items()}}, indent=2) + "\n")
         print(f"wrote {EXPECTED}: {found}")
         return 0
     return compare(found, known["instructions_per_transaction"])

@@ -11,9 +11,21 @@ from typing import Callable
 from .cluster import BIN, Node
 from .proxy import Pgweir
 
-MODES = ("simple", "extended", "prepared")
+# By name, pgbench's options: its SELECT of one row, and its transaction of seven statements.
+TRACES = {
+    "simple": ("-S", "-M", "simple"),
+    "extended": ("-S", "-M", "extended"),
+    "prepared": ("-S", "-M", "prepared"),
+    "tpcb-simple": ("-M", "simple"),
+    "tpcb-prepared": ("-M", "prepared"),
+}
 SEED = 1  # of pgbench: the same accounts in the same order
-WARM_UP, SHORT, LONG = 300, 200, 1200  # transactions
+WARM_UP, SHORT, LONG = 300, 200, 1200  # statements or so: see `length`
+
+
+def length(trace: str, statements: int) -> int:
+    """In transactions."""
+    return statements if "-S" in TRACES[trace] else statements // 5
 
 
 def make_tables(node: Node) -> None:
@@ -32,15 +44,16 @@ def one_worker(nodes: list[Node], reads: str = "primary") -> Pgweir:
     return proxy
 
 
-def run(proxy: Pgweir, mode: str, transactions: int) -> None:
-    _pgbench(proxy, "-n", "-S", "-M", mode, "-c", "1", "-t", str(transactions), f"--random-seed={SEED}")
+def run(proxy: Pgweir, trace: str, transactions: int) -> None:
+    _pgbench(proxy, "-n", *TRACES[trace], "-c", "1", "-t", str(transactions), f"--random-seed={SEED}")
 
 
-def per_transaction(proxy: Pgweir, mode: str, count: Callable[[Callable[[], None]], int]) -> float:
+def per_transaction(proxy: Pgweir, trace: str, count: Callable[[Callable[[], None]], int]) -> float:
     """`count(work)` does the work and says what it cost."""
-    run(proxy, mode, WARM_UP)
-    short, long = (count(lambda n=n: run(proxy, mode, n)) for n in (SHORT, LONG))
-    return (long - short) / (LONG - SHORT)
+    run(proxy, trace, length(trace, WARM_UP))
+    short, long = length(trace, SHORT), length(trace, LONG)
+    less, more = (count(lambda n=n: run(proxy, trace, n)) for n in (short, long))
+    return (more - less) / (long - short)
 
 
 def _pgbench(server, *options: str) -> None:

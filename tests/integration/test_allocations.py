@@ -13,8 +13,7 @@ pytestmark = pytest.mark.skipif(os.environ.get("PGWEIR_SANITIZE", "none") != "no
 
 # Allocations per transaction that there are today. The goal is 0 everywhere (docs/performance.md): only ever lower them.
 ALLOWED = {
-    ("primary", "simple"): 1, ("primary", "extended"): 5, ("primary", "prepared"): 1,
-    ("standbys", "simple"): 1, ("standbys", "extended"): 5, ("standbys", "prepared"): 1,
+    "simple": 1, "extended": 5, "prepared": 1, "tpcb-simple": 5, "tpcb-prepared": 6,
 }
 # What the worker does now and then by itself is in it too: on a slow machine, more of it falls into the same transactions.
 SLACK = 0.2
@@ -27,17 +26,17 @@ def counted_proxy(request, cluster, tmp_path_factory):
     with counted(tmp_path_factory.mktemp("counted")) as counts:
         proxy = fixed_trace.one_worker(cluster.nodes, request.param)
     with proxy:
-        yield request.param, Allocations(proxy, counts)
+        yield Allocations(proxy, counts)
 
 
-@pytest.mark.parametrize("mode", fixed_trace.MODES)
-def test_allocations_per_transaction(counted_proxy, mode):
-    reads, allocations = counted_proxy
-    found = fixed_trace.per_transaction(allocations.proxy, mode, allocations.of_worker)
-    assert found <= ALLOWED[reads, mode] + SLACK, "`./dev bench allocations` says where they come from"
+@pytest.mark.parametrize("trace", fixed_trace.TRACES)
+def test_allocations_per_transaction(counted_proxy, trace):
+    allocations = counted_proxy
+    found = fixed_trace.per_transaction(allocations.proxy, trace, allocations.of_worker)
+    assert found <= ALLOWED[trace] + SLACK, "`./dev bench allocations` says where they come from"
 
 
 def test_the_counter_counts(counted_proxy):
     """A login allocates: a counter that never counts would pass the test above."""
-    _, allocations = counted_proxy
+    allocations = counted_proxy
     assert allocations.of_worker(lambda: allocations.proxy.sql("SELECT 1")) > 10

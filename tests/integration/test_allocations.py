@@ -6,7 +6,6 @@ import pytest
 
 from harness import fixed_trace
 from harness.allocations import Allocations, counted
-from harness.proxy import binary_path
 
 pytestmark = pytest.mark.skipif(os.environ.get("PGWEIR_SANITIZE", "none") != "none",
                                 reason="the sanitizers have a heap of their own")

@@ -64,6 +64,13 @@ def _cell(value: float | None, form: str, scale: float = 1.0) -> str:
     return "-" if value is None else format(value * scale, form)
 
 
+def _calls(calls: dict[str, float] | None) -> str:
+    """The sum, and the four most frequent."""
+    if calls is None:
+        return "-"
+    return f"{sum(calls.values()):.2f} ({', '.join(f'{name} {count:.2f}' for name, count in list(calls.items())[:4])})"
+
+
 def markdown(results: Results) -> str:
     """A heading and a table: one row per way."""
     rate, _, unit, _ = UNITS[results.load.kind]
@@ -82,8 +89,7 @@ def markdown(results: Results) -> str:
             cells += [_cell(results.latency(way, part), ".0f", 1000) for part in ("p50", "p99")]
             cells += [_cell(results.added_latency(way, part), "+.0f", 1000) for part in ("p50", "p99")]
         if results.calls:
-            calls = results.calls.get(way)
-            cells.append("-" if calls is None else f"{sum(calls.values()):.2f} ({', '.join(f'{n} {c:.2f}' for n, c in list(calls.items())[:4])})")
+            cells.append(_calls(results.calls.get(way)))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -91,7 +97,8 @@ def markdown(results: Results) -> str:
 def as_json(results: Results) -> dict[str, Any]:
     def row(way: str) -> dict[str, Any]:
         return {
-            "rate": results.rate(way), "of_direct": results.rate_ratio(way, "direct"), "of_pgbouncer": results.rate_ratio(way, "pgbouncer"),
+            "rate": results.rate(way), "of_direct": results.rate_ratio(way, "direct"),
+            "of_pgbouncer": results.rate_ratio(way, "pgbouncer"),
             "cpu_seconds_per_unit": results.cpu(way), "cpu_of_pgbouncer": results.cpu_ratio(way, "pgbouncer"),
             "cpu_of_floor": results.cpu_ratio(way, "floor"),
             "latency_ms": {part: results.latency(way, part) for part in ("p50", "p99")},

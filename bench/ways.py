@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, Callable, Iterator
 
 from harness import ports
-from harness.cluster import BIN, Cluster, as_server
+from harness.cluster import Cluster, as_server
 from harness.proxy import Pgweir
 from harness.waiting import wait_for
 from measure import Server

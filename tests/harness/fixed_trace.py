@@ -11,13 +11,14 @@ from typing import Callable
 from .cluster import BIN, Node
 from .proxy import Pgweir
 
-# By name, pgbench's options: its SELECT of one row, and its transaction of seven statements.
+# By name, pgbench's options: its SELECT of one row, its transaction of seven statements, a connection for each SELECT.
 TRACES = {
     "simple": ("-S", "-M", "simple"),
     "extended": ("-S", "-M", "extended"),
     "prepared": ("-S", "-M", "prepared"),
     "tpcb-simple": ("-M", "simple"),
     "tpcb-prepared": ("-M", "prepared"),
+    "connect": ("-S", "-C"),
 }
 SEED = 1  # of pgbench: the same accounts in the same order
 WARM_UP, SHORT, LONG = 300, 200, 1200  # statements or so: see `length`
@@ -25,7 +26,7 @@ WARM_UP, SHORT, LONG = 300, 200, 1200  # statements or so: see `length`
 
 def length(trace: str, statements: int) -> int:
     """In transactions."""
-    return statements if "-S" in TRACES[trace] else statements // 5
+    return statements if TRACES[trace][:2] == ("-S", "-M") else statements // 5
 
 
 def make_tables(node: Node) -> None:

@@ -15,6 +15,7 @@ import os
 import platform
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,8 @@ from harness.proxy import Pgweir
 
 EXPECTED = Path(__file__).with_name("instructions.json")
 LIMIT_PERCENT = 3.0
+# In how many pieces a login arrives differs from run to run.
+OWN_LIMIT_PERCENT = {"connect": 10.0}
 NOT_COMPARED = 77
 
 
@@ -64,13 +67,21 @@ class Callgrind:
         return max(int(re.search(r"^summary: (\d+)", file.read_text(), re.M)[1]) for file in files)
 
 
-def measure(build: Path, directory: Path) -> dict[str, float]:
+def measure(build: Path, directory: Path, expected: dict[str, float]) -> dict[str, float]:
+    """By trace. What is not as expected is measured twice more, and the median counts: what a proxy does by the clock (a catalog
+    that is read anew) falls into one run and not into another."""
     os.environ["PGWEIR_BINARY"] = str(write_wrapper(directory, (build / "src/pgweir").resolve()))
     with Cluster(standbys=0) as cluster:
         fixed_trace.make_tables(cluster.primary)
         with fixed_trace.one_worker(cluster.nodes) as proxy:
             callgrind = Callgrind(proxy, directory)
-            return {trace: fixed_trace.per_transaction(proxy, trace, callgrind.of_worker) for trace in fixed_trace.TRACES}
+            found = {}
+            for trace in fixed_trace.TRACES:
+                tries = [fixed_trace.per_transaction(proxy, trace, callgrind.of_worker)]
+                if trace not in expected or abs(tries[0] / expected[trace] - 1) * 100 > limit_percent(trace):
+                    tries += [fixed_trace.per_transaction(proxy, trace, callgrind.of_worker) for _ in range(2)]
+                found[trace] = statistics.median(tries)
+            return found
 
 
 def toolchain(build: Path) -> dict[str, str]:
@@ -85,6 +96,10 @@ def toolchain(build: Path) -> dict[str, str]:
             "machine": platform.machine(), "valgrind": valgrind}
 
 
+def limit_percent(trace: str) -> float:
+    return OWN_LIMIT_PERCENT.get(trace, LIMIT_PERCENT)
+
+
 def compare(found: dict[str, float], expected: dict[str, float]) -> int:
     """Prints a table and, last, the counts; returns the exit status."""
     print("| trace | instructions per transaction | expected | difference | |\n|---|--:|--:|--:|---|")
@@ -92,9 +107,9 @@ def compare(found: dict[str, float], expected: dict[str, float]) -> int:
     for trace, instructions in found.items():
         percent = (instructions / expected[trace] - 1) * 100
         verdict = "ok"
-        if percent > LIMIT_PERCENT:
-            verdict, failed = f"more than +{LIMIT_PERCENT:.0f} %", failed + 1
-        elif percent < -LIMIT_PERCENT:
+        if percent > limit_percent(trace):
+            verdict, failed = f"more than +{limit_percent(trace):.0f} %", failed + 1
+        elif percent < -limit_percent(trace):
             verdict = "ok; write it down with --write"
         print(f"| {trace} | {instructions:.0f} | {expected[trace]:.0f} | {percent:+.2f} % | {verdict} |")
     print(f"{len(found) - failed} passed, {failed} failed")
@@ -107,16 +122,17 @@ def run(arguments, directory: Path) -> int:
     if not arguments.write and not arguments.force and known["toolchain"] != tools:
         print(f"skipped: {EXPECTED.name} was written with {known['toolchain']}, this is {tools}; --force compares all the same")
         return NOT_COMPARED
-    found = measure(arguments.build, directory)
+    expected = {} if arguments.write else known["instructions_per_transaction"]
+    found = measure(arguments.build, directory, expected)
     if arguments.keep:
         print(f"callgrind's dumps are in {directory}, one per thread: in the order of the table, a short and a long run of each "
-              f"trace. For the long run of the first: callgrind_annotate {directory}/out.2-03")
+              f"trace (three times what was not as expected). The long run of the first: callgrind_annotate {directory}/out.2-03")
     if arguments.write:
         EXPECTED.write_text(json.dumps({"toolchain": tools, "instructions_per_transaction":
                                         {trace: round(count) for trace, count in found.items()}}, indent=2) + "\n")
         print(f"wrote {EXPECTED}: {found}")
         return 0
-    return compare(found, known["instructions_per_transaction"])
+    return compare(found, expected)
 
 
 def main() -> int:

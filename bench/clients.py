@@ -22,7 +22,7 @@ from typing import Any, Callable
 from harness.cluster import Cluster
 from harness.proxy import Pgweir
 from pgbouncer import PgBouncer
-from run import cpu_seconds
+from measure import cpu_seconds
 
 POOL_SIZE = 20
 SPARE_DESCRIPTORS = 200  # of a proxy, beside its clients' sockets
@@ -62,14 +62,6 @@ class ManyClients:
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
-
-
-def build_clients(directory: Path) -> Path:
-    source, program = Path(__file__).with_name("many_clients.cpp"), directory / "bench/many_clients"
-    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-        program.parent.mkdir(exist_ok=True)
-        subprocess.run(["g++", "-std=c++20", "-O2", "-Wall", "-Wextra", source, "-o", program], check=True)
-    return program
 
 
 def allow_descriptors(count: int) -> None:
@@ -178,7 +170,7 @@ def standby_ways(cluster: Cluster, most_clients: int) -> list[Way]:
 def run(arguments) -> None:
     most_clients = max(arguments.idle, arguments.busy)
     allow_descriptors(most_clients + SPARE_DESCRIPTORS)
-    program = build_clients(arguments.build)
+    program = arguments.build / "bench/many_clients"
 
     def chosen(ways: list[Way]) -> list[Way]:
         return [way for way in ways if arguments.way in way.name]

@@ -4,23 +4,40 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from pathlib import Path
 
 from harness import ports
-from harness.cluster import BIN, as_server, make_temporary
+from harness.cluster import BIN, as_server, make_temporary, server_user
 from harness.waiting import wait_for
 
 
-class PgBouncer:
-    """One process, one thread. A context manager that leaves nothing behind."""
+def own_directory(prefix: str) -> Path:
+    """A temporary directory of the user that servers run as: they make sockets in it."""
+    directory = make_temporary(prefix)
+    if user := server_user():
+        shutil.chown(directory, user)
+    return directory
 
-    def __init__(self, node, *, mode: str, pool_size: int, most_clients: int = 1000):
+
+class PgBouncer:
+    """One process, one thread. A context manager that leaves nothing behind. `verifiers`: users who must prove themselves by
+    SCRAM, with what the servers have in pg_authid; everybody else may be anyone. Database `test_session` pools by session."""
+
+    def __init__(self, node, *, mode: str, pool_size: int, most_clients: int = 1000, verifiers: dict[str, str] | None = None):
         self.host, self.port = "127.0.0.1", ports.take()
-        self._directory = make_temporary("pgweir-b-")
-        config = self._directory / "pgbouncer.ini"
+        self.directory = own_directory("pgweir-b-")
+        config = self.directory / "pgbouncer.ini"
+        place = f"host={node.host} port={node.port}"
         # With auth_type any, PgBouncer logs in as the user given here.
-        config.write_text(f"[databases]\n* = host={node.host} port={node.port} user=postgres\n[pgbouncer]\n"
-                          f"listen_addr = {self.host}\nlisten_port = {self.port}\nunix_socket_dir =\nauth_type = any\n"
-                          f"pool_mode = {mode}\ndefault_pool_size = {pool_size}\nmax_client_conn = {most_clients}\n"
+        login, auth = " user=postgres", "auth_type = any\n"
+        if verifiers:
+            users, rules = self.directory / "users", self.directory / "hba"
+            users.write_text("".join(f'"{name}" "{secret}"\n' for name, secret in verifiers.items()))
+            rules.write_text("local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n")
+            login, auth = "", f"auth_type = hba\nauth_file = {users}\nauth_hba_file = {rules}\n"
+        config.write_text(f"[databases]\ntest_session = dbname=test pool_mode=session {place}{login}\n* = {place}{login}\n"
+                          f"[pgbouncer]\nlisten_addr = {self.host}\nlisten_port = {self.port}\nunix_socket_dir = {self.directory}\n"
+                          f"{auth}pool_mode = {mode}\ndefault_pool_size = {pool_size}\nmax_client_conn = {most_clients}\n"
                           "log_connections = 0\nlog_disconnections = 0\n")
         self._process = subprocess.Popen(as_server(["/usr/sbin/pgbouncer", "-q", config]),
                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -46,4 +63,4 @@ class PgBouncer:
         self._process.terminate()
         self._process.wait()
         ports.release(self.port)
-        shutil.rmtree(self._directory, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)

@@ -37,6 +37,25 @@ def _environment(build: Path, sanitize: str) -> dict[str, str]:
         "PGWEIR_BINARY": str(build / "src/pgweir"), "PGWEIR_SANITIZE": sanitize, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
+# Run only when asked for by name: its status when there is nothing to compare with (bench/instructions.py).
+INSTRUCTIONS, NOT_COMPARED = "instructions", 77
+
+
+def run_instructions(build: Path) -> list[Count]:
+    """The callgrind guard; each of its traces is a test."""
+    print(f"== {INSTRUCTIONS} ({build.name})", flush=True)
+    done = subprocess.run(["/usr/bin/python3", REPOSITORY / "bench/instructions.py", "--build", build], stdout=subprocess.PIPE,
+                          text=True)
+    print(done.stdout, flush=True)
+    if done.returncode == NOT_COMPARED:
+        return [Count(INSTRUCTIONS, skipped=1)]
+    found = re.search(r"^(\d+) passed, (\d+) failed$", done.stdout, re.M)
+    count = Count(INSTRUCTIONS, *map(int, found.groups())) if found else Count(INSTRUCTIONS, failed=1)
+    if done.returncode != 0 and count.failed == 0:
+        count.failed = 1
+    return [count]
+
+
 _FUZZ = re.compile(r"(\d+) files, (\d+) mutations, seed \d+")
 
 
@@ -114,7 +133,7 @@ def run_pytest(name: str, build: Path, sanitize: str, targets: list[Path], expre
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev test", description=__doc__)
-    parser.add_argument("suite", nargs="*", help=f"unit, {', '.join(PYTEST_SUITES)}, or a file of one of them (test_pooling)")
+    parser.add_argument("suite", nargs="*", help=f"unit, {', '.join(PYTEST_SUITES)}, {INSTRUCTIONS}, or a file of one of them (test_pooling)")
     parser.add_argument("--build", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--sanitize", default="none", help=argparse.SUPPRESS)
     parser.add_argument("-k", dest="expression", help="only tests whose name matches")
@@ -125,7 +144,7 @@ def main() -> int:
     build = (REPOSITORY / arguments.build).resolve()
     suites = arguments.suite or ["unit", *PYTEST_SUITES]
     os.environ.update(release.environment(arguments.pg))
-    targets = pytest_targets([suite for suite in suites if suite != "unit"])
+    targets = pytest_targets([suite for suite in suites if suite not in ("unit", INSTRUCTIONS)])
     counts: list[Count] = []
     if "unit" in suites:
         counts += run_unit(build, arguments.sanitize, arguments.expression)
@@ -133,7 +152,11 @@ def main() -> int:
         release.server_bin()  # before several processes ask for it, and where its messages are seen
     for name, paths in targets.items():
         counts += run_pytest(name, build, arguments.sanitize, paths, arguments.expression, arguments.processes)
-    if not any(count.passed + count.failed for count in counts):
+    if INSTRUCTIONS in suites:
+        counts += run_instructions(build)
+    # Asked for nothing but what this machine cannot do, and said so.
+    not_compared = suites == [INSTRUCTIONS] and all(count.skipped for count in counts)
+    if not not_compared and not any(count.passed + count.failed for count in counts):
         print("no test ran", flush=True)
         counts.append(Count("nothing", failed=1))
     print()
@@ -142,7 +165,7 @@ def main() -> int:
         print(f"{count.suite:24} {count.passed} passed, {count.failed} failed{skipped}")
     passed, failed = sum(c.passed for c in counts), sum(c.failed for c in counts)
     print(f"{passed} passed, {failed} failed")
-    return 0 if failed == 0 and passed > 0 else 1
+    return 0 if failed == 0 and (passed > 0 or not_compared) else 1
 
 
 if __name__ == "__main__":

@@ -29,10 +29,6 @@ bool names_something(const pool::SettingsPtr& settings) {
          });
 }
 
-}  // namespace
-
-namespace {
-
 /// Null unless one statement alone runs in the exchange.
 const Effect* only_effect(const Exchange& exchange) {
   const Effect* only = nullptr;

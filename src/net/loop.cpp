@@ -12,6 +12,7 @@
 namespace pgweir::net {
 
 namespace {
+constexpr Connection* kNobody = nullptr;
 constexpr std::size_t kSpareBuffers = 64;
 constexpr std::size_t kLargestSpareBytes = 256 * 1024;
 
@@ -77,18 +78,18 @@ void Loop::give_buffer(base::ByteQueue&& buffer) {
 
 void Loop::flush_later(Connection& connection) { unflushed_.push_back(&connection); }
 
-void Loop::forget(Connection& connection) { std::erase(unflushed_, &connection); }
+void Loop::forget(Connection& connection) { std::replace(unflushed_.begin(), unflushed_.end(), &connection, kNobody); }
 
 void Loop::end_of_pass() {
   // Tasks may write, flushing may find a broken peer and add tasks: until both are quiet.
   while (!tasks_.empty() || !unflushed_.empty()) {
-    std::vector<std::function<void()>> tasks = std::exchange(tasks_, {});
-    for (auto& task : tasks) task();
-    while (!unflushed_.empty()) {
-      Connection* connection = unflushed_.back();
-      unflushed_.pop_back();
-      connection->flush();
-    }
+    running_.swap(tasks_);
+    for (auto& task : running_) task();
+    running_.clear();
+    // By index: flushing may register another one.
+    for (std::size_t next = 0; next < unflushed_.size(); ++next)
+      if (Connection* connection = std::exchange(unflushed_[next], kNobody)) connection->flush();
+    unflushed_.clear();
   }
 }
 

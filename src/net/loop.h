@@ -35,6 +35,7 @@ class Loop {
   /// The time at the beginning of this pass, with a resolution of milliseconds: good for timeouts, not for ordering.
   [[nodiscard]] base::Time now() const;
   /// Runs `task` after the callbacks of this pass, before output is flushed: for freeing what a callback stands on.
+  /// Allocates nothing for a task of up to two pointers.
   void after_pass(std::function<void()> task);
 
   [[nodiscard]] uv_loop_s* uv() noexcept { return uv_.get(); }
@@ -58,8 +59,9 @@ class Loop {
   std::unique_ptr<Hooks> hooks_;
   std::unique_ptr<char[]> scratch_;
   std::vector<base::ByteQueue> spare_buffers_;
-  std::vector<Connection*> unflushed_;
+  std::vector<Connection*> unflushed_;  ///< in the order of their first bytes; null: forgotten
   std::vector<std::function<void()>> tasks_;
+  std::vector<std::function<void()>> running_;  ///< empty outside of `end_of_pass`; kept for its memory
 };
 
 }  // namespace pgweir::net

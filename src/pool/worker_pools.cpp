@@ -13,6 +13,10 @@ namespace pgweir::pool {
 
 namespace log = base::log;
 
+namespace {
+constexpr ServerConnection* kNone = nullptr;
+}
+
 void Lease::release() {
   auto* server = std::exchange(server_, nullptr);
   if (server) std::exchange(pools_, nullptr)->release(*server);
@@ -243,14 +247,21 @@ void WorkerPools::on_free(ServerConnection& server) {
 
 /// It is in a callback of its own, with bytes perhaps behind those that it looks at: passed on when that is over.
 void WorkerPools::offer_after_pass(ServerConnection& server) {
-  loop_.after_pass([this, &server] {
-    const auto still = owner_.find(&server);
-    if (still == owner_.end() || server.state() != ServerConnection::State::idle) return;
-    if (server.connection().unread() > 0 || server.connection().ended())
-      server.kill();
+  if (freed_.empty()) loop_.after_pass([this] { offer_freed(); });
+  freed_.push_back(&server);
+}
+
+void WorkerPools::offer_freed() {
+  // By index: whoever is served may free another one.
+  for (std::size_t next = 0; next < freed_.size(); ++next) {
+    ServerConnection* server = std::exchange(freed_[next], nullptr);
+    if (!server || server->state() != ServerConnection::State::idle) continue;
+    if (server->connection().unread() > 0 || server->connection().ended())
+      server->kill();
     else
-      put_idle_or_serve(*still->second, server);
-  });
+      put_idle_or_serve(*owner_.at(server), *server);
+  }
+  freed_.clear();
 }
 
 void WorkerPools::put_idle_or_serve(Shard& shard, ServerConnection& server) {
@@ -380,6 +391,7 @@ void WorkerPools::shut_down() {
 /// Takes a connection out of the books; it is freed after this pass, because a callback of its own may be running.
 void WorkerPools::drop(Shard& shard, ServerConnection& server) {
   owner_.erase(&server);
+  std::replace(freed_.begin(), freed_.end(), &server, kNone);
   const auto found =
       std::find_if(shard.servers.begin(), shard.servers.end(), [&](const auto& one) { return one.get() == &server; });
   PGWEIR_ASSERT(found != shard.servers.end());

@@ -120,6 +120,7 @@ class WorkerPools {
   Lease lease(Shard& shard, ServerConnection& server);
   ServerConnection* take_idle(Shard& shard, const StartupClass& startup, const SettingsPtr& settings);
   void offer_after_pass(ServerConnection& server);
+  void offer_freed();
   bool evict_idle(Shard& shard);
   Ticket add_request(Shard& shard, const StartupClass& startup, OnLease on_lease);
   [[nodiscard]] bool open_for(Shard& shard, Ticket ticket);
@@ -154,6 +155,7 @@ class WorkerPools {
   PoolEnvironment& environment_;
   std::map<PoolKey, std::unique_ptr<Shard>> shards_;
   std::unordered_map<ServerConnection*, Shard*> owner_;
+  std::vector<ServerConnection*> freed_;  ///< to be passed on after this pass; null: dropped since
   /// Those that are dead while cancel requests are still on their way to them.
   std::unordered_map<ServerConnection*, std::shared_ptr<ServerConnection>> gone_;
   std::unordered_map<Ticket, std::unique_ptr<Request>> requests_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "session/prepared_statements.h"
 #include "session/settings_text.h"
 
 namespace pgweir::session {
@@ -169,7 +170,20 @@ void add_what_runs(const StatementFacts& executed, Effect& effect) {
   effect.lasting.add(routing::lasting_effects_of(executed));
 }
 
+bool has_ordinary_text(const sql::QueryFacts& facts) {
+  const StatementFacts& only = facts.statements.front();
+  return facts.statements.size() == 1 && (only.kind == StatementKind::query || only.kind == StatementKind::write) &&
+         is_plain(only) && !only.explain && !only.asks_for_setting && !only.asks_for_sequence &&
+         only.executes.empty() && !lists_statements(facts);
+}
+
 }  // namespace
+
+bool is_ordinary(sql::CachedFacts& entry) {
+  using Answer = sql::CachedFacts::Answer;
+  if (entry.ordinary == Answer::not_asked) entry.ordinary = has_ordinary_text(entry.facts) ? Answer::yes : Answer::no;
+  return entry.ordinary == Answer::yes;
+}
 
 EffectsPtr effects_of_query(const sql::QueryFacts& facts, std::string_view text, bool unknown_state,
                             const routing::PreparedLookup* prepared, const routing::LastingEffects& lasting) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "routing/route.h"
+#include "sql/classifier.h"
 #include "sql/statement_facts.h"
 
 namespace pgweir::session {
@@ -50,5 +51,10 @@ using EffectsPtr = std::shared_ptr<const Effects>;
 [[nodiscard]] EffectsPtr effects_of_query(const sql::QueryFacts& facts, std::string_view text, bool unknown_state,
                                           const routing::PreparedLookup* prepared = nullptr,
                                           const routing::LastingEffects& lasting = {});
+
+/// Most statements are: one alone that reads or writes rows, asks nothing of the session and does nothing to it, as far
+/// as its text tells. If the catalog (`routing::effects_of`) knows of nothing either, there is nothing to be looked for
+/// in it on its way. Remembered in `entry`.
+[[nodiscard]] bool is_ordinary(sql::CachedFacts& entry);
 
 }  // namespace pgweir::session

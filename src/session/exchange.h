@@ -41,22 +41,27 @@ struct GatheredMessage {
   bool behind_execute = false;   ///< Query, FunctionCall: with no Sync in between
   bool refused = false;          ///< a server is to fail at it, and pgweir says why
   bool unknown_effects = false;  ///< what it does to the session cannot be known from it
+  bool ordinary = false;         ///< Sync; else its statement is: see `is_ordinary`, with what the catalog says
   std::string synthesised;       ///< the answer, when local; the error, when refused
 };
 
 class Exchange {
  public:
-  void add(GatheredMessage message, std::string_view bytes) {
+  void add(GatheredMessage&& message, std::string_view bytes) {
     message.offset = bytes_.size();
     message.size = bytes.size();
+    ordinary_ = ordinary_ && message.ordinary;
     bytes_.append(bytes);
     messages_.push_back(std::move(message));
   }
   void clear() {
     messages_.clear();
     bytes_.clear();
+    ordinary_ = true;
   }
   [[nodiscard]] bool empty() const { return messages_.empty(); }
+  /// All of its messages are.
+  [[nodiscard]] bool is_ordinary() const { return ordinary_; }
   [[nodiscard]] std::size_t size() const { return bytes_.size(); }
   /// The memory of its bytes.
   [[nodiscard]] std::size_t capacity() const { return bytes_.capacity(); }
@@ -68,6 +73,7 @@ class Exchange {
  private:
   std::vector<GatheredMessage> messages_;
   base::ByteQueue bytes_;
+  bool ordinary_ = true;
 };
 
 /// A Sync ends it. A query or function call alone is one by itself; behind messages of the extended protocol that have

@@ -46,13 +46,20 @@ Taken::Kind meaning(Expect what, char type) {
 
 }  // namespace
 
-void ReplyQueue::push(Expected expected) {
+void ReplyQueue::push(Expected&& expected) {
   if (skipping_) {
     if (expected.what != Expect::sync) return;
     skipping_ = false;
   }
   if (copying_in_ && expected.what == Expect::sync) return;
   entries_.push_back(std::move(expected));
+}
+
+bool ReplyQueue::accepts(char type) const {
+  if (empty() || front().action == Action::synthesise) return false;
+  if (type == backend::kReadyForQuery) return ends_with_ready(front().what);
+  return front().what == Expect::query || front().what == Expect::function_call ||
+         meaning(front().what, type) != Taken::Kind::violation;
 }
 
 Taken ReplyQueue::take(char type, std::vector<Expected>& dropped, Expected& completed) {

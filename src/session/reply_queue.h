@@ -82,12 +82,15 @@ class ReplyQueue {
   };
 
   /// After an error in the extended protocol the server ignores everything up to Sync, so nothing is owed for it.
-  void push(Expected expected);
+  void push(Expected&& expected);
   /// A message from the server that is not asynchronous (notice, parameter status, notification). Entries that an error
   /// has made void are moved to `dropped`, the completed entry (if any) to `completed`. CopyInResponse voids the Syncs
   /// that stand right behind, up to the end of the COPY if the client has said that already: the server reads them as
   /// part of the COPY (`syncs_eaten`: nothing is behind them yet).
   [[nodiscard]] Taken take(char type, std::vector<Expected>& dropped, Expected& completed);
+
+  /// Whether `take` would accept it as part or end of what the front entry waits for; not for errors.
+  [[nodiscard]] bool accepts(char type) const;
 
   [[nodiscard]] bool empty() const { return front_ == entries_.size(); }
   /// Whether anything may come: also the answer to a Sync that a failed COPY may or may not have eaten.

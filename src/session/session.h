@@ -118,7 +118,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void check_server_takes(pool::ServerConnection& server);
   void begin_exchange();
   void pass_gathered_to_copy(pool::ServerConnection& server);
-  std::size_t pass_whole(GatheredMessage message, const wire::Frame& frame, std::string_view bytes);
+  std::size_t pass_whole(GatheredMessage&& message, const wire::Frame& frame, std::string_view bytes);
   std::size_t discard(const wire::Frame& frame);
   void note_wrote(pool::ServerConnection& server);
   void stream_rest(const wire::Frame& frame, pool::ServerConnection* server);
@@ -128,7 +128,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
 
   // flows/extended.cpp
   std::size_t take_extended(const wire::Frame& frame, std::string_view bytes);
-  std::size_t pass_or_gather(GatheredMessage message, const wire::Frame& frame, std::string_view bytes);
+  std::size_t pass_or_gather(GatheredMessage&& message, const wire::Frame& frame, std::string_view bytes);
   std::size_t pass_to_open_exchange(const GatheredMessage& message, const wire::Frame& frame, std::string_view bytes);
   [[nodiscard]] bool describe_message(const wire::Frame& frame, GatheredMessage& message);
   void note_message(GatheredMessage& message, const wire::Frame& frame);
@@ -144,6 +144,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void note_catalog_change(const EffectsPtr& effects);
   void plan_statement(const sql::Classified& query);
   void plan_primary(routing::Reason reason);
+  [[nodiscard]] bool is_ordinary_here(const sql::Classified& query) const;
   [[nodiscard]] EffectsPtr effects_for(const sql::Classified& query, std::string_view text) const;
 
   // flows/refuse.cpp
@@ -159,7 +160,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   [[nodiscard]] bool asks_before();
   void send_exchange(pool::ServerConnection& server);
   [[nodiscard]] bool may_run_elsewhere(const pool::ServerConnection& server);
-  void send_message(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes);
+  void send_message(ServerWriter& to, pool::ServerConnection& server, const GatheredMessage& message,
+                    std::string_view bytes);
   void send_lazy_begin(pool::ServerConnection& server);
   void fail_exchange(const base::Error& error);
   void finish_local_exchange();
@@ -188,6 +190,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   std::size_t on_server_data(pool::ServerConnection& server, std::string_view bytes) override;
   std::size_t take_replies(pool::ServerConnection& server, std::string_view bytes);
   void on_server_drained(pool::ServerConnection& server) override;
+  [[nodiscard]] bool joins_run(const pool::ServerConnection& server, char type) const;
   bool take_reply(pool::ServerConnection& server, const wire::Frame& frame);
   bool take_asynchronous(pool::ServerConnection& server, const wire::Frame& frame);
   bool pass_own_notification(const pool::ServerConnection& server, const wire::Frame& frame);

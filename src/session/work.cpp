@@ -26,6 +26,7 @@ void Work::clear() {
   portals.clear();
   local_formats.clear();
   dropped.clear();
+  completed = {};
   servers_held = exchange_error = fatal_forwarded = false;
   query_index = 0;
   second_try.begins = second_try.healed = second_try.healable = false;

@@ -98,6 +98,7 @@ struct Work {
   // What servers owe.
   ReplyQueue queue;
   std::vector<Expected> dropped;  ///< by the error that is being handled
+  Expected completed;             ///< by the message that is being handled
   bool servers_held = false;      ///< others than the current server wait for the end of its message
   std::size_t query_index = 0;    ///< statements of the current Query that are complete
   bool exchange_error = false;

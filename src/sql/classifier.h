@@ -32,6 +32,9 @@ struct CachedFacts : base::LocalCounted {
   std::string_view verdict_subject;   ///< the decisive name; points into `facts`
   std::uint64_t effects_version = 0;  ///< the same for `routing::effects_of`
   std::uint8_t effects = 0;
+  /// The session's: `session::is_ordinary`.
+  enum class Answer : std::uint8_t { not_asked, no, yes };
+  Answer ordinary = Answer::not_asked;
 };
 using CachedFactsPtr = base::LocalPtr<CachedFacts>;
 

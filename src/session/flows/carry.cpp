@@ -87,6 +87,10 @@ bool Session::makes_settings_again(pool::ServerConnection& server, std::string_v
 /// True when the session's settings hold on this server, or will before what is sent next. False: they have to be made
 /// first, because the server may refuse them; `dispatch` is called again when they are.
 bool Session::settings_hold(pool::ServerConnection& server) {
+  if (work_->exchange.is_ordinary() && server.carried.settings == carried_.settings()) {
+    work_->made_less = false;
+    return true;
+  }
   const pool::SettingsPtr wanted = settings_wanted();
   work_->made_less = wanted != carried_.settings();
   if (work_->made_less) work_->solitary = true;
@@ -148,7 +152,8 @@ bool Session::sets_temp_buffers() const {
 /// would no longer say that it does not exist.
 bool Session::suits(const pool::ServerConnection& server) const {
   if (server.carried.had_temporary && sets_temp_buffers()) return false;
-  if (server.carried.custom.empty() || work_->transaction == Transaction::open) return true;
+  if (server.carried.custom.empty() || work_->exchange.is_ordinary() || work_->transaction == Transaction::open)
+    return true;
   const auto asks = [](const sql::StatementFacts& one) { return one.asks_for_setting; };
   if (!any_statement(work_->exchange, asks)) return true;
   std::vector<std::string> names;
@@ -164,6 +169,7 @@ bool Session::suits(const pool::ServerConnection& server) const {
 }
 
 bool Session::asks_for_sequence() const {
+  if (work_->exchange.is_ordinary()) return false;
   const auto asks = [](const sql::StatementFacts& one) { return one.asks_for_sequence; };
   return any_statement(work_->exchange, [&](const sql::StatementFacts& one) {
     if (asks(one)) return true;
@@ -183,6 +189,7 @@ void Session::hide_sequences(pool::ServerConnection& server) {
   if (!shares_servers() || last_writer == base::SessionId{} || last_writer == id_ ||
       server.transaction == wire::TransactionStatus::failed)
     return;
+  if (work_->exchange.is_ordinary() && is_closed(work_->exchange)) return;
   const auto& messages = work_->exchange.messages();
   const bool unseen = std::any_of(messages.begin(), messages.end(), [](const GatheredMessage& message) {
     return message.unknown_effects ||

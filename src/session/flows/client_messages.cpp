@@ -130,15 +130,18 @@ std::size_t Session::take_query(const wire::Frame& frame, std::string_view bytes
   // A simple query destroys the unnamed statement (tcop/postgres.c, exec_simple_query).
   prepared_.erase({});
   const sql::Classified classified = worker_.classifier().classify(account_->state->id, query->text);
-  if (const auto error = refusal(classified.entry->facts, frame)) return refuse(frame, *error);
-  if (work_->stage == Stage::none && answer_locally(classified, query->text, message.synthesised)) {
-    message.local = true;
-    return pass_whole(std::move(message), frame, bytes);
+  message.ordinary = is_ordinary_here(classified);
+  if (!message.ordinary) {
+    if (const auto error = refusal(classified.entry->facts, frame)) return refuse(frame, *error);
+    if (work_->stage == Stage::none && answer_locally(classified, query->text, message.synthesised)) {
+      message.local = true;
+      return pass_whole(std::move(message), frame, bytes);
+    }
+    message.effects = effects_for(classified, query->text);
+    note_catalog_change(message.effects);
+    note_names(message, classified.entry->facts);
   }
-  message.effects = effects_for(classified, query->text);
-  note_catalog_change(message.effects);
   message.query = classified.entry;
-  note_names(message, classified.entry->facts);
   plan_statement(classified);
   return pass_whole(std::move(message), frame, bytes);
 }
@@ -160,13 +163,14 @@ void Session::begin_exchange() {
 }
 
 /// A query or function call: it runs at once, and with it whatever was gathered before it.
-std::size_t Session::pass_whole(GatheredMessage message, const wire::Frame& frame, std::string_view bytes) {
+std::size_t Session::pass_whole(GatheredMessage&& message, const wire::Frame& frame, std::string_view bytes) {
   const std::string_view here = bytes.substr(0, frame.bytes_here());
   message.behind_execute = work_->stage != Stage::none && work_->plan.executes;
   if (!message.local) work_->plan.has_server_message = work_->plan.executes = true;
   if (work_->stage == Stage::open) {
     note_wrote(*work_->current);
-    send_message(*work_->current, message, here);
+    ServerWriter to = writer(*work_->current);
+    send_message(to, *work_->current, message, here);
     stream_rest(frame, work_->current);
     check_server_takes(*work_->current);
     return here.size();

@@ -91,11 +91,13 @@ void Session::send_exchange(pool::ServerConnection& server) {
   work.second_try.begins = work.transaction == Transaction::lazy;
   work.second_try.healable = whole && !work.queue.owes_client() && work.transaction == Transaction::none &&
                              !std::exchange(work.second_try.healed, false) && runs_prepared(work.exchange);
-  writer(server).prepare_as_parsed();
+  ServerWriter to = writer(server);
+  to.prepare_as_parsed();
   hide_sequences(server);
   note_wrote(server);
   send_lazy_begin(server);
-  for (const auto& message : work.exchange.messages()) send_message(server, message, work.exchange.bytes_of(message));
+  for (const auto& message : work.exchange.messages())
+    send_message(to, server, message, work.exchange.bytes_of(message));
   work.stream_to = work.stream_left > 0 ? &server : nullptr;
   work.stage = closed ? Stage::none : Stage::open;
   if (repeatable)
@@ -136,15 +138,17 @@ void Session::send_lazy_begin(pool::ServerConnection& server) {
   work_->transaction_node = server.node();
 }
 
-void Session::send_message(pool::ServerConnection& server, const GatheredMessage& message, std::string_view bytes) {
+void Session::send_message(ServerWriter& to, pool::ServerConnection& server, const GatheredMessage& message,
+                           std::string_view bytes) {
   // What had the name was skipped after an error.
   if (message.taken_by && message.taken_by->withdrawn) prepared_.define(message.statement);
   if (!message.local) {
     count_reads(server.node(), message);
     if (message.behind_execute && shares_servers()) doubt(server);
+    if (message.ordinary) return to.send(message, bytes);
     const Held* there = work_->leases.find(server.node());
     const Pins before = there ? there->pins : Pins{};
-    writer(server).send(message, bytes);
+    to.send(message, bytes);
     if (there && !(there->pins == before)) publish_pins();
     return;
   }

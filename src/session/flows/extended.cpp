@@ -140,7 +140,7 @@ void Session::note_deallocate(GatheredMessage& message) {
         prepared_.take(statement.discard_all ? std::string_view() : statement.name));
 }
 
-std::size_t Session::pass_or_gather(GatheredMessage message, const wire::Frame& frame, std::string_view bytes) {
+std::size_t Session::pass_or_gather(GatheredMessage&& message, const wire::Frame& frame, std::string_view bytes) {
   const std::string_view here = bytes.substr(0, frame.bytes_here());
   if (message.type == frontend::kParse)
     if (const auto error = refusal(message.statement->query.entry->facts, frame)) return refuse(frame, *error);
@@ -164,7 +164,8 @@ std::size_t Session::pass_to_open_exchange(const GatheredMessage& message, const
                                            std::string_view bytes) {
   pool::ServerConnection& server = *work_->current;
   note_wrote(server);
-  send_message(server, message, bytes);
+  ServerWriter to = writer(server);
+  send_message(to, server, message, bytes);
   stream_rest(frame, &server);
   if (message.type == frontend::kSync) {
     work_->stage = Stage::none;
@@ -184,9 +185,13 @@ void Session::plan_message(GatheredMessage& message) {
   if (type == frontend::kExecute) plan.executes = true;
   // A cursor that DECLARE has opened, or nothing.
   if (type == frontend::kExecute && !message.statement) message.unknown_effects = true;
+  message.ordinary = message.statement ? !message.local && is_ordinary_here(message.statement->query)
+                                       : type == frontend::kSync;
   if (type == frontend::kExecute && message.statement && !message.local) {
-    message.effects = effects_for(message.statement->query, message.statement->text);
-    note_catalog_change(message.effects);
+    if (!message.ordinary) {
+      message.effects = effects_for(message.statement->query, message.statement->text);
+      note_catalog_change(message.effects);
+    }
     message.query = message.statement->query.entry;
   }
   if (type != frontend::kSync && type != frontend::kFlush && !message.local) plan.has_server_message = true;

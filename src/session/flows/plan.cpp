@@ -106,6 +106,13 @@ void Session::plan_primary(routing::Reason reason) {
   work_->plan.reason = reason;
 }
 
+/// Neither its text nor the catalog knows of anything that concerns the session.
+bool Session::is_ordinary_here(const sql::Classified& query) const {
+  if (!is_ordinary(*query.entry)) return false;
+  const routing::SessionEffects found = routing::effects_of(*query.entry, catalog());
+  return !found.unknown && !found.lasting.any();
+}
+
 EffectsPtr Session::effects_for(const sql::Classified& query, std::string_view text) const {
   routing::SessionEffects found = routing::effects_of(*query.entry, catalog());
   // EXECUTE does what it names.

@@ -82,7 +82,10 @@ void Session::refuse_on_server(char type, const base::Error& error) {
   message.refused = true;
   message.synthesised = answer.view();
   work_->plan.has_server_message = true;
-  if (work_->stage == Stage::open) return send_message(*work_->current, message, bytes.view());
+  if (work_->stage == Stage::open) {
+    ServerWriter to = writer(*work_->current);
+    return send_message(to, *work_->current, message, bytes.view());
+  }
   work_->exchange.add(std::move(message), bytes.view());
   work_->stage = Stage::gathering;
   if (type == frontend::kQuery) dispatch();

@@ -62,20 +62,22 @@ std::size_t Session::take_replies(pool::ServerConnection& server, std::string_vi
       out_of_step(server, "invalid message from the server");
       return bytes.size();
     }
-    const bool passing = only_passes(frame.type) && !work_->queue.empty() && &server == work_->current &&
-                         work_->queue.front().purpose == Purpose::none;
+    Work& work = *work_;
+    const bool passing = only_passes(frame.type) && !work.queue.empty() && &server == work.current &&
+                         work.queue.front().purpose == Purpose::none;
     if (!frame.complete() && !passing) {
       if (frame.body_size <= kLargestLookedAt) break;
     }
     const std::size_t before = run.end;
-    if (passing && !work_->on_probation() && !work_->second_try.swallows &&
-        work_->queue.front().action == Action::forward) {
+    if (passing && !work.on_probation() && !work.second_try.swallows &&
+        work.queue.front().action == Action::forward) {
       run.end += frame.bytes_here();
       server.reply_left = frame.bytes_left();
       server.reply_forwarded = true;
       continue;
     }
-    flush();  // what comes before this one must be out before it is handled
+    if (!joins_run(server, frame.type)) flush();  // what comes before this one must be out before it is handled
+    // From here on the session may have another `Work`, or none.
     const bool forward = take_reply(server, frame);
     if (state_ == State::finished || work_->leases.server(server.node()) != &server) return bytes.size();
     run.end = before + frame.bytes_here();
@@ -102,6 +104,14 @@ std::size_t Session::take_replies(pool::ServerConnection& server, std::string_vi
     worker_.loop().after_pass([&worker = worker_, id = id_] { worker.resume(id); });
   }
   return run.end;
+}
+
+/// A message that is handled without a word to the client: what comes before it need not be out yet.
+bool Session::joins_run(const pool::ServerConnection& server, char type) const {
+  const bool quiet = begins_only(type) || type == backend::kCommandComplete || type == backend::kEmptyQuery ||
+                     type == backend::kPortalSuspended;
+  return quiet && &server == work_->current && work_->wait != Wait::retryable && !work_->second_try.swallows &&
+         work_->queue.accepts(type) && work_->queue.front().action == Action::forward;
 }
 
 /// The client has seen the beginning of a message, and the rest of it has not come yet.
@@ -131,8 +141,9 @@ void Session::redeliver_servers() {
 /// Handles one message; true when the client gets it.
 bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& frame) {
   if (backend::is_asynchronous(frame.type)) return take_asynchronous(server, frame);
-  emit_synthesised();
-  if (&server != work_->current || work_->queue.expects_nothing()) {
+  Work& work = *work_;
+  if (work.queue.answers_here()) emit_synthesised();
+  if (&server != work.current || work.queue.expects_nothing()) {
     // A server that shuts down, or ends an idle transaction, says so unasked; the end of the connection follows.
     if (frame.type == backend::kErrorResponse) {
       if (frame.complete()) work_->last_words = wire::raw(frame);
@@ -141,22 +152,21 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
     out_of_step(server, "unexpected message from the server");
     return false;
   }
-  work_->dropped.clear();
-  Expected completed;
-  const Action action = work_->queue.empty() ? Action::forward : work_->queue.front().action;
-  const auto taken = work_->queue.take(frame.type, work_->dropped, completed);
+  work.dropped.clear();
+  const Action action = work.queue.empty() ? Action::forward : work.queue.front().action;
+  const auto taken = work.queue.take(frame.type, work.dropped, work.completed);
   switch (taken.kind) {
     case ReplyQueue::Taken::Kind::violation:
       out_of_step(server, std::string("unexpected message '") + frame.type + "' from the server");
       return false;
     case ReplyQueue::Taken::Kind::error: return on_error_reply(server, frame, taken, action);
     case ReplyQueue::Taken::Kind::complete:
-      if (!on_complete(server, completed, frame)) return false;
+      if (!on_complete(server, work.completed, frame)) return false;
       break;
     case ReplyQueue::Taken::Kind::part:
       if (frame.type == backend::kCopyIn) pass_gathered_to_copy(server);
       // The Sync that closed the exchange was not one: another will come behind the COPY.
-      if (taken.syncs_eaten && work_->stage == Stage::none) work_->stage = Stage::open;
+      if (taken.syncs_eaten && work.stage == Stage::none) work.stage = Stage::open;
       on_part(server, frame);
       break;
   }

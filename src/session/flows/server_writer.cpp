@@ -120,6 +120,7 @@ void ServerWriter::note_lasting(const routing::LastingEffects& effects) {
 
 /// What a message of unknown effect says may be the name of a setting that it makes, or code that it runs.
 void ServerWriter::collect_names(const GatheredMessage& message, std::string_view bytes) {
+  if (message.ordinary) return;
   bool unknown = message.unknown_effects;
   if (message.effects)
     unknown = unknown || std::any_of(message.effects->begin(), message.effects->end(),

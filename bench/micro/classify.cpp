@@ -1,6 +1,8 @@
 // What reading a statement costs: its tokens, its shape, a hit in the cache, and a miss, which parses.
 #include <benchmark/benchmark.h>
+#include <malloc.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -63,6 +65,34 @@ void hit_among(benchmark::State& state) {
   state.counters["bytes per shape"] = static_cast<double>(classifier.stats().bytes) / shapes;
 }
 
+/// A million shapes, one after the other, as an attacker would send them or an application that writes names into its
+/// texts; every tenth statement is one that comes again and again. The cache has its default size.
+void many_shapes(benchmark::State& state) {
+  const auto heap = [] { return mallinfo2().uordblks + mallinfo2().hblkhd; };
+  const auto shapes = static_cast<std::uint32_t>(state.range(0));
+  const std::string& used = statements()[1].text;
+  std::size_t most_bytes = 0, most_heap = 0;
+  for (auto _ : state) {
+    const std::size_t before = heap();
+    sql::Classifier classifier{sql::ClassifierLimits{}};
+    for (std::uint32_t i = 0; i < shapes; ++i) {
+      const std::string text = "SELECT column_" + std::to_string(i) + " FROM a_table WHERE id = 17";
+      benchmark::DoNotOptimize(classifier.classify(1, text));
+      if (i % 10 == 0) benchmark::DoNotOptimize(classifier.classify(1, used));
+      most_bytes = std::max(most_bytes, classifier.stats().bytes);
+      if (i % 1000 == 999) most_heap = std::max(most_heap, heap() - before);
+    }
+    const sql::ClassifierStats& stats = classifier.stats();
+    if (stats.misses != shapes + 1) state.SkipWithError("what is used has left the cache, or a shape was not new");
+    state.counters["entries"] = static_cast<double>(stats.entries);
+    state.counters["bytes per entry"] = static_cast<double>(stats.bytes) / static_cast<double>(stats.entries);
+  }
+  state.counters["most bytes"] = static_cast<double>(most_bytes);
+  state.counters["most heap"] = static_cast<double>(most_heap);
+  state.counters["misses"] =
+      benchmark::Counter(static_cast<double>(shapes), benchmark::Counter::kIsIterationInvariantRate);
+}
+
 }  // namespace
 
 void register_classify() {
@@ -77,6 +107,10 @@ void register_classify() {
     }
   }
   benchmark::RegisterBenchmark("classify_hit_among", hit_among)->Arg(100)->Arg(1'000)->Arg(5'000);
+  benchmark::RegisterBenchmark("classify_many_shapes", many_shapes)
+      ->Arg(1'000'000)
+      ->Iterations(1)
+      ->Unit(benchmark::kSecond);
 }
 
 }  // namespace pgweir::bench

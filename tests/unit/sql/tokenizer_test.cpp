@@ -91,6 +91,47 @@ TEST_CASE("texts are cut as PostgreSQL cuts them") {
   }
 }
 
+TEST_CASE("words and quoted names of any length, wherever the text ends") {
+  const std::string letters = "aZ_9$\xc3\xa9";
+  for (std::size_t length = 1; length < 150; ++length) {
+    for (std::size_t after = 0; after < 20; ++after) {
+      std::string name;
+      for (std::size_t i = 0; i < length; ++i) name += i == 0 ? 'Q' : letters[i * 5 % letters.size()];
+      const std::string text = name + std::string(after, ' ') + (after > 0 ? ";" : "");
+      const std::vector<char> exactly(text.begin(), text.end());  // so that a sanitizer sees what is read past its end
+      Tokenizer tokens(std::string_view(exactly.data(), exactly.size()));
+      std::vector<char> folded(Tokenizer::kFoldedRoom);
+      const Token word = tokens.next_folded(folded.data());
+      CHECK(word.kind == TokenKind::identifier);
+      CHECK(word.text == name);
+      if (length <= Tokenizer::kMostFolded) {
+        for (char& c : name) c = pgweir::sql::fold(c);
+        CHECK(std::string_view(folded.data(), length) == name);
+      }
+      const std::string quoted = "\"" + std::string(length - 1, 'x') + "\"";
+      CHECK(cut(quoted + std::string(after, '.')).starts_with("q:" + quoted));
+      CHECK(cut(quoted + quoted + std::string(after, ' ')) == "q:" + quoted + quoted);
+    }
+  }
+}
+
+TEST_CASE("every byte ends a word or does not, as in scan.l") {
+  for (int value = 0; value < 256; ++value) {
+    const char c = static_cast<char>(value);
+    const bool part = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+                      c == '$' || value >= 0x80;
+    for (std::size_t position = 1; position < 20; ++position) {
+      for (const std::size_t rest : {std::size_t{0}, std::size_t{6}, std::size_t{40}}) {
+        std::string text(position, 'm');
+        text += c;
+        text.append(rest, 'n');
+        CAPTURE(value);
+        CHECK(Tokenizer(text).next().text.size() == (part ? text.size() : position));
+      }
+    }
+  }
+}
+
 TEST_CASE("a zero byte is never part of a token that counts") {
   CHECK(cut(std::string_view("a\0b", 3)).find("!:") != std::string::npos);
   CHECK(cut(std::string_view("'a\0b'", 5)).starts_with("!:"));

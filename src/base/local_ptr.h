@@ -40,6 +40,8 @@ class LocalPtr {
   }
 
   [[nodiscard]] T* get() const noexcept { return object_; }
+  /// Nobody else points to it.
+  [[nodiscard]] bool is_only() const noexcept { return object_ != nullptr && object_->references_ == 1; }
   T& operator*() const noexcept { return *object_; }
   T* operator->() const noexcept { return object_; }
   explicit operator bool() const noexcept { return object_ != nullptr; }

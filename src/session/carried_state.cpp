@@ -140,7 +140,8 @@ void CarriedState::change(const std::vector<SettingChange>& changes) {
 /// With the implicit transaction of a query string: COMMIT without BEGIN ends that one.
 void CarriedState::commit_levels() {
   keep(std::exchange(outside_, {}));
-  for (const auto& level : std::exchange(levels_, {})) keep(level.changes);
+  for (const auto& level : levels_) keep(level.changes);
+  levels_.clear();  // and keep their memory for the next transaction
 }
 
 void CarriedState::roll_back_to(std::string_view savepoint) {
@@ -191,7 +192,8 @@ void CarriedState::drop(const std::vector<SettingChange>& changes) {
 }
 
 void CarriedState::drop_levels() {
-  for (const Level& level : std::exchange(levels_, {})) drop(level.changes);
+  for (const Level& level : levels_) drop(level.changes);
+  levels_.clear();
 }
 
 /// To what the session began with.

@@ -170,6 +170,25 @@ void add_what_runs(const StatementFacts& executed, Effect& effect) {
   effect.lasting.add(routing::lasting_effects_of(executed));
 }
 
+/// Of a BEGIN, COMMIT or ROLLBACK that says nothing else: made once for each thread.
+const EffectsPtr& plain_transaction_effects(StatementKind kind) {
+  const auto make = [](StatementKind of) {
+    Effect effect;
+    effect.kind = of;
+    return std::make_shared<const Effects>(Effects{effect});
+  };
+  thread_local const EffectsPtr begin = make(StatementKind::begin), commit = make(StatementKind::commit),
+                                rollback = make(StatementKind::rollback);
+  return kind == StatementKind::begin ? begin : kind == StatementKind::commit ? commit : rollback;
+}
+
+bool is_plain_transaction_statement(const sql::QueryFacts& facts) {
+  const StatementFacts& only = facts.statements.front();
+  return facts.statements.size() == 1 && !only.chain &&
+         (only.kind == StatementKind::begin || only.kind == StatementKind::commit ||
+          only.kind == StatementKind::rollback);
+}
+
 bool has_ordinary_text(const sql::QueryFacts& facts) {
   const StatementFacts& only = facts.statements.front();
   return facts.statements.size() == 1 && (only.kind == StatementKind::query || only.kind == StatementKind::write) &&
@@ -195,6 +214,8 @@ EffectsPtr effects_of_query(const sql::QueryFacts& facts, std::string_view text,
   if (!unknown_state && !lasting.any() &&
       std::all_of(facts.statements.begin(), facts.statements.end(), is_plain_throughout))
     return nullptr;
+  if (!unknown_state && !lasting.any() && is_plain_transaction_statement(facts))
+    return plain_transaction_effects(facts.statements.front().kind);
   auto effects = std::make_shared<Effects>();
   for (const StatementFacts& statement : facts.statements) {
     effects->push_back(effect_of(statement, text, facts.exact));

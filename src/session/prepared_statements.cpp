@@ -28,19 +28,51 @@ StatementPtr PreparedStatements::get(std::string_view name) const {
   return found == by_name_.end() ? nullptr : found->second;
 }
 
-StatementPtr PreparedStatements::make(PreparedStatement statement, std::uint64_t seed) {
-  statement.id = ++last_id_;
-  statement.key = key_of(statement, seed);
-  statement.lists = statement.query.entry && lists_statements(statement.query.entry->facts);
-  auto made = std::make_shared<PreparedStatement>(std::move(statement));
+StatementPtr StatementStock::take() {
+  if (spare_.empty()) return base::make_local<PreparedStatement>();
+  StatementPtr statement = std::move(spare_.back());
+  spare_.pop_back();
+  return statement;
+}
+
+void StatementStock::put_back(StatementPtr&& statement) {
+  constexpr std::size_t kMostSpare = 64, kMostKept = 4096;
+  const StatementPtr gone = std::move(statement);
+  if (!gone.is_only() || spare_.size() >= kMostSpare || gone->text.capacity() > kMostKept) return;
+  std::string text = std::move(gone->text), types = std::move(gone->types);
+  *gone = PreparedStatement{};
+  gone->text = std::move(text);
+  gone->types = std::move(types);
+  spare_.push_back(gone);
+}
+
+StatementPtr PreparedStatements::make(Parts parts, std::uint64_t seed) {
+  StatementPtr made = parts.name.empty() ? stock_.take() : base::make_local<PreparedStatement>();
+  made->id = ++last_id_;
+  made->origin = parts.origin;
+  made->name = parts.name;
+  made->text = parts.text;
+  made->types = parts.types;
+  made->query.entry = std::move(parts.query.entry);
   // The hint points into the text, so it is read where the text stays.
   made->query.hint = sql::hint_of(made->text);
+  made->key = key_of(*made, seed);
+  made->lists = made->query.entry && lists_statements(made->query.entry->facts);
   return made;
 }
 
 void PreparedStatements::define(const StatementPtr& statement) {
   statement->withdrawn = false;
-  if (statement->name.empty()) erase({});
+  if (statement->name.empty()) {
+    // In the place of the last one, if there is one: drivers define it again and again.
+    if (const auto there = by_name_.find(std::string_view()); there != by_name_.end()) {
+      if (there->second == statement) return;
+      bytes_ += bytes_of(*statement) - bytes_of(*there->second);
+      stock_.put_back(std::exchange(there->second, statement));
+      if (by_name_.size() == 1) forget_meaning();
+      return;
+    }
+  }
   if (by_name_.emplace(statement->name, statement).second) bytes_ += bytes_of(*statement);
 }
 
@@ -54,8 +86,12 @@ void PreparedStatements::erase(std::string_view name) {
   const auto found = by_name_.find(name);
   if (found == by_name_.end()) return;
   bytes_ -= bytes_of(*found->second);
+  if (name.empty()) stock_.put_back(std::move(found->second));
   by_name_.erase(found);
-  if (!by_name_.empty()) return;
+  if (by_name_.empty()) forget_meaning();
+}
+
+void PreparedStatements::forget_meaning() {
   meaning_.reset();
   mixed_ = false;
 }

@@ -11,13 +11,15 @@
 #include <string_view>
 #include <vector>
 
+#include "base/local_ptr.h"
 #include "pool/carried_on_server.h"
 #include "routing/route.h"
 #include "sql/classifier.h"
 
 namespace pgweir::session {
 
-struct PreparedStatement {
+struct PreparedStatement : base::LocalCounted {
+  PreparedStatement() = default;
   enum class Origin : std::uint8_t {
     protocol,  ///< Parse: `text` and `types` are those of the message
     sql,       ///< PREPARE: `text` is the whole PREPARE statement
@@ -39,15 +41,34 @@ struct PreparedStatement {
   bool confirmed = false;  ///< a server has taken it
   bool withdrawn = false;  ///< it was refused, or skipped after an error
 };
-using StatementPtr = std::shared_ptr<PreparedStatement>;
+using StatementPtr = base::LocalPtr<PreparedStatement>;
 using DeallocatedPtr = std::shared_ptr<const std::vector<StatementPtr>>;
+
+/// Unnamed statements that nobody has any more, for the next ones: drivers parse one for each execution. One thread.
+class StatementStock {
+ public:
+  /// One whose texts keep their memory; all else is as new.
+  [[nodiscard]] StatementPtr take();
+  /// Does nothing when somebody else has it too.
+  void put_back(StatementPtr&& statement);
+
+ private:
+  std::vector<StatementPtr> spare_;
+};
 
 class PreparedStatements final : public routing::PreparedLookup {
  public:
+  explicit PreparedStatements(StatementStock& stock) : stock_(stock) {}
   /// Null when there is none of that name. The unnamed statement has the empty name.
   [[nodiscard]] StatementPtr get(std::string_view name) const;
+  /// What a client's statement consists of.
+  struct Parts {
+    PreparedStatement::Origin origin = PreparedStatement::Origin::protocol;
+    std::string_view name, text, types;
+    sql::Classified query;
+  };
   /// What a statement would become; not yet defined. `seed`: the process's, for its key.
-  [[nodiscard]] StatementPtr make(PreparedStatement statement, std::uint64_t seed);
+  [[nodiscard]] StatementPtr make(Parts parts, std::uint64_t seed);
   /// An existing named statement stays: PostgreSQL refuses the second one (42P05). The unnamed one is replaced.
   void define(const StatementPtr& statement);
   /// Its Parse failed: gone, unless another one has taken the name since.
@@ -69,6 +90,9 @@ class PreparedStatements final : public routing::PreparedLookup {
   [[nodiscard]] sql::CachedFactsPtr find(std::string_view name) const override;
 
  private:
+  void forget_meaning();
+
+  StatementStock& stock_;
   std::map<std::string, StatementPtr, std::less<>> by_name_;
   std::uint64_t last_id_ = 0;
   std::size_t bytes_ = 0;

@@ -17,6 +17,8 @@ bool ends_with_ready(Expect what) {
   return what == Expect::query || what == Expect::function_call || what == Expect::sync;
 }
 
+bool changes_books(const Expected& entry) { return entry.change || entry.sets_unnamed; }
+
 /// What a message of this type means for an entry that is answered without ReadyForQuery.
 Taken::Kind meaning(Expect what, char type) {
   using Kind = Taken::Kind;
@@ -120,7 +122,7 @@ void ReplyQueue::copy_in_ended() {
 
 Taken ReplyQueue::complete(Expected& completed) {
   completed = std::move(entries_[front_]);
-  if (completed.change) --changes_;
+  if (changes_books(completed)) --changes_;
   drop_front();
   if (!copying_in_ && !skipping_) eaten_syncs_ = 0;
   return {Taken::Kind::complete, completed.action, completed.what, false};
@@ -132,7 +134,7 @@ Taken ReplyQueue::take_error(std::vector<Expected>& dropped) {
   if (ends_with_ready(taken.what)) return taken;
   while (!empty() && entries_[front_].what != Expect::sync) {
     dropped.push_back(std::move(entries_[front_]));
-    if (dropped.back().change) --changes_;
+    if (changes_books(dropped.back())) --changes_;
     drop_front();
   }
   skipping_ = empty();
@@ -157,7 +159,9 @@ bool ReplyQueue::tell_error_of_next_query() {
 
 bool ReplyQueue::changes_prepared(std::string_view name) const {
   return std::any_of(entries_.begin() + static_cast<std::ptrdiff_t>(front_), entries_.end(),
-                     [&](const Expected& entry) { return entry.change && entry.change->name == name; });
+                     [&](const Expected& entry) {
+                       return (entry.change && entry.change->name == name) || (entry.sets_unnamed && name.empty());
+                     });
 }
 
 bool ReplyQueue::take_synthesised(std::string& messages) {

@@ -53,6 +53,7 @@ struct Expected {
   StatementPtr statement{};        ///< which one of the client's
   pool::StatementKey on_server{};  ///< parse, bind, describe: the key it was sent under
   std::unique_ptr<PreparedChange> change{};
+  bool sets_unnamed = false;     ///< parse: a change too, of the unnamed statement, to the one of `on_server`
   DeallocatedPtr deallocated{};  ///< execute: the client's statements that are gone unless it is refused or skipped
   EffectsPtr effects{};          ///< query, execute: what completing it means; null: nothing to remember
   std::string synthesised{};     ///< messages in PostgreSQL's form
@@ -117,6 +118,11 @@ class ReplyQueue {
     if (!entries_.back().change) ++changes_;
     entries_.back().change = std::move(change);
   }
+  /// The entry pushed last makes the unnamed statement what its key says; not while skipping.
+  void attach_unnamed() {
+    entries_.back().sets_unnamed = true;
+    ++changes_;
+  }
   /// Something in it changes a server's books, and may yet be refused or skipped.
   [[nodiscard]] bool changes_prepared() const { return changes_ > 0; }
   [[nodiscard]] bool changes_prepared(std::string_view name) const;
@@ -140,7 +146,7 @@ class ReplyQueue {
   /// Syncs sent behind the COPY IN that runs or has failed. One that fails before it has read anything leaves the first
   /// of them to the main loop, which answers it.
   std::size_t eaten_syncs_ = 0;
-  std::size_t changes_ = 0;  ///< entries with a `change`
+  std::size_t changes_ = 0;  ///< entries with a `change`, or of the unnamed statement
   bool skipping_ = false;
   bool copying_in_ = false;
 };

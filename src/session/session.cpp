@@ -36,6 +36,7 @@ Session::Session(Worker& worker, base::SessionId id, int fd)
       id_(id),
       client_(worker.loop(), fd, static_cast<net::Connection::Handler&>(*this)),
       peer_(client_.peer_name()),
+      prepared_(worker.statement_stock()),
       work_(worker.work_stock()) {
   // As PostgreSQL does on authentication_timeout: no message, the connection just ends.
   login_ = std::make_unique<Login>(worker_.auth(), newest_minor(worker_.topology()), worker_.loop(),

@@ -75,6 +75,7 @@ class Worker final : public pool::PoolEnvironment {
   [[nodiscard]] Process& process() { return process_; }
   [[nodiscard]] Welcomes& welcomes() { return welcomes_; }
   [[nodiscard]] WorkStock& work_stock() { return work_stock_; }
+  [[nodiscard]] StatementStock& statement_stock() { return statement_stock_; }
   [[nodiscard]] AddedStatements& added_statements() { return added_statements_; }
   /// A number for `Work::unsettled`, not used before by this worker.
   [[nodiscard]] std::uint32_t next_unsettled() { return ++last_unsettled_; }
@@ -147,6 +148,7 @@ class Worker final : public pool::PoolEnvironment {
   std::map<std::string, DatabaseState, std::less<>> databases_;
   Welcomes welcomes_;
   WorkStock work_stock_;
+  StatementStock statement_stock_;
   AddedStatements added_statements_;
   std::map<std::pair<std::string, std::string>, Account> accounts_;
   std::unordered_set<std::size_t> settings_taken_;  ///< hashes of node and text

@@ -162,13 +162,13 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
 void Session::apply_prepared_effect(pool::ServerConnection& server, const Effect& effect) {
   switch (effect.kind) {
     case sql::StatementKind::prepare: {
-      PreparedStatement statement;
-      statement.origin = PreparedStatement::Origin::sql;
-      statement.name = effect.name;
-      statement.text = effect.text;
-      statement.query =
-          worker_.classifier().classify(account_->state->id, std::string_view(effect.text).substr(effect.inner_offset));
-      const auto made = prepared_.make(std::move(statement), worker_.process().statement_seed);
+      const std::string_view inner = std::string_view(effect.text).substr(effect.inner_offset);
+      const auto made = prepared_.make({.origin = PreparedStatement::Origin::sql,
+                                        .name = effect.name,
+                                        .text = effect.text,
+                                        .types = {},
+                                        .query = worker_.classifier().classify(account_->state->id, inner)},
+                                       worker_.process().statement_seed);
       made->confirmed = true;
       note_parsed(prepared_, *made, carried_, work_->unsettled);
       prepared_.define(made);

@@ -44,12 +44,11 @@ bool Session::describe_message(const wire::Frame& frame, GatheredMessage& messag
       const auto parse = wire::decode_parse(frame.body);
       if (!parse) return false;
       message.name = parse->name;
-      PreparedStatement statement;
-      statement.name = parse->name;
-      statement.text = parse->text;
-      statement.types = parse->types;
-      statement.query = worker_.classifier().classify(account_->state->id, parse->text);
-      message.statement = prepared_.make(std::move(statement), worker_.process().statement_seed);
+      message.statement = prepared_.make({.name = parse->name,
+                                          .text = parse->text,
+                                          .types = parse->types,
+                                          .query = worker_.classifier().classify(account_->state->id, parse->text)},
+                                         worker_.process().statement_seed);
       return true;
     }
     case frontend::kBind: {

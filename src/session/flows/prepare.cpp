@@ -346,10 +346,14 @@ void ServerWriter::forget(const GatheredMessage& message) {
 /// In the books before the message is sent: the entry that was pushed last may have to take it back.
 void ServerWriter::note_prepared(const Place& place, const PreparedStatement& statement) {
   if (work_.queue.skipping()) return;
-  auto change = std::make_unique<PreparedChange>();
-  change->name = place.name();
-  change->added = place.key;
-  work_.queue.attach(std::move(change));
+  if (place.name().empty()) {
+    work_.queue.attach_unnamed();
+  } else {
+    auto change = std::make_unique<PreparedChange>();
+    change->name = place.name();
+    change->added = place.key;
+    work_.queue.attach(std::move(change));
+  }
   add_to_books(place, statement);
 }
 
@@ -380,6 +384,7 @@ void ServerWriter::deallocated(std::string_view name) {
 void ServerWriter::undo_dropped() {
   auto& books = server_.carried.prepared;
   for (auto entry = work_.dropped.rbegin(); entry != work_.dropped.rend(); ++entry) {
+    if (entry->sets_unnamed) books.unnamed.reset();
     if (!entry->change) continue;
     PreparedChange& change = *entry->change;
     if (!change.removed.empty()) {

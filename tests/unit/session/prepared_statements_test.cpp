@@ -15,29 +15,23 @@ using namespace pgweir::session;
 
 constexpr std::uint64_t kSeed = 20251;
 
-StatementPtr make(PreparedStatements& all, std::string name, std::string text) {
-  PreparedStatement statement;
-  statement.name = std::move(name);
-  statement.text = std::move(text);
-  return all.make(std::move(statement), kSeed);
+StatementPtr make(PreparedStatements& all, std::string_view name, std::string_view text) {
+  return all.make({.name = name, .text = text, .types = {}, .query = {}}, kSeed);
 }
 
-pool::StatementKey key(std::string text, std::string types = {},
+pool::StatementKey key(std::string_view text, std::string_view types = {},
                        PreparedStatement::Origin origin = PreparedStatement::Origin::protocol,
                        std::uint64_t seed = kSeed) {
-  PreparedStatements all;
-  PreparedStatement statement;
-  statement.origin = origin;
-  statement.name = "n";
-  statement.text = std::move(text);
-  statement.types = std::move(types);
-  return all.make(std::move(statement), seed)->key;
+  StatementStock stock;
+  PreparedStatements all(stock);
+  return all.make({.origin = origin, .name = "n", .text = text, .types = types, .query = {}}, seed)->key;
 }
 
 }  // namespace
 
 TEST_CASE("making defines nothing, and gives each statement a number of its own") {
-  PreparedStatements all;
+  StatementStock stock;
+  PreparedStatements all(stock);
   const auto first = make(all, "a", "SELECT 1");
   const auto second = make(all, "a", "SELECT 1");
   CHECK(first->id != 0);
@@ -47,7 +41,8 @@ TEST_CASE("making defines nothing, and gives each statement a number of its own"
 }
 
 TEST_CASE("a name stays with its first statement, the unnamed one is replaced") {
-  PreparedStatements all;
+  StatementStock stock;
+  PreparedStatements all(stock);
   const auto first = make(all, "a", "SELECT 1");
   all.define(first);
   all.define(make(all, "a", "SELECT 2"));
@@ -60,7 +55,8 @@ TEST_CASE("a name stays with its first statement, the unnamed one is replaced") 
 }
 
 TEST_CASE("a failed Parse takes its own statement away and no other") {
-  PreparedStatements all;
+  StatementStock stock;
+  PreparedStatements all(stock);
   const auto first = make(all, "a", "SELECT 1");
   const auto refused = make(all, "a", "SELECT 2");
   all.define(first);
@@ -74,7 +70,8 @@ TEST_CASE("a failed Parse takes its own statement away and no other") {
 }
 
 TEST_CASE("erasing") {
-  PreparedStatements all;
+  StatementStock stock;
+  PreparedStatements all(stock);
   for (const char* name : {"", "a", "b", "c"}) all.define(make(all, name, "SELECT 1"));
   all.erase("b");
   all.erase("nobody");
@@ -92,16 +89,15 @@ TEST_CASE("erasing") {
 }
 
 TEST_CASE("DEALLOCATE takes what servers have answered, not what was defined behind it") {
-  PreparedStatements all;
+  StatementStock stock;
+  PreparedStatements all(stock);
   for (const char* name : {"", "a", "b"}) {
     all.define(make(all, name, "SELECT 1"));
     all.get(name)->confirmed = true;
   }
   all.define(make(all, "behind", "SELECT 1"));
-  PreparedStatement own;
-  own.name = "own";
-  own.origin = PreparedStatement::Origin::local;
-  all.define(all.make(std::move(own), kSeed));
+  all.define(all.make(
+      {.origin = PreparedStatement::Origin::local, .name = "own", .text = {}, .types = {}, .query = {}}, kSeed));
   SUBCASE("one") {
     all.deallocated("a");
     CHECK(all.get("a") == nullptr);
@@ -118,31 +114,28 @@ TEST_CASE("DEALLOCATE takes what servers have answered, not what was defined beh
 }
 
 TEST_CASE("EXECUTE finds what was prepared") {
-  PreparedStatements all;
+  StatementStock stock;
+  PreparedStatements all(stock);
   CHECK(all.find("a") == nullptr);
-  PreparedStatement statement;
-  statement.name = "a";
   const auto facts = base::make_local<sql::CachedFacts>();
-  statement.query.entry = facts;
-  all.define(all.make(std::move(statement), kSeed));
+  all.define(all.make({.name = "a", .text = {}, .types = {}, .query = {facts, {}}}, kSeed));
   CHECK(all.find("a") == facts);
   CHECK(all.find("A") == nullptr);  // names arrive folded
 }
 
 TEST_CASE("the hint points into the statement's own text") {
-  PreparedStatements all;
+  StatementStock stock;
+  PreparedStatements all(stock);
   std::string text = "/* pgweir: node=pg2 */ SELECT 1";
-  PreparedStatement statement;
-  statement.text = text;
-  statement.query.hint = sql::hint_of(text);
-  const auto made = all.make(std::move(statement), kSeed);
+  const auto made = all.make({.name = {}, .text = text, .types = {}, .query = {{}, sql::hint_of(text)}}, kSeed);
   text.assign(text.size(), 'x');
   CHECK(made->query.hint.node == "pg2");
 }
 
 TEST_CASE("the key is made of the text, the types and the kind, and of nothing else") {
   using Origin = PreparedStatement::Origin;
-  PreparedStatements all;
+  StatementStock stock;
+  PreparedStatements all(stock);
   CHECK(make(all, "a", "SELECT 1")->key == make(all, "b", "SELECT 1")->key);
   CHECK(key("SELECT 1") == key("SELECT 1"));
   const std::vector<pool::StatementKey> different{key("SELECT 1"),
@@ -186,7 +179,8 @@ TEST_CASE("the name on a server is the key in hexadecimal digits") {
 }
 
 TEST_CASE("bytes are counted for what is defined, and only once") {
-  PreparedStatements all;
+  StatementStock stock;
+  PreparedStatements all(stock);
   CHECK(all.bytes() == 0);
   const auto first = make(all, "a", std::string(1000, 'x'));
   CHECK(all.bytes() == 0);
@@ -214,7 +208,8 @@ TEST_CASE("bytes are counted for what is defined, and only once") {
 }
 
 TEST_CASE("what is withdrawn says so, until it is defined again") {
-  PreparedStatements all;
+  StatementStock stock;
+  PreparedStatements all(stock);
   const auto first = make(all, "a", "SELECT 1");
   CHECK_FALSE(first->withdrawn);
   all.withdraw(*first);
@@ -225,8 +220,30 @@ TEST_CASE("what is withdrawn says so, until it is defined again") {
   CHECK(all.all().begin()->first == "a");
 }
 
+TEST_CASE("an unnamed statement that nobody has any more lends its memory to the next one") {
+  StatementStock stock;
+  PreparedStatements all(stock);
+  all.define(make(all, "", "SELECT a FROM a_table_with_a_name"));
+  const PreparedStatement* first = all.get("").get();
+  all.define(make(all, "", "SELECT b FROM a_table_with_a_name"));
+  CHECK(all.get("").get() != first);
+  const auto third = make(all, "", "SELECT c");
+  CHECK(third.get() == first);
+  CHECK(third->text == "SELECT c");
+  CHECK_FALSE(third->confirmed);
+  // Somebody still has it: it stays as it is.
+  const auto held = all.get("");
+  all.define(third);
+  CHECK(held->text == "SELECT b FROM a_table_with_a_name");
+  CHECK(make(all, "", "SELECT d").get() != held.get());
+  CHECK(all.bytes() > 0);
+  all.erase("");
+  CHECK(all.bytes() == 0);
+}
+
 TEST_CASE("whether one may mean something else under other settings") {
-  PreparedStatements all;
+  StatementStock stock;
+  PreparedStatements all(stock);
   CHECK_FALSE(all.may_mean_another(0));
   all.define(make(all, "a", "SELECT 1"));
   all.note_meaning(7);

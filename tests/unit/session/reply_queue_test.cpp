@@ -185,7 +185,7 @@ TEST_CASE("an error in the place of ReadyForQuery leaves the Sync owed") {
 
 TEST_CASE("dropped entries keep what they are about") {
   Server server;
-  const auto statement = std::make_shared<PreparedStatement>();
+  const auto statement = pgweir::base::make_local<PreparedStatement>();
   server.queue.push({.what = Expect::parse, .action = Action::swallow, .statement = statement});
   server.queue.push({.what = Expect::close, .action = Action::forward, .statement = statement});
   const auto error = server.take('E');

@@ -4,6 +4,7 @@
 #include <span>
 #include <utility>
 
+#include "base/byte_order.h"
 #include "session/session.h"
 #include "wire/messages/backend.h"
 #include "wire/messages/frontend.h"
@@ -18,10 +19,13 @@ namespace {
 
 std::string taken(const base::ByteQueue& out) { return std::string(out.view()); }
 
+/// Short enough to be kept in the string itself: BEGIN costs no allocation.
 std::string complete(std::string_view tag) {
-  base::ByteQueue out;
-  wire::encode_command_complete(out, tag);
-  return taken(out);
+  std::string message(wire::kHeaderBytes, backend::kCommandComplete);
+  base::store_be32(message.data() + 1, static_cast<std::uint32_t>(4 + tag.size() + 1));
+  message += tag;
+  message += '\0';
+  return message;
 }
 
 const sql::StatementFacts* only_statement(const sql::Classified& query) {

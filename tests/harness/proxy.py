@@ -84,7 +84,7 @@ class Pgweir:
         self.config: dict[str, Any] = merged({
             "topology": "streaming",
             "listen": {"host": self.host, "port": self.port, "unix_socket_dir": str(self.directory)},
-            "workers": 2,
+            "workers": int(os.environ.get("PGWEIR_WORKERS", "2")),
             "nodes": [{"name": n.name, "host": n.host, "port": n.port, "weight": 1} for n in servers],
             "auth": {"method": "trust"},
             "pool": {"mode": os.environ.get("PGWEIR_TEST_POOL_MODE", "transaction"), "size": 50, "max_clients": 1000, "queue_timeout": "10s"},

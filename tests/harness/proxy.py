@@ -89,7 +89,7 @@ class Pgweir:
             "auth": {"method": "trust"},
             "pool": {"mode": os.environ.get("PGWEIR_TEST_POOL_MODE", "transaction"), "size": 50, "max_clients": 1000, "queue_timeout": "10s"},
             "routing": {"reads": "standbys", "consistency": "session"},
-            "monitor": {"user": "pgweir_monitor", "database": "postgres", "interval": "100ms", "timeout": "1s",
+            "monitor": {"user": "pgweir_monitor", "database": "postgres", "interval": "100ms", "timeout": f"{SCALE:g}s",
                         "lag_interval": "10ms"},
             "log": {"level": "debug", "connections": True},
             "shutdown": {"timeout": "10s"},

@@ -129,7 +129,7 @@ void Control::accept(int fd) {
   auto least = std::min_element(workers_.begin(), workers_.end(),
                                 [](const auto& a, const auto& b) { return a->session_count() < b->session_count(); });
   open_sessions_.fetch_add(1, std::memory_order_relaxed);
-  (*least)->post([fd](session::Worker& there) { there.accept(fd); });
+  (*least)->hand_over(fd);
 }
 
 void Control::on_topology(routing::TopologyPtr topology) {

@@ -45,6 +45,8 @@ class PqSession {
   [[nodiscard]] bool busy() const { return static_cast<bool>(on_rows_) || static_cast<bool>(on_connected_); }
 
  private:
+  void start_timer(base::Duration timeout);
+  void on_time();
   void watch(net::Interest interest);
   void poll_connect();
   void on_ready();
@@ -59,6 +61,9 @@ class PqSession {
   int watched_fd_ = -1;
   std::unique_ptr<net::Watcher> watcher_;
   net::Timer timer_;
+  base::Duration timeout_{};
+  base::Time deadline_{};
+  bool has_more_time_ = false;
   OnConnected on_connected_;
   OnRows on_rows_;
   std::optional<base::Result<Rows>> result_;

@@ -174,8 +174,8 @@ void WorkerPools::on_opened(Ticket ticket, ServerConnection& server, base::Resul
   else if (requests_.contains(ticket))
     finish(ticket, lease(pool, server));
   else
-    put_idle_or_serve(pool, server);
-  if (ticket == kNobody) pool.state.filled();
+    offer_after_pass(server);
+  if (ticket == kNobody) loop_.after_pass([&state = pool.state] { state.filled(); });
 }
 
 void WorkerPools::on_open_failed(Shard& shard, ServerConnection& server, Ticket ticket, base::Error error) {
@@ -291,6 +291,11 @@ void WorkerPools::serve(Shard& shard, ServerConnection& server, Waiter waiter) {
     drop(shard, server);
     start_opening(waiter.ticket);
     return;
+  }
+  // Half of something that the server says unasked has been read here: it cannot go on elsewhere.
+  if (server.connection().unread() > 0) {
+    drop(shard, server);
+    return grant(shard.state, waiter);
   }
   ServerIdentity identity = server.identity();
   auto books = std::make_shared<CarriedOnServer>(std::move(server.carried));

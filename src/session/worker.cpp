@@ -66,6 +66,12 @@ void Worker::post(std::function<void(Worker&)> task) {
   mailbox_->post([this, task = std::move(task)] { task(*this); });
 }
 
+/// Counted at once: the next one is accepted perhaps before this one's session exists.
+void Worker::hand_over(int fd) {
+  session_count_.fetch_add(1, std::memory_order_relaxed);
+  post([fd](Worker& there) { there.accept(fd); });
+}
+
 base::SessionId Worker::next_session_id() {
   constexpr std::uint32_t kMask = (1U << kCounterBits) - 1;
   for (;;) {
@@ -78,7 +84,6 @@ base::SessionId Worker::next_session_id() {
 void Worker::accept(int fd) {
   const base::SessionId id = next_session_id();
   sessions_.emplace(id, std::make_unique<Session>(*this, id, fd));
-  session_count_.store(sessions_.size(), std::memory_order_relaxed);
   if (stopping_) sessions_.at(id)->terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
 }
 
@@ -104,7 +109,7 @@ SharedListener& Worker::listener(Account& account) {
 void Worker::finished(Session& session) {
   loop_.after_pass([this, id = session.id()] {
     sessions_.erase(id);
-    session_count_.store(sessions_.size(), std::memory_order_relaxed);
+    session_count_.fetch_sub(1, std::memory_order_relaxed);
     process_.session_ended();
     stop_if_empty();
   });

@@ -49,12 +49,14 @@ class Worker final : public pool::PoolEnvironment {
 
   // Any thread:
   void post(std::function<void(Worker&)> task);
+  /// The socket of a new client: its session lives here.
+  void hand_over(int fd);
   [[nodiscard]] const WorkerCounters& counters() const { return counters_; }
+  /// Handed over and not ended.
   [[nodiscard]] std::size_t session_count() const { return session_count_.load(std::memory_order_relaxed); }
   [[nodiscard]] base::WorkerId id() const { return id_; }
 
   // On its thread:
-  void accept(int fd);
   void set_topology(routing::TopologyPtr topology);
   void set_catalog(const std::string& database, routing::CatalogPtr catalog, base::Time verified);
   void set_settings(std::shared_ptr<const config::Settings> settings, std::shared_ptr<const ClientAuth> auth);
@@ -118,6 +120,8 @@ class Worker final : public pool::PoolEnvironment {
   static constexpr unsigned kCounterBits = 31 - kWorkerBits;
 
  private:
+  void accept(int fd);
+
   // pool::PoolEnvironment
   [[nodiscard]] pool::PoolLimits limits(const pool::PoolKey& key) const override;
   [[nodiscard]] bool is_usable(base::NodeId node) const override;

@@ -1,8 +1,11 @@
 """Nodes that die, hang and come back; and what clients notice of it."""
 
+import signal
+import time
+
 import pytest
 
-from harness.waiting import wait_for
+from harness.waiting import SCALE, wait_for
 from harness.wire import Closed, Wire, query
 
 
@@ -79,6 +82,24 @@ def test_an_open_session_works_again_when_the_primary_is_back(watched, cluster):
         def works() -> bool:
             return client.ask(query("/* pgweir: primary */ SELECT 1"))[-2].kind == "C"
         wait_for(works, "the session to reach the primary again")
+
+
+def test_a_pgweir_that_is_held_up_does_not_blame_the_nodes(make_proxy):
+    """When it goes on, the time of its questions is over, and the answers are there."""
+    timeout = 0.3 * SCALE
+    proxy = make_proxy(monitor={"timeout": f"{1000 * timeout:.0f}ms", "lag_interval": "1ms"})
+    with Wire(proxy.port) as client:
+        client.login()
+        client.rows("BEGIN")
+        backend = client.rows("SELECT pg_backend_pid()")
+        for _ in range(5):  # at some of these moments it has asked something
+            begin = time.monotonic()
+            proxy.signal(signal.SIGSTOP)
+            wait_for(lambda: time.monotonic() - begin > 2 * timeout, "more than the monitor's time")
+            proxy.signal(signal.SIGCONT)
+            assert proxy.sql("SELECT 1") == [(1,)]
+        assert client.rows("SELECT pg_backend_pid()") == backend
+    assert not proxy.log_has("new_state=down")
 
 
 def test_the_node_dies_under_a_query(watched, cluster):

@@ -126,7 +126,7 @@ def routing_lines(proxy) -> list[str]:
 
 
 def test_reload_says_what_it_cannot_change(make_proxy):
-    proxy = make_proxy()
+    proxy = make_proxy(workers=2)
     proxy.write_config(workers=3, listen={"backlog": 77})
     proxy.reload()
     proxy.wait_log(r"(?s)workers.*restart|restart.*workers")
@@ -165,7 +165,7 @@ def test_check_accepts_a_good_file(make_proxy):
     ("workers: 2", "workers: -1", ["workers"]), ("size: 50", "size: 0", ["pool.size"]),
     ("interval: 100ms", "interval: 100", ["monitor.interval"]), ("reads: standbys", "reads: everywhere", ["routing.reads", "standbys"])])
 def test_check_names_file_line_and_key(make_proxy, old, new, words):
-    proxy = make_proxy(start=False)
+    proxy = make_proxy(start=False, workers=2)
     text = proxy.config_path.read_text()
     assert old in text
     proxy.config_path.write_text(text.replace(old, new, 1))

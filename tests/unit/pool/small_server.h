@@ -65,6 +65,7 @@ class SmallServer {
   std::vector<std::unique_ptr<Client>> clients;
   bool answers_logins = true;
   bool answers_queries = true;
+  std::string behind_login;   ///< sent in one piece with the end of each login
   base::Error login_error{};  ///< refused with this when it has a message
   char status = 'I';          ///< in each ReadyForQuery after a query
 
@@ -111,6 +112,7 @@ class SmallServer {
     wire::encode_parameter_status(out, "TimeZone", "UTC");
     wire::encode_backend_key_data(out, client.number, "abcd");
     wire::encode_ready_for_query(out, wire::TransactionStatus::idle);
+    out.append(behind_login);
   }
 
   net::Loop& loop_;

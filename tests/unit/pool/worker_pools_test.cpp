@@ -379,6 +379,34 @@ TEST_CASE("a connection moves to the worker that waits for it") {
   }
 }
 
+TEST_CASE("a connection that has read half a message does not move") {
+  Fixture f(2);
+  f.current.size = 1;
+  const std::string whole = test::encoded([](auto& out) { wire::encode_parameter_status(out, "TimeZone", "CET"); });
+  const auto half = std::string_view(whole).substr(0, whole.size() / 2);
+  SUBCASE("while it was idle") {
+    Session first(f, 0);
+    ServerConnection* server = first.wait().lease.server();
+    first.lease.give_back();
+    f.until([&] { return f.pools[0]->counts().idle == 1; });
+    f.server.clients[0]->send(half);
+    f.until([&] { return server->connection().unread() > 0; });
+    Session second(f, 1);
+    Session third(f, 1);
+    CHECK(second.wait().server() == 2);
+    CHECK(third.calls == 0);
+    CHECK(f.state.open() == 1);
+  }
+  SUBCASE("behind its login, when nobody wants it here any more") {
+    f.server.behind_login = half;
+    Session first(f, 0);
+    f.pools[0]->cancel(first.ticket);
+    Session second(f, 1);
+    CHECK(second.wait().server() == 2);
+    CHECK(f.state.open() == 1);
+  }
+}
+
 TEST_CASE("a cancel request under way keeps a connection from being used again") {
   Fixture f;
   f.current.size = 1;

@@ -2,6 +2,7 @@
 #include "session/prepared_statements.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "sql/shape.h"
@@ -135,10 +136,18 @@ pool::StatementKey with_meaning(pool::StatementKey key, std::uint64_t meaning) {
 }
 
 SharedName::SharedName(pool::StatementKey key) : text_{} {
-  static constexpr std::string_view kDigits = "0123456789abcdef";
+  static constexpr auto kPairs = [] {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    std::array<std::array<char, 2>, 256> pairs{};
+    for (std::size_t byte = 0; byte < pairs.size(); ++byte) pairs[byte] = {kDigits[byte >> 4U], kDigits[byte & 0xfU]};
+    return pairs;
+  }();
   char* at = std::copy(kPrefix.begin(), kPrefix.end(), text_.begin());
   for (const std::uint64_t half : {key.high, key.low})
-    for (int shift = 60; shift >= 0; shift -= 4) *at++ = kDigits[(half >> static_cast<unsigned>(shift)) & 0xf];
+    for (unsigned shift = 64; shift > 0; at += 2) {
+      shift -= 8;
+      std::memcpy(at, kPairs[(half >> shift) & 0xffU].data(), 2);
+    }
 }
 
 }  // namespace pgweir::session

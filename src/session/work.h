@@ -54,6 +54,7 @@ struct Plan {
   bool executes = false;  ///< something runs, and is not only prepared
   bool has_server_message = false;
   bool any_reader = false;  ///< a read for any node that qualifies, not for one that was chosen before
+  std::uint64_t put = 0;    ///< `PreparedStatement::id` of the last one that was put to the table; 0: none
 
   [[nodiscard]] bool must_stay_on_primary() const { return decided && node_class != routing::NodeClass::standby; }
 };

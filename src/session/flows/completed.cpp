@@ -72,6 +72,7 @@ bool Session::on_ready(pool::ServerConnection& server, const Expected& entry, co
     return false;
   }
   if (work_->on_probation()) end_probation();
+  work_->plan.put = 0;  // what is being gathered may have to run elsewhere now
   const bool idle = *status == wire::TransactionStatus::idle;
   times_.ready(worker_.loop().now(), idle ? TimeLimits::Transaction::none : TimeLimits::Transaction::open,
                work_->queue.empty() ? TimeLimits::Pipeline::empty : TimeLimits::Pipeline::more);

@@ -178,7 +178,10 @@ void Session::plan_message(GatheredMessage& message) {
   Plan& plan = work_->plan;
   const char type = message.type;
   const bool states_something = type == frontend::kParse || type == frontend::kBind || type == frontend::kDescribe;
-  if (message.statement && states_something && !message.local) plan_statement(message.statement->query);
+  // A Parse, its Bind and its Describe say the same.
+  if (message.statement && states_something && !message.local &&
+      std::exchange(plan.put, message.statement->id) != message.statement->id)
+    plan_statement(message.statement->query);
   if (!message.statement && (type == frontend::kBind || type == frontend::kDescribe))
     plan_primary(routing::Reason::prepared_unknown);
   if (type == frontend::kExecute) plan.executes = true;

@@ -18,6 +18,9 @@ constexpr std::size_t kLargestLookedAt = 1024 * 1024;
 /// Passes without ending or changing anything while a statement's answer is under way.
 bool only_passes(char type) { return type == backend::kDataRow || type == backend::kCopyData; }
 
+/// Of the message that begins there; 0 when nothing of it has come.
+char next_type(std::string_view bytes, std::size_t at) { return at < bytes.size() ? bytes[at] : '\0'; }
+
 /// Comes before the first row or the end of a statement's answer, and can be held back.
 bool begins_only(char type) {
   return type == backend::kParseComplete || type == backend::kBindComplete || type == backend::kCloseComplete ||
@@ -71,8 +74,12 @@ std::size_t Session::take_replies(pool::ServerConnection& server, std::string_vi
     const std::size_t before = run.end;
     if (passing && !work.on_probation() && !work.second_try.swallows &&
         work.queue.front().action == Action::forward) {
-      run.end += frame.bytes_here();
-      server.reply_left = frame.bytes_left();
+      // Rows come in large numbers: nothing changes until the last of them.
+      do {
+        run.end += frame.bytes_here();
+        server.reply_left = frame.bytes_left();
+      } while (server.reply_left == 0 && only_passes(next_type(bytes, run.end)) &&
+               wire::read_frame(bytes.substr(run.end), frame) == wire::FrameStatus::ok);
       server.reply_forwarded = true;
       continue;
     }

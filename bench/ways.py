@@ -96,11 +96,11 @@ def _pgpool(world: World, scram: bool) -> Iterator[tuple[Server, int]]:
         yield _server(world, proxy, proxy.directory), proxy.pid
 
 
-def _pgweir(workers: int, reads: str) -> Callable[[World, bool], Any]:
+def _pgweir(workers: int, reads: str, mode: str = "transaction", parser: bool = True) -> Callable[[World, bool], Any]:
     @contextlib.contextmanager
     def start(world: World, scram: bool) -> Iterator[tuple[Server, int]]:
-        proxy = Pgweir(world.nodes, start=False, workers=workers, pool={"mode": "transaction", "size": POOL_SIZE},
-                       routing={"reads": reads}, monitor={"interval": "1s", "timeout": "3s", "lag_interval": "20ms"},
+        proxy = Pgweir(world.nodes, start=False, workers=workers, pool={"mode": mode, "size": POOL_SIZE},
+                       routing={"reads": reads, "parser": parser}, monitor={"interval": "1s", "timeout": "3s", "lag_interval": "20ms"},
                        log={"level": "info", "connections": False})
         if scram:
             proxy.login = {"password": SCRAM_PASSWORD}  # of postgres, as whom the harness looks at the nodes
@@ -109,8 +109,8 @@ def _pgweir(workers: int, reads: str) -> Callable[[World, bool], Any]:
                 "method": "scram-sha-256", "users_file": proxy.write_file("users", users),
                 "server_password_file": proxy.write_file("servers", f"*:*:*:{SCRAM_USER}:{SCRAM_PASSWORD}\n")})
         with proxy:
-            proxy.start()
-            proxy.wait_log(r"\bcatalog_loaded\b")
+            proxy.start(nodes_up=parser)
+            proxy.wait_log(r"\bcatalog_loaded\b" if parser else r"\bprimary\b")
             if reads == "standbys":
                 proxy.wait_standby_read("SELECT abalance FROM pgbench_accounts WHERE aid = 1")
             yield _server(world, proxy, proxy.directory), proxy.pid
@@ -123,6 +123,8 @@ WAYS = {way.name: way for way in (
     Way("pgbouncer", "Debian's PgBouncer, pooling by transaction (prepared: by session)", _pgbouncer),
     Way("pgpool", "Debian's pgpool-II, reads over all nodes", _pgpool),
     Way("pgweir-1", "one worker, `routing.reads: primary`", _pgweir(1, "primary")),
+    Way("pgweir-read", "one worker, pooling by session, all to the primary", _pgweir(1, "primary", "session")),
+    Way("pgweir-unread", "the same, `routing.parser: off`: statements are not read", _pgweir(1, "primary", "session", False)),
     Way("pgweir-2", "two workers, `routing.reads: primary`", _pgweir(2, "primary")),
     Way("pgweir-reads-1", "one worker, reads over the standbys", _pgweir(1, "standbys")),
     Way("pgweir-reads-2", "two workers, reads over the standbys", _pgweir(2, "standbys")),

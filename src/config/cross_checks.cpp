@@ -71,6 +71,32 @@ void listening_leaves_room(const Settings& settings, Violations& out) {
   check_all("users", settings.users);
 }
 
+// What a statement leaves on its connection, and whether it writes, only the parser tells.
+void unread_statements_stay(const Settings& settings, Violations& out) {
+  if (settings.routing.parser) return;
+  const std::string key = "routing.parser";
+  if (settings.routing.reads != Reads::primary)
+    out.push_back(
+        {key,
+         "found off with routing.reads: standbys; nobody would know what a read is: say routing.reads: primary",
+         {"routing.reads"}});
+  const auto check = [&](const std::string& mode_key, PoolMode mode) {
+    if (mode != PoolMode::session)
+      out.push_back({key,
+                     fmt::format("found off with {}: {}; nobody would know what a statement leaves on its connection: "
+                                 "only session is possible",
+                                 mode_key, name_of(mode)),
+                     {mode_key}});
+  };
+  check("pool.mode", settings.pool.mode);
+  const auto check_all = [&](std::string_view list, const std::vector<PoolOverride>& entries) {
+    for (std::size_t i = 0; i < entries.size(); ++i)
+      if (entries[i].mode) check(fmt::format("{}[{}].pool_mode", list, i), *entries[i].mode);
+  };
+  check_all("databases", settings.databases);
+  check_all("users", settings.users);
+}
+
 void single_has_one_node(const Settings& settings, Violations& out) {
   if (settings.topology == TopologyKind::single && settings.nodes.size() > 1)
     out.push_back(
@@ -116,6 +142,7 @@ std::vector<Violation> cross_check(const Settings& settings) {
   unique_names("users", settings.users, out);
   idle_fit_into_pool(settings, out);
   listening_leaves_room(settings, out);
+  unread_statements_stay(settings, out);
   single_has_one_node(settings, out);
   scram_needs_users(settings, out);
   listens_somewhere(settings, out);

@@ -99,6 +99,7 @@ std::string pool_text(const Settings& settings) {
 
 std::string routing_text(const Settings& settings) {
   const Routing& routing = settings.routing;
+  if (!routing.parser) return "statements are not read: everything runs on the primary\n";
   if (settings.topology == TopologyKind::single) return "everything runs on the one node\n";
   if (routing.reads == Reads::primary) return "everything runs on the primary\n";
   const std::string lag = routing.max_replica_lag == 0

@@ -184,6 +184,11 @@ const std::vector<Option<Settings>>& table() {
        "primary."},
       {"routing.cache_size", size(at(&S::routing, &Routing::cache_size), 64 * kKiB, 16 * kGiB), Reload::restart,
        "Memory of each worker for what it knows of statements it has seen before."},
+      {"routing.parser", boolean(at(&S::routing, &Routing::parser)), Reload::restart,
+       "`off`: statements are not read at all, and pgweir is a plain forwarder to the primary. Needs pool.mode: "
+       "session "
+       "and routing.reads: primary, because nothing is known of what a statement does. There is no SHOW pool_nodes "
+       "then. For measuring what reading statements costs."},
 
       {"monitor.user", text(at(&S::monitor, &Monitor::user), rules::kIdentifier), Reload::restart,
        "The user with which pgweir watches the nodes and reads the catalogs."},

@@ -105,6 +105,7 @@ struct Routing {
   std::uint32_t primary_weight = 0;
   Duration catalog_refresh = std::chrono::seconds{60};
   std::size_t cache_size = 16 * kMiB;  ///< bytes per worker
+  bool parser = true;                  ///< false: statements are not read
   friend bool operator==(const Routing&, const Routing&) = default;
 };
 

@@ -24,6 +24,7 @@ sql::ClassifierLimits classifier_limits(const config::Settings& settings) {
   limits.max_parse_bytes = settings.limits.max_parse_bytes;
   limits.max_parse_tokens = settings.limits.max_parse_tokens;
   limits.cache_bytes = settings.routing.cache_size;
+  limits.reads = settings.routing.parser;
   return limits;
 }
 

@@ -65,7 +65,17 @@ struct Classifier::Impl {
     return keep(exact_key(text, salt), std::move(facts));
   }
 
+  /// Of every text, when none is read. Who asks for that keeps each session on its connection.
+  static CachedFactsPtr make_unread() {
+    QueryFacts facts;
+    facts.statements.emplace_back().kind = StatementKind::maintenance;
+    auto entry = base::make_local<CachedFacts>(std::move(facts));
+    entry->ordinary = CachedFacts::Answer::yes;
+    return entry;
+  }
+
   ClassifierLimits limits;
+  const CachedFactsPtr unread = make_unread();
   std::uint64_t seed = 0;
   ShapeCache cache;
   ClassifierStats stats;
@@ -78,6 +88,7 @@ Classifier& Classifier::operator=(Classifier&&) noexcept = default;
 
 Classified Classifier::classify(std::uint32_t database, std::string_view text) {
   Impl& impl = *impl_;
+  if (!impl.limits.reads) return {impl.unread, {}};
   // An odd multiplier spreads the database's number over the seed.
   const std::uint64_t salt = impl.seed ^ ((database + std::uint64_t{1}) * 0x9e3779b97f4a7c15ULL);
   const Shape shape = shape_of(text, salt);

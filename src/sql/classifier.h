@@ -11,6 +11,7 @@
 namespace pgweir::sql {
 
 struct ClassifierLimits {
+  bool reads = true;                         ///< false: texts are not looked at; all are something that may write
   std::size_t max_parse_bytes = 256 * 1024;  ///< longer texts are not parsed
   std::size_t max_parse_tokens = 8'000;      ///< texts of more tokens are not parsed (libpg_query recurses per term)
   std::size_t cache_bytes = 16 * 1024 * 1024;

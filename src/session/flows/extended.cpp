@@ -187,8 +187,8 @@ void Session::plan_message(GatheredMessage& message) {
   if (type == frontend::kExecute) plan.executes = true;
   // A cursor that DECLARE has opened, or nothing.
   if (type == frontend::kExecute && !message.statement) message.unknown_effects = true;
-  message.ordinary = message.statement ? !message.local && is_ordinary_here(message.statement->query)
-                                       : type == frontend::kSync;
+  message.ordinary =
+      message.statement ? !message.local && is_ordinary_here(message.statement->query) : type == frontend::kSync;
   if (type == frontend::kExecute && message.statement && !message.local) {
     if (!message.ordinary) {
       message.effects = effects_for(message.statement->query, message.statement->text);
@@ -214,8 +214,8 @@ bool Session::is_ready_to_send(char type, const wire::Frame& frame) const {
   // A client may wait for CopyInResponse before it says more, which comes without a Flush.
   const sql::CachedFactsPtr& runs = exchange.messages().back().query;
   const bool copies_in = runs && runs->facts.statements.front().kind == sql::StatementKind::copy_in;
-  const bool cannot_wait =
-      type == frontend::kFlush || !frame.complete() || exchange.size() > kLargestExchange || copies_in;
+  const bool cannot_wait = type == frontend::kFlush || !worker_.settings().routing.parser || !frame.complete() ||
+                           exchange.size() > kLargestExchange || copies_in;
   if (cannot_wait) return true;
   const bool whole = (work_->transaction == Transaction::none && work_->queue.empty() &&
                       (runs_prepared(exchange) || only_parses(exchange))) ||

@@ -72,8 +72,7 @@ std::size_t Session::take_replies(pool::ServerConnection& server, std::string_vi
       if (frame.body_size <= kLargestLookedAt) break;
     }
     const std::size_t before = run.end;
-    if (passing && !work.on_probation() && !work.second_try.swallows &&
-        work.queue.front().action == Action::forward) {
+    if (passing && !work.on_probation() && !work.second_try.swallows && work.queue.front().action == Action::forward) {
       // Rows come in large numbers: nothing changes until the last of them.
       do {
         run.end += frame.bytes_here();

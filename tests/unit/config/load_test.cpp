@@ -232,6 +232,11 @@ TEST_CASE("rules over several keys") {
   check_problem(kNodesText, 0, "auth.users_file", {"is required with auth.method: scram-sha-256"});
   check_problem(kNodesText + "auth:\n  users_file: ''\n", 3, "auth.users_file", {"or say auth.method: trust"});
   check_extra("pool: {size: 3, min_idle: 4}", 1, "pool.min_idle", {"found 4", "more than pool.size (3)"});
+  check_extra("routing: {parser: off, reads: primary}", 1, "routing.parser",
+              {"found off with pool.mode: transaction", "only session is possible"});
+  check_extra("routing: {parser: off}\npool: {mode: session}", 1, "routing.parser", {"say routing.reads: primary"});
+  check_extra("routing: {parser: off, reads: primary}\npool: {mode: session}\nusers: [{name: a, pool_mode: statement}]",
+              1, "routing.parser", {"found off with users[0].pool_mode: statement"});
   check_extra("listen: {host: ''}", 1, "listen", {"no client could connect"});
   check_problem(kTrust + "listen: {port: 5432}\nnodes: [{name: a, host: 127.0.0.1}]", 3, "nodes[0].host",
                 {"where pgweir itself listens"});

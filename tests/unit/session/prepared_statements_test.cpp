@@ -96,8 +96,8 @@ TEST_CASE("DEALLOCATE takes what servers have answered, not what was defined beh
     all.get(name)->confirmed = true;
   }
   all.define(make(all, "behind", "SELECT 1"));
-  all.define(all.make(
-      {.origin = PreparedStatement::Origin::local, .name = "own", .text = {}, .types = {}, .query = {}}, kSeed));
+  all.define(all.make({.origin = PreparedStatement::Origin::local, .name = "own", .text = {}, .types = {}, .query = {}},
+                      kSeed));
   SUBCASE("one") {
     all.deallocated("a");
     CHECK(all.get("a") == nullptr);

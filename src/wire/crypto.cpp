@@ -7,7 +7,9 @@
 #include <openssl/rand.h>
 #include <stringprep.h>
 
+#include <array>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 
 #include "base/assertion.h"
@@ -56,8 +58,27 @@ std::string md5_hex(std::string_view data) {
 }
 
 std::string random_bytes(std::size_t count) {
+  // A call of the generator costs about the same for a few bytes and for many. What was given out is wiped.
+  struct Stock {
+    std::array<char, 1024> bytes;
+    std::size_t left = 0;
+  };
+  thread_local Stock stock;
   std::string bytes(count, '\0');
-  PGWEIR_ASSERT(RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(count)) == 1);
+  const auto fill = [](char* place, std::size_t size) {
+    PGWEIR_ASSERT(RAND_bytes(reinterpret_cast<unsigned char*>(place), static_cast<int>(size)) == 1);
+  };
+  if (count > stock.bytes.size()) {
+    fill(bytes.data(), count);
+    return bytes;
+  }
+  if (stock.left < count) {
+    fill(stock.bytes.data(), stock.bytes.size());
+    stock.left = stock.bytes.size();
+  }
+  stock.left -= count;
+  std::memcpy(bytes.data(), stock.bytes.data() + stock.left, count);
+  OPENSSL_cleanse(stock.bytes.data() + stock.left, count);
   return bytes;
 }
 

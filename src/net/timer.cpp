@@ -12,7 +12,8 @@ namespace pgweir::net {
 
 struct Timer::Handle {
   uv_timer_t timer{};
-  std::shared_ptr<std::function<void()>> on_fire;
+  std::function<void()> on_fire;  ///< kept to the end, because it may be what destroys the timer
+  bool destroyed = false;
 };
 
 namespace {
@@ -25,11 +26,11 @@ std::uint64_t milliseconds(base::Duration duration) {
 Timer::Timer(Loop& loop, std::function<void()> on_fire) : handle_(new Handle) {
   uv_timer_init(loop.uv(), &handle_->timer);
   handle_->timer.data = handle_;
-  handle_->on_fire = std::make_shared<std::function<void()>>(std::move(on_fire));
+  handle_->on_fire = std::move(on_fire);
 }
 
 Timer::~Timer() {
-  handle_->on_fire.reset();
+  handle_->destroyed = true;
   uv_close(reinterpret_cast<uv_handle_t*>(&handle_->timer),
            [](uv_handle_t* closed) { delete static_cast<Handle*>(closed->data); });
 }
@@ -38,9 +39,8 @@ void Timer::start(base::Duration after) {
   uv_timer_start(
       &handle_->timer,
       [](uv_timer_t* timer) {
-        // A copy keeps the function alive while it runs, even if it destroys the timer.
-        const auto on_fire = static_cast<Handle*>(timer->data)->on_fire;
-        if (on_fire) (*on_fire)();
+        auto* handle = static_cast<Handle*>(timer->data);
+        if (!handle->destroyed) handle->on_fire();
       },
       milliseconds(after), 0);
 }

@@ -4,6 +4,9 @@
 #include "routing/catalog.h"
 
 #include <algorithm>
+#include <numeric>
+#include <tuple>
+#include <unordered_map>
 
 #include "routing/function_code.h"
 #include "sql/classifier.h"
@@ -20,12 +23,14 @@ class CatalogBuilder {
   explicit CatalogBuilder(Catalog& catalog) : catalog_(catalog) {}
 
   void run(const CatalogRows& rows) {
+    make_room(rows);
     for (const auto& row : rows.functions) add_function(row);
     for (const auto& row : rows.relations) add_relation(row);
     for (const auto& row : rows.types) add_type(row);
     for (const auto& row : rows.operators) {
-      add(Kind::operator_, row.name, {row.schema, !row.is_volatile, row.is_volatile && !row.built_in}, {});
+      add(Kind::operator_, row, {!row.is_volatile, row.is_volatile && !row.built_in}, {});
     }
+    sort();
     // From here on no object is added: their addresses stay.
     note_changing(rows);
     link_reaches(rows.reaches);
@@ -38,39 +43,85 @@ class CatalogBuilder {
   using Kind = Catalog::Kind;
   using Object = Catalog::Object;
 
+  struct Flags {
+    bool safe = false, user_effects = false, fires = false;
+  };
+
   /// An object whose safety depends on what its texts use.
   struct Dependent {
     Kind kind;
-    std::string name;
-    std::size_t position;  ///< among the objects of that name
+    std::size_t position;  ///< among those of its kind
     sql::StatementFacts uses;
     bool is_view = false;  ///< what is written to it may be written to the relations that it uses
   };
 
-  Object& object_of(const Dependent& dependent) {
-    return names_of(dependent.kind).find(dependent.name)->second[dependent.position];
+  Object& object_of(const Dependent& dependent) { return objects_of(dependent.kind)[dependent.position]; }
+  std::vector<Object>& objects_of(Kind kind) { return catalog_.objects_[static_cast<std::size_t>(kind)]; }
+
+  /// All of it at once: texts and objects must not move later, and leave no holes in memory.
+  void make_room(const CatalogRows& rows) {
+    std::size_t size = 0;
+    const auto count = [&](Kind kind, const auto& list) {
+      objects_of(kind).reserve(list.size());
+      for (const auto& row : list) {
+        size += row.name.size();
+        if (schemas_.emplace(row.schema, std::string_view{}).second) size += row.schema.size();
+      }
+    };
+    count(Kind::function, rows.functions);
+    count(Kind::relation, rows.relations);
+    count(Kind::type, rows.types);
+    count(Kind::operator_, rows.operators);
+    catalog_.texts_.reserve(size);
+    for (auto& [name, kept] : schemas_) kept = keep(name);
   }
-  Catalog::Names& names_of(Kind kind) { return catalog_.names_[static_cast<std::size_t>(kind)]; }
+
+  std::string_view keep(std::string_view text) {
+    const std::size_t at = catalog_.texts_.size();
+    catalog_.texts_ += text;
+    return std::string_view(catalog_.texts_).substr(at);
+  }
+
+  void sort() {
+    for (std::size_t kind = 0; kind < Catalog::kKinds; ++kind) {
+      auto& objects = catalog_.objects_[kind];
+      std::vector<std::size_t> order(objects.size()), places(objects.size());
+      std::iota(order.begin(), order.end(), std::size_t{0});
+      std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+        return std::tie(objects[a].name, a) < std::tie(objects[b].name, b);
+      });
+      std::vector<Object> sorted;
+      sorted.reserve(objects.size());
+      for (const std::size_t old : order) {
+        places[old] = sorted.size();
+        sorted.push_back(objects[old]);
+      }
+      objects = std::move(sorted);
+      for (Dependent& one : dependents_)
+        if (one.kind == static_cast<Kind>(kind)) one.position = places[one.position];
+    }
+  }
 
   /// Calls `visit(object)` for each object of the name; an empty schema: of any.
   template <class Visit>
   void for_each_of(Kind kind, std::string_view schema, std::string_view name, Visit&& visit) {
-    const auto found = names_of(kind).find(name);
-    if (found == names_of(kind).end()) return;
-    for (Object& object : found->second)
-      if (schema.empty() || object.schema == schema) visit(object);
+    const std::span<const Object> found = catalog_.of_name(kind, name);
+    const auto first = static_cast<std::size_t>(found.data() - objects_of(kind).data());
+    for (std::size_t i = first; i < first + found.size(); ++i)
+      if (Object& object = objects_of(kind)[i]; schema.empty() || object.schema == schema) visit(object);
   }
 
   void flow(const bool& from, bool& to) {
     if (&from != &to && (from || may_change_.contains(&from))) flows_[&from].push_back(&to);
   }
 
-  void add(Kind kind, const std::string& name, Object object, sql::StatementFacts uses, bool is_view = false) {
-    auto& objects = catalog_.names_[static_cast<std::size_t>(kind)][name];
-    objects.push_back(std::move(object));
+  template <class Row>
+  void add(Kind kind, const Row& row, Flags flags, sql::StatementFacts uses, bool is_view = false) {
+    auto& objects = objects_of(kind);
+    objects.push_back({keep(row.name), schemas_.at(row.schema), flags.safe, flags.user_effects, flags.fires});
     if (!uses.functions.empty() || !uses.relations.empty() || !uses.types.empty() || !uses.operators.empty() ||
         !uses.attributes.empty()) {
-      dependents_.push_back({kind, name, objects.size() - 1, std::move(uses), is_view});
+      dependents_.push_back({kind, objects.size() - 1, std::move(uses), is_view});
     }
   }
 
@@ -90,41 +141,40 @@ class CatalogBuilder {
 
   void add_function(const CatalogRows::Function& row) {
     const sql::QualifiedName name{row.schema, row.name};
-    Object object{row.schema, !row.is_volatile,
-                  row.is_volatile && !row.built_in && row.code.size() < row.volatile_users};
-    if (is_node_local_function(name)) object.safe = false;
-    if (changes_session(name)) object = {row.schema, false, true};
+    Flags flags{!row.is_volatile, row.is_volatile && !row.built_in && row.code.size() < row.volatile_users};
+    if (is_node_local_function(name)) flags.safe = false;
+    if (changes_session(name)) flags = {false, true};
     sql::StatementFacts uses;
-    if (!row.expressions.empty() && !read("SELECT " + row.expressions, uses)) object = {row.schema, false, true};
+    if (!row.expressions.empty() && !read("SELECT " + row.expressions, uses)) flags = {false, true};
     if (row.as_column) catalog_.column_functions_.insert(row.name);
-    add(Kind::function, row.name, std::move(object), std::move(uses));
+    add(Kind::function, row, flags, std::move(uses));
   }
 
   void add_relation(const CatalogRows::Relation& row) {
     constexpr std::string_view kReadable = "rvmpt";  // tables, views, materialized views, partitioned tables, TOAST
     // The rule of pg_settings calls set_config().
-    Object object{row.schema, true, false, row.schema == kBuiltInSchema && row.name == "pg_settings"};
+    Flags flags{true, false, row.schema == kBuiltInSchema && row.name == "pg_settings"};
     if (kReadable.find(row.kind) == std::string_view::npos || row.persistence != 'p' || row.unsafe_part ||
         is_node_local_relation({row.schema, row.name})) {
-      object.safe = false;
+      flags.safe = false;
     }
     sql::StatementFacts uses;
     bool understood = true;
     if (row.kind == 'v') understood = read(row.definition, uses);
     for (const std::string& policy : row.policies) understood = read("SELECT " + policy, uses) && understood;
-    if (!understood) object = {row.schema, false, true, object.fires};
+    if (!understood) flags = {false, true, flags.fires};
     // What currval() or lastval() says there belongs to the session (session/flows/carry.cpp, hide_sequences).
-    if (uses.asks_for_sequence) object.user_effects = true;
-    add(Kind::relation, row.name, std::move(object), std::move(uses), row.kind == 'v');
+    if (uses.asks_for_sequence) flags.user_effects = true;
+    add(Kind::relation, row, flags, std::move(uses), row.kind == 'v');
   }
 
   void add_type(const CatalogRows::Type& row) {
-    Object object{row.schema, !row.is_volatile, row.is_volatile && row.schema != kBuiltInSchema};
+    Flags flags{!row.is_volatile, row.is_volatile && row.schema != kBuiltInSchema};
     sql::StatementFacts uses;
     for (const std::string& check : row.checks) {
-      if (!read("SELECT " + check, uses)) object = {row.schema, false, true};
+      if (!read("SELECT " + check, uses)) flags = {false, true};
     }
-    add(Kind::type, row.name, std::move(object), std::move(uses));
+    add(Kind::type, row, flags, std::move(uses));
   }
 
   /// Flags that may become true must be known before anything is linked to them.
@@ -265,6 +315,7 @@ class CatalogBuilder {
   }
 
   Catalog& catalog_;
+  std::unordered_map<std::string_view, std::string_view> schemas_;  ///< the rows' text, and the catalog's
   std::vector<Dependent> dependents_;
   std::unordered_map<const bool*, std::vector<bool*>> flows_;  ///< what becomes true when another is
   std::unordered_set<const bool*> may_change_;                 ///< flags that are false and may become true
@@ -281,12 +332,14 @@ CatalogPtr Catalog::build(std::uint64_t version, base::Time loaded_at, const Cat
   return catalog;
 }
 
+std::span<const Catalog::Object> Catalog::of_name(Kind kind, std::string_view name) const {
+  const auto& objects = objects_[static_cast<std::size_t>(kind)];
+  return std::ranges::equal_range(objects, name, {}, &Object::name);
+}
+
 Safety Catalog::safety(Kind kind, const sql::QualifiedName& name) const {
-  const Names& names = names_[static_cast<std::size_t>(kind)];
-  const auto found = names.find(name.name);
-  if (found == names.end()) return Safety::unknown;
   Safety result = Safety::unknown;
-  for (const Object& object : found->second) {
+  for (const Object& object : of_name(kind, name.name)) {
     if (!name.schema.empty() && name.schema != object.schema) continue;
     if (!object.safe) return Safety::unsafe;
     result = Safety::safe;
@@ -295,25 +348,19 @@ Safety Catalog::safety(Kind kind, const sql::QualifiedName& name) const {
 }
 
 bool Catalog::effects(Kind kind, const sql::QualifiedName& name) const {
-  const Names& names = names_[static_cast<std::size_t>(kind)];
-  const auto found = names.find(name.name);
   bool known = false;
-  if (found != names.end()) {
-    for (const Object& object : found->second) {
-      if (!name.schema.empty() && name.schema != object.schema) continue;
-      known = true;
-      if (object.user_effects) return true;
-    }
+  for (const Object& object : of_name(kind, name.name)) {
+    if (!name.schema.empty() && name.schema != object.schema) continue;
+    known = true;
+    if (object.user_effects) return true;
   }
   // An unknown relation, type or operator is most likely a new one of plain kind; an unknown function may do anything.
   return !known && kind == Kind::function;
 }
 
 bool Catalog::write_may_have_user_effects(const sql::QualifiedName& relation) const {
-  const Names& names = names_[static_cast<std::size_t>(Kind::relation)];
-  const auto found = names.find(relation.name);
-  if (found == names.end()) return false;
-  return std::any_of(found->second.begin(), found->second.end(), [&](const Object& object) {
+  const auto objects = of_name(Kind::relation, relation.name);
+  return std::any_of(objects.begin(), objects.end(), [&](const Object& object) {
     return object.fires && (relation.schema.empty() || relation.schema == object.schema);
   });
 }

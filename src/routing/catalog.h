@@ -4,9 +4,9 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -120,9 +120,9 @@ class Catalog {
   enum class Kind : std::uint8_t { function, relation, type, operator_ };
   static constexpr std::size_t kKinds = 4;
 
-  /// One object of a name; most names have one.
+  /// One object. There are thousands, and they stay: so their texts lie side by side in `texts_`.
   struct Object {
-    std::string schema;
+    std::string_view name, schema;
     bool safe = false;
     bool user_effects = false;
     bool fires = false;  ///< of a relation: the same for writing to it
@@ -131,14 +131,16 @@ class Catalog {
     using is_transparent = void;
     std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
   };
-  using Names = std::unordered_map<std::string, std::vector<Object>, Hash, std::equal_to<>>;
 
+  /// Those of one name, whatever their schema.
+  [[nodiscard]] std::span<const Object> of_name(Kind kind, std::string_view name) const;
   [[nodiscard]] Safety safety(Kind kind, const sql::QualifiedName& name) const;
   [[nodiscard]] bool effects(Kind kind, const sql::QualifiedName& name) const;
 
   std::uint64_t version_ = 0;
   base::Time loaded_at_{};
-  std::array<Names, kKinds> names_;
+  std::string texts_;
+  std::array<std::vector<Object>, kKinds> objects_;  ///< sorted by name
   std::vector<std::string> custom_settings_;
   LastingByName lasting_;
   std::unordered_set<std::string, Hash, std::equal_to<>> column_functions_;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "cluster/monitor.h"
 #include "net/loop.h"
 #include "routing/catalog_queries.h"
@@ -19,6 +20,8 @@ constexpr std::chrono::milliseconds kPauseBetweenLoads{100};
 constexpr std::chrono::milliseconds kPauseAfterFailure{100};
 constexpr int kMostDoublings = 9;  ///< 51 s
 constexpr std::chrono::seconds kQueryTimeout{30};
+/// A catalog's rows are much larger than what becomes of them. But others wait while memory is given back.
+constexpr std::chrono::seconds kPauseBetweenTidying{10};
 }  // namespace
 
 struct CatalogLoader::Database {
@@ -44,7 +47,10 @@ CatalogLoader::CatalogLoader(net::Loop& loop, const config::Settings& settings, 
       passwords_(passwords),
       on_catalog_(std::move(on_catalog)),
       topology_(std::make_shared<routing::Topology>()),
-      refresh_(loop, [this] { refresh_all(); }) {
+      refresh_(loop, [this] { refresh_all(); }),
+      tidy_pause_(loop, [this] {
+        if (untidy_) tidy();
+      }) {
   set_refresh(settings.routing.catalog_refresh);
 }
 
@@ -128,13 +134,22 @@ void CatalogLoader::next_query(Database& database, Rows rows) {
 void CatalogLoader::publish(Database& database) {
   auto rows = routing::rows_from(database.results);
   if (!rows) return finish(database, base::Failure(rows.error()));
+  database.results.clear();
   database.catalog = routing::Catalog::build(++versions_, database.started, *rows);
   database.fingerprint = database.new_fingerprint;
-  log::info(
-      "catalog_loaded",
-      {{"database", database.name}, {"functions", rows->functions.size()}, {"relations", rows->relations.size()}});
+  const std::size_t functions = rows->functions.size(), relations = rows->relations.size();
+  *rows = {};
+  untidy_ = true;
+  if (!tidy_pause_.active()) tidy();
+  log::info("catalog_loaded", {{"database", database.name}, {"functions", functions}, {"relations", relations}});
   on_catalog_(database.name, database.catalog, database.started);
   finish(database, true);
+}
+
+void CatalogLoader::tidy() {
+  base::give_back_free_memory();
+  untidy_ = false;
+  tidy_pause_.start(kPauseBetweenTidying);
 }
 
 void CatalogLoader::finish(Database& database, base::Result<bool> result) {

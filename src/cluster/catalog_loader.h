@@ -45,6 +45,7 @@ class CatalogLoader {
   void publish(Database& database);
   void finish(Database& database, base::Result<bool> result);
   void refresh_all();
+  void tidy();
 
   net::Loop& loop_;
   std::vector<config::NodeSettings> nodes_;
@@ -54,6 +55,8 @@ class CatalogLoader {
   routing::TopologyPtr topology_;
   std::map<std::string, std::unique_ptr<Database>> databases_;
   net::Timer refresh_;
+  net::Timer tidy_pause_;
+  bool untidy_ = false;  ///< something was loaded since memory was given back
   std::uint64_t versions_ = 0;
 };
 

@@ -34,6 +34,7 @@ constexpr std::array kOwned{Owned{"uv.h", "net"}, Owned{"openssl/ssl.h", "net"},
 const std::map<std::string, std::string, std::less<>> kNoUnitTest{
     {"base/assertion.cpp", "its only effect is to end the process"},
     {"base/log.cpp", "writes through spdlog; the lines are checked by the integration tests"},
+    {"base/memory.cpp", "its only effect is how much memory the system has left"},
     {"cluster/catalog_loader.cpp", "asks a real server over libpq: test_routing.py"},
     {"cluster/monitor.cpp", "drives probes of real servers: test_monitor.py"},
     {"cluster/node_probe.cpp", "asks a real server over libpq: test_monitor.py"},

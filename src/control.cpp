@@ -71,7 +71,6 @@ int Control::run() {
   monitor_->start();
   loop_.run();
 
-  listeners_.clear();
   signals_.clear();
   first_probe_timer_.reset();
   shutdown_timer_.reset();
@@ -113,23 +112,16 @@ void Control::listen() {
   for (const auto& host : settings.hosts) endpoints.push_back({host, settings.port});
   if (!settings.unix_socket_dir.empty()) endpoints.push_back({settings.unix_socket_dir, settings.port});
   for (const auto& endpoint : endpoints) {
-    auto listener = net::Listener::open(loop_, endpoint, static_cast<int>(settings.backlog), settings.unix_socket_mode,
-                                        [this](int fd) { accept(fd); });
-    if (!listener) {
-      log::error("listen_failed", {{"address", endpoint.text()}, {"error", listener.error().message}});
+    auto socket = net::ListeningSocket::open(endpoint, static_cast<int>(settings.backlog), settings.unix_socket_mode);
+    if (!socket) {
+      log::error("listen_failed", {{"address", endpoint.text()}, {"error", socket.error().message}});
       status_ = 1;
       return stop();
     }
-    listeners_.push_back(std::move(*listener));
+    auto shared = std::make_shared<net::ListeningSocket>(std::move(*socket));  // a task can be copied
+    workers_.front()->post([shared](session::Worker& there) { there.listen(std::move(*shared)); });
     log::info("listening", {{"host", endpoint.host}, {"port", endpoint.port}, {"workers", workers_.size()}});
   }
-}
-
-void Control::accept(int fd) {
-  auto least = std::min_element(workers_.begin(), workers_.end(),
-                                [](const auto& a, const auto& b) { return a->session_count() < b->session_count(); });
-  open_sessions_.fetch_add(1, std::memory_order_relaxed);
-  (*least)->hand_over(fd);
 }
 
 void Control::on_topology(routing::TopologyPtr topology) {
@@ -168,8 +160,13 @@ session::Worker* Control::worker(base::WorkerId id) {
   return id.value < workers_.size() ? workers_[id.value].get() : nullptr;
 }
 
+std::size_t Control::session_count() const {
+  std::size_t count = 0;
+  for (const auto& one : workers_) count += one->session_count();
+  return count;
+}
+
 void Control::session_ended() {
-  open_sessions_.fetch_sub(1, std::memory_order_acq_rel);
   if (leaving_) mailbox_->post([this] { leave_if_empty(); });
 }
 
@@ -202,25 +199,39 @@ void Control::reload() {
 /// SIGTERM: no new clients, open transactions may finish for a while.
 void Control::drain() {
   if (leaving_.exchange(true)) return;
-  log::info("shutting_down", {{"mode", "graceful"}, {"sessions", open_sessions_.load()}});
-  listeners_.clear();
-  for_workers([](session::Worker& there) { there.drain(); });
+  log::info("shutting_down", {{"mode", "graceful"}, {"sessions", session_count()}});
+  stop_listening([this] {
+    for_workers([](session::Worker& there) { there.drain(); });
+    leave_if_empty();
+  });
   shutdown_timer_ = std::make_unique<net::Timer>(loop_, [this] { stop(); });
   shutdown_timer_->start(settings_->shutdown.timeout);
-  leave_if_empty();
 }
 
 /// SIGINT, or the time for a graceful end is over.
 void Control::stop() {
   leaving_ = true;
-  log::info("shutting_down", {{"mode", "fast"}, {"sessions", open_sessions_.load()}});
-  listeners_.clear();
-  for_workers([](session::Worker& there) { there.stop(); });
-  leave_if_empty();
+  log::info("shutting_down", {{"mode", "fast"}, {"sessions", session_count()}});
+  stop_listening([this] {
+    for_workers([](session::Worker& there) { there.stop(); });
+    leave_if_empty();
+  });
+}
+
+/// Runs `then` here when no more clients are accepted, and those that were accepted are with their workers or on the
+/// way there, before whatever is posted afterwards.
+void Control::stop_listening(std::function<void()> then) {
+  workers_.front()->post([this, then = std::move(then)](session::Worker& there) {
+    there.stop_listening();
+    mailbox_->post([this, then] {
+      accepting_ = false;
+      then();
+    });
+  });
 }
 
 void Control::leave_if_empty() {
-  if (open_sessions_.load(std::memory_order_acquire) > 0) return;
+  if (accepting_ || session_count() > 0) return;
   for_workers([](session::Worker& there) { there.stop(); });
   loop_.stop();
 }

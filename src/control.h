@@ -1,6 +1,8 @@
-// The control thread: start-up, signals, accepting, health, reload, shutdown. It never touches a session.
+// The control thread: start-up, signals, listening, health, reload, shutdown. It never touches a session.
 #pragma once
 #include <atomic>
+#include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,7 +11,6 @@
 #include "cluster/catalog_loader.h"
 #include "cluster/monitor.h"
 #include "config/settings.h"
-#include "net/listener.h"
 #include "net/loop.h"
 #include "net/mailbox.h"
 #include "net/thread.h"
@@ -42,13 +43,14 @@ class Control final : public session::Process {
   void join_workers();
   void listen();
   void listen_once_nodes_are_known();
-  void accept(int fd);
   void on_topology(routing::TopologyPtr topology);
   void on_catalog(const std::string& database, routing::CatalogPtr catalog, base::Time verified);
   void reload();
   void drain();
   void stop();
+  void stop_listening(std::function<void()> then);
   void leave_if_empty();
+  [[nodiscard]] std::size_t session_count() const;
   void for_workers(const std::function<void(session::Worker&)>& task);
 
   const std::string config_path_;
@@ -63,12 +65,11 @@ class Control final : public session::Process {
   std::unique_ptr<cluster::Monitor> monitor_;
   std::unique_ptr<cluster::CatalogLoader> loader_;
   std::vector<std::unique_ptr<net::Signal>> signals_;
-  std::vector<std::unique_ptr<net::Listener>> listeners_;
   std::unique_ptr<net::Timer> first_probe_timer_;
   std::unique_ptr<net::Timer> shutdown_timer_;
-  std::atomic<std::uint32_t> open_sessions_{0};  ///< handed to a worker and not ended
   std::atomic<bool> leaving_{false};
   bool listening_ = false;
+  bool accepting_ = true;  ///< no worker has said yet that it has stopped
   int status_ = 0;
 };
 

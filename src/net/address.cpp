@@ -6,19 +6,28 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#include <array>
+#include <cstring>
+
+#include "base/assertion.h"
 
 namespace pgweir::net {
 
-std::string peer_of(int fd) {
+PeerAddress::PeerAddress(const sockaddr_storage& address, std::size_t size) {
+  static_assert(kBytes == sizeof(sockaddr_in6));
+  if (address.ss_family == AF_UNIX) return;
+  PGWEIR_ASSERT(size <= kBytes);
+  std::memcpy(bytes_.data(), &address, size);
+  size_ = static_cast<std::uint8_t>(size);
+}
+
+std::string PeerAddress::text() const {
+  if (!is_tcp()) return "[local]";
   sockaddr_storage storage{};
-  socklen_t size = sizeof storage;
-  auto* address = reinterpret_cast<sockaddr*>(&storage);
-  if (::getpeername(fd, address, &size) != 0) return "unknown";
-  if (address->sa_family == AF_UNIX) return "[local]";
+  std::memcpy(&storage, bytes_.data(), size_);
+  const auto* address = reinterpret_cast<const sockaddr*>(&storage);
   std::array<char, NI_MAXHOST> host{};
   std::array<char, NI_MAXSERV> service{};
-  if (::getnameinfo(address, size, host.data(), host.size(), service.data(), service.size(),
+  if (::getnameinfo(address, size_, host.data(), host.size(), service.data(), service.size(),
                     NI_NUMERICHOST | NI_NUMERICSERV) != 0)
     return "unknown";
   const bool v6 = address->sa_family == AF_INET6;

@@ -13,7 +13,6 @@
 #include <utility>
 
 #include "base/assertion.h"
-#include "net/address.h"
 #include "net/loop.h"
 
 namespace pgweir::net {
@@ -69,8 +68,6 @@ int Connection::release_descriptor() {
   return fd;
 }
 
-std::string Connection::peer_name() const { return handle_ ? peer_of(handle_->fd) : std::string("closed"); }
-
 void Connection::update_interest() {
   if (!handle_) return;
   const int wanted = (reading_ && !ended_ ? UV_READABLE : 0) | (waiting_writable_ ? UV_WRITABLE : 0);
@@ -109,6 +106,10 @@ void Connection::on_ready(int status, int events) {
   }
   if ((events & UV_WRITABLE) != 0) flush();
   if (handle->owner && reading_ && (events & UV_READABLE) != 0) read_once();
+}
+
+void Connection::read_now() {
+  if (reading_ && !ended_) read_once();
 }
 
 /// False when there was nothing to read.

@@ -55,6 +55,8 @@ class Connection {
   void pause_reading();
   void resume_reading();
   [[nodiscard]] bool reading() const noexcept { return reading_; }
+  /// Reads without having been told that there is something. Not from within a callback of this or another connection.
+  void read_now();
   /// Shows the handler again what it had left over. Must not be called from within `on_data`.
   void redeliver();
   [[nodiscard]] std::size_t unread() const noexcept { return pending_.size(); }
@@ -62,8 +64,6 @@ class Connection {
 
   /// Gives the descriptor away, to be used on another loop; only with nothing unsent and nothing unread.
   [[nodiscard]] int release_descriptor();
-  /// "host:port" or "[local]" of the peer, as for log lines.
-  [[nodiscard]] std::string peer_name() const;
   /// One more attempt to send, then the descriptor is closed. Idempotent.
   void close();
 

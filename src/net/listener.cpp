@@ -2,14 +2,18 @@
 #include "net/listener.h"
 
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <uv.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "base/log.h"
@@ -19,7 +23,9 @@ namespace pgweir::net {
 
 namespace {
 
-constexpr int kAcceptsPerPass = 64;
+constexpr int kMostPerPass = 64;
+/// Clients speak first: the kernel keeps those that have said nothing yet to itself for about so long.
+constexpr int kSilentSeconds = 1;
 /// Without descriptors or memory the socket stays readable: it is looked at again after this time.
 constexpr std::uint64_t kPauseMilliseconds = 100;
 
@@ -43,6 +49,8 @@ base::Result<int> listen_tcp(const Endpoint& endpoint, int backlog) {
     if (fd < 0) continue;
     const int on = 1;
     ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    ::setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &kSilentSeconds, sizeof kSilentSeconds);
+    tune_stream(fd);
     if (::bind(fd, one->ai_addr, one->ai_addrlen) == 0 && ::listen(fd, backlog) == 0) {
       ::freeaddrinfo(found);
       return fd;
@@ -81,12 +89,30 @@ base::Result<int> listen_unix(const Endpoint& endpoint, int backlog, unsigned mo
 
 }  // namespace
 
+base::Result<ListeningSocket> ListeningSocket::open(const Endpoint& endpoint, int backlog, unsigned unix_mode) {
+  auto fd = endpoint.is_unix() ? listen_unix(endpoint, backlog, unix_mode) : listen_tcp(endpoint, backlog);
+  if (!fd) return base::Failure(fd.error());
+  return ListeningSocket(*fd, endpoint.is_unix() ? endpoint.unix_path() : std::string());
+}
+
+ListeningSocket::ListeningSocket(ListeningSocket&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), path_(std::exchange(other.path_, {})) {}
+
+ListeningSocket::~ListeningSocket() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  if (!path_.empty()) ::unlink(path_.c_str());
+}
+
 struct Listener::Handle {
+  Handle(ListeningSocket opened, OnAccept callback) : socket(std::move(opened)), on_accept(std::move(callback)) {}
   uv_poll_t poll{};
   uv_timer_t pause{};
   int open_handles = 2;
-  int fd = -1;
+  std::optional<ListeningSocket> socket;
   OnAccept on_accept;
+  int allowed = 1;              ///< to be accepted in a pass
+  std::uint64_t filled_at = 0;  ///< when a pass has accepted as many, in milliseconds of the loop
 
   void watch() {
     uv_poll_start(&poll, UV_READABLE,
@@ -102,45 +128,52 @@ struct Listener::Handle {
         &pause, [](uv_timer_t* timer) { static_cast<Handle*>(timer->data)->watch(); }, kPauseMilliseconds, 0);
   }
 
+  /// One client in a pass is the rule, and then asking for another one is in vain. While they come faster than that,
+  /// each pass takes twice as many.
   void accept_some() {
-    for (int i = 0; i < kAcceptsPerPass && on_accept; ++i) {
-      const int client = ::accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      if (client < 0) return on_failure(errno);
-      tune_stream(client);
-      on_accept(client);
+    for (int i = 0; i < allowed; ++i) {
+      sockaddr_storage peer{};
+      socklen_t size = sizeof peer;
+      const int client =
+          ::accept4(socket->fd(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (client < 0) {
+        allowed = std::max(1, i);
+        return on_failure(errno);
+      }
+      on_accept(client, {peer, size});
+      if (!on_accept) return;
     }
+    const std::uint64_t now = uv_now(poll.loop);
+    if (now == std::exchange(filled_at, now)) allowed = std::min(allowed * 2, kMostPerPass);
   }
 };
 
+Listener::Listener(Loop& loop, ListeningSocket socket, OnAccept on_accept)
+    : handle_(new Handle(std::move(socket), std::move(on_accept))) {
+  handle_->poll.data = handle_->pause.data = handle_;
+  uv_poll_init(loop.uv(), &handle_->poll, handle_->socket->fd());
+  uv_timer_init(loop.uv(), &handle_->pause);
+  handle_->watch();
+}
+
 base::Result<std::unique_ptr<Listener>> Listener::open(Loop& loop, const Endpoint& endpoint, int backlog,
                                                        unsigned unix_mode, OnAccept on_accept) {
-  auto fd = endpoint.is_unix() ? listen_unix(endpoint, backlog, unix_mode) : listen_tcp(endpoint, backlog);
-  if (!fd) return base::Failure(fd.error());
-  std::unique_ptr<Listener> listener(new Listener);
-  listener->handle_ = new Handle;
-  listener->handle_->fd = *fd;
-  listener->handle_->on_accept = std::move(on_accept);
-  listener->handle_->poll.data = listener->handle_;
-  if (endpoint.is_unix()) listener->unlink_path_ = endpoint.unix_path();
-  listener->handle_->pause.data = listener->handle_;
-  uv_poll_init(loop.uv(), &listener->handle_->poll, *fd);
-  uv_timer_init(loop.uv(), &listener->handle_->pause);
-  listener->handle_->watch();
-  return listener;
+  auto socket = ListeningSocket::open(endpoint, backlog, unix_mode);
+  if (!socket) return base::Failure(socket.error());
+  return std::make_unique<Listener>(loop, std::move(*socket), std::move(on_accept));
 }
 
 Listener::~Listener() {
-  if (!handle_) return;
   handle_->on_accept = nullptr;
+  // Not in the close callback: from now on nobody can connect.
+  uv_poll_stop(&handle_->poll);
+  handle_->socket.reset();
   const auto on_closed = [](uv_handle_t* closed) {
     auto* done = static_cast<Handle*>(closed->data);
-    if (--done->open_handles > 0) return;
-    ::close(done->fd);
-    delete done;
+    if (--done->open_handles == 0) delete done;
   };
   uv_close(reinterpret_cast<uv_handle_t*>(&handle_->poll), on_closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&handle_->pause), on_closed);
-  if (!unlink_path_.empty()) ::unlink(unlink_path_.c_str());
 }
 
 }  // namespace pgweir::net

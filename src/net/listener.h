@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/result.h"
 #include "net/address.h"
@@ -11,13 +12,30 @@ namespace pgweir::net {
 
 class Loop;
 
-/// One owner, one thread. Destroying it stops accepting and removes the Unix socket's file.
+/// A socket that clients can connect to, whether or not somebody accepts them yet. Closed with it, its file removed.
+class ListeningSocket {
+ public:
+  /// Blocks. `unix_mode`: permissions of the Unix socket's file. Fails with the address and the reason.
+  static base::Result<ListeningSocket> open(const Endpoint& endpoint, int backlog, unsigned unix_mode);
+  ListeningSocket(ListeningSocket&& other) noexcept;
+  ListeningSocket& operator=(ListeningSocket&& other) = delete;
+  ~ListeningSocket();
+  [[nodiscard]] int fd() const noexcept { return fd_; }
+
+ private:
+  ListeningSocket(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  int fd_;
+  std::string path_;  ///< of a Unix socket
+};
+
+/// One owner, one thread. Destroying it stops accepting.
 class Listener {
  public:
   /// Called with a connected, non-blocking descriptor that the callee owns.
-  using OnAccept = std::function<void(int fd)>;
+  using OnAccept = std::function<void(int fd, const PeerAddress& peer)>;
 
-  /// `unix_mode`: permissions of the Unix socket's file. Fails with the address and the reason.
+  Listener(Loop& loop, ListeningSocket socket, OnAccept on_accept);
+  /// Opens the socket too.
   static base::Result<std::unique_ptr<Listener>> open(Loop& loop, const Endpoint& endpoint, int backlog,
                                                       unsigned unix_mode, OnAccept on_accept);
   ~Listener();
@@ -26,9 +44,7 @@ class Listener {
 
  private:
   struct Handle;
-  Listener() = default;
-  Handle* handle_ = nullptr;
-  std::string unlink_path_;
+  Handle* handle_;
 };
 
 }  // namespace pgweir::net

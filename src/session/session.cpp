@@ -31,11 +31,11 @@ std::uint16_t newest_minor(const routing::Topology& topology) {
 }
 }  // namespace
 
-Session::Session(Worker& worker, base::SessionId id, int fd)
+Session::Session(Worker& worker, base::SessionId id, int fd, const net::PeerAddress& peer)
     : worker_(worker),
       id_(id),
       client_(worker.loop(), fd, static_cast<net::Connection::Handler&>(*this)),
-      peer_(client_.peer_name()),
+      peer_(peer),
       prepared_(worker.statement_stock()),
       work_(worker.work_stock()) {
   // As PostgreSQL does on authentication_timeout: no message, the connection just ends.
@@ -45,6 +45,11 @@ Session::Session(Worker& worker, base::SessionId id, int fd)
 }
 
 Session::~Session() = default;
+
+void Session::start() {
+  // The kernel tells of a TCP client when it has spoken; one on a Unix socket has only just connected.
+  if (peer_.is_tcp()) client_.read_now();
+}
 
 void Session::apply(Event event) {
   static constexpr std::size_t kStates = 5, kEvents = 4;
@@ -103,7 +108,7 @@ std::size_t Session::take_startup(std::string_view bytes) {
       finish("cancel_request");
       return bytes.size();
     case StartupFlow::Stage::failed:
-      log::warning("login_failed", {{"client", peer_},
+      log::warning("login_failed", {{"client", peer_.text()},
                                     {"user", login_->flow.message().user},
                                     {"database", login_->flow.message().database},
                                     {"sqlstate", login_->flow.error().sqlstate.view()},
@@ -195,8 +200,9 @@ void Session::say_welcome(ParametersPtr parameters) {
   apply(Event::welcomed);
   WorkerCounters::count(worker_.mutable_counters().sessions);
   if (worker_.settings().log.connections)
-    log::info("connected",
-              {{"session", id_.value}, {"client", peer_}, {"user", account_->user}, {"database", account_->database}});
+    log::info(
+        "connected",
+        {{"session", id_.value}, {"client", peer_.text()}, {"user", account_->user}, {"database", account_->database}});
   client_held_ = false;
   update_client_reading();
   resume_client();
@@ -271,7 +277,7 @@ void Session::finish(std::string_view why) {
   cancel_tickets();
   give_up_leases();
   if (had_session && worker_.settings().log.connections)
-    log::info("disconnected", {{"session", id_.value}, {"client", peer_}, {"reason", why}});
+    log::info("disconnected", {{"session", id_.value}, {"client", peer_.text()}, {"reason", why}});
   client_.close();
   place_.give_back();
   worker_.finished(*this);

@@ -26,6 +26,7 @@
 
 #include "base/clock.h"
 #include "base/ids.h"
+#include "net/address.h"
 #include "net/connection.h"
 #include "net/timer.h"
 #include "pool/lease.h"
@@ -47,10 +48,12 @@ namespace pgweir::session {
 /// Lives on one worker. Destroyed by the worker after `Worker::finished`.
 class Session final : private net::Connection::Handler, private pool::ServerUser {
  public:
-  Session(Worker& worker, base::SessionId id, int fd);
+  Session(Worker& worker, base::SessionId id, int fd, const net::PeerAddress& peer);
   ~Session();
 
   [[nodiscard]] base::SessionId id() const { return id_; }
+  /// Takes what the client may have said already.
+  void start();
   /// The client cancels what this session runs, if `secret` is the session's.
   void cancel(std::string_view secret);
   /// The monitor has found this node down: what may run elsewhere does, and idle leases on it are given up.
@@ -297,7 +300,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   bool pins_are_shown_ = false;
   Secret secret_;
   net::Connection client_;
-  std::string peer_;
+  const net::PeerAddress peer_;
   std::unique_ptr<Login> login_;
   ClientPlaces::Place place_;
 

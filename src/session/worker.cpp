@@ -55,6 +55,7 @@ Worker::~Worker() {
 
 void Worker::run() {
   loop_.run();
+  client_listeners_.clear();
   time_sweep_.reset();
   sessions_.clear();
   abandoned_.clear();
@@ -67,12 +68,6 @@ void Worker::post(std::function<void(Worker&)> task) {
   mailbox_->post([this, task = std::move(task)] { task(*this); });
 }
 
-/// Counted at once: the next one is accepted perhaps before this one's session exists.
-void Worker::hand_over(int fd) {
-  session_count_.fetch_add(1, std::memory_order_relaxed);
-  post([fd](Worker& there) { there.accept(fd); });
-}
-
 base::SessionId Worker::next_session_id() {
   constexpr std::uint32_t kMask = (1U << kCounterBits) - 1;
   for (;;) {
@@ -82,10 +77,29 @@ base::SessionId Worker::next_session_id() {
   }
 }
 
-void Worker::accept(int fd) {
+void Worker::listen(net::ListeningSocket socket) {
+  if (stopping_) return;
+  client_listeners_.push_back(std::make_unique<net::Listener>(
+      loop_, std::move(socket), [this](int fd, const net::PeerAddress& peer) { on_client(fd, peer); }));
+}
+
+void Worker::stop_listening() { client_listeners_.clear(); }
+
+void Worker::on_client(int fd, const net::PeerAddress& peer) {
+  Worker* least = this;
+  for (std::uint16_t i = 0; i < process_.worker_count(); ++i)
+    if (Worker* one = process_.worker(base::WorkerId{i}); one->session_count() < least->session_count()) least = one;
+  // At once: the next one is accepted perhaps before this one's session exists.
+  least->session_count_.fetch_add(1);
+  if (least == this) return serve_client(fd, peer);
+  least->post([fd, peer](Worker& there) { there.serve_client(fd, peer); });
+}
+
+void Worker::serve_client(int fd, const net::PeerAddress& peer) {
   const base::SessionId id = next_session_id();
-  sessions_.emplace(id, std::make_unique<Session>(*this, id, fd));
-  if (stopping_) sessions_.at(id)->terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
+  Session& session = *sessions_.emplace(id, std::make_unique<Session>(*this, id, fd, peer)).first->second;
+  if (stopping_) return session.terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
+  session.start();
 }
 
 void Worker::resume(base::SessionId id) {
@@ -110,7 +124,7 @@ SharedListener& Worker::listener(Account& account) {
 void Worker::finished(Session& session) {
   loop_.after_pass([this, id = session.id()] {
     sessions_.erase(id);
-    session_count_.fetch_sub(1, std::memory_order_relaxed);
+    session_count_.fetch_sub(1);
     process_.session_ended();
     stop_if_empty();
   });

@@ -13,6 +13,7 @@
 
 #include "base/ids.h"
 #include "config/settings.h"
+#include "net/listener.h"
 #include "net/loop.h"
 #include "net/mailbox.h"
 #include "net/timer.h"
@@ -49,14 +50,16 @@ class Worker final : public pool::PoolEnvironment {
 
   // Any thread:
   void post(std::function<void(Worker&)> task);
-  /// The socket of a new client: its session lives here.
-  void hand_over(int fd);
   [[nodiscard]] const WorkerCounters& counters() const { return counters_; }
-  /// Handed over and not ended.
-  [[nodiscard]] std::size_t session_count() const { return session_count_.load(std::memory_order_relaxed); }
+  /// Of those that are its own, or on the way to it.
+  [[nodiscard]] std::size_t session_count() const { return session_count_.load(std::memory_order_seq_cst); }
   [[nodiscard]] base::WorkerId id() const { return id_; }
 
   // On its thread:
+  /// Accepts clients for all workers: each goes to the one that has the fewest, here if that is no more than others
+  /// have.
+  void listen(net::ListeningSocket socket);
+  void stop_listening();
   void set_topology(routing::TopologyPtr topology);
   void set_catalog(const std::string& database, routing::CatalogPtr catalog, base::Time verified);
   void set_settings(std::shared_ptr<const config::Settings> settings, std::shared_ptr<const ClientAuth> auth);
@@ -120,8 +123,6 @@ class Worker final : public pool::PoolEnvironment {
   static constexpr unsigned kCounterBits = 31 - kWorkerBits;
 
  private:
-  void accept(int fd);
-
   // pool::PoolEnvironment
   [[nodiscard]] pool::PoolLimits limits(const pool::PoolKey& key) const override;
   [[nodiscard]] bool is_usable(base::NodeId node) const override;
@@ -132,6 +133,8 @@ class Worker final : public pool::PoolEnvironment {
   void post(base::WorkerId worker, std::function<void(pool::WorkerPools&)> task) override;
   void suspect(base::NodeId node) override;
 
+  void on_client(int fd, const net::PeerAddress& peer);
+  void serve_client(int fd, const net::PeerAddress& peer);
   [[nodiscard]] routing::ReadRequirements requirements(base::Time not_before) const;
   void stop_if_empty();
   void start_time_sweep();
@@ -144,6 +147,7 @@ class Worker final : public pool::PoolEnvironment {
   std::shared_ptr<const ClientAuth> auth_;
   net::Loop loop_;
   std::unique_ptr<net::Mailbox> mailbox_;
+  std::vector<std::unique_ptr<net::Listener>> client_listeners_;  ///< the first worker's
   std::unique_ptr<pool::WorkerPools> pools_;
   sql::Classifier classifier_;
   routing::TopologyPtr topology_;

@@ -88,7 +88,7 @@ void Session::publish_pins() {
     if (shown) directory.erase(id_);
     return;
   }
-  pinned.client = peer_;
+  pinned.client = peer_.text();
   pinned.user = account_->user;
   pinned.database = account_->database;
   pinned.since = std::chrono::system_clock::now();

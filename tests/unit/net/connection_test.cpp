@@ -47,7 +47,6 @@ TEST_CASE("bytes arrive as they were sent, and leave at the end of the pass") {
   run_passes(f.loop);
   CHECK(f.connection->unsent() == 0);
   CHECK(f.pair.receive() == "abc");
-  CHECK(f.connection->peer_name() == "[local]");
 }
 
 TEST_CASE("what is not consumed is shown again with what comes") {
@@ -224,7 +223,6 @@ TEST_CASE("a reset by the peer is an end with a reason") {
   net::Loop loop;
   Recorder recorder;
   net::Connection connection(loop, server, recorder);
-  CHECK(connection.peer_name().starts_with("127.0.0.1:"));
   const linger at_once{1, 0};
   REQUIRE(::setsockopt(client, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0);
   ::close(client);
@@ -295,7 +293,6 @@ TEST_CASE("closing sends what there is to send, once") {
   f.connection->close();
   f.connection->close();
   f.connection->write("too late");
-  CHECK(f.connection->peer_name() == "closed");
   run_passes(f.loop);
   CHECK(f.pair.receive() == "goodbye");
   CHECK(f.pair.at_end());

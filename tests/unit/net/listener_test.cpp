@@ -2,12 +2,15 @@
 #include "net/listener.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/stat.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "doctest/doctest.h"
 #include "net/address.h"
@@ -32,17 +35,22 @@ struct Directory {
   std::string path;
 };
 
-// The port of a listening or bound TCP socket.
+std::uint16_t port_of(int fd) {
+  sockaddr_in address{};
+  socklen_t size = sizeof address;
+  REQUIRE(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+  return ntohs(address.sin_port);
+}
+
 std::uint16_t free_port() {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  REQUIRE(::bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0);
-  REQUIRE(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+  REQUIRE(::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  const std::uint16_t port = port_of(fd);
   ::close(fd);
-  return ntohs(address.sin_port);
+  return port;
 }
 
 struct Outcome {
@@ -63,6 +71,15 @@ struct Outcome {
   }
 };
 
+void close_it(int fd, const net::PeerAddress&) { ::close(fd); }
+
+int option(int fd, int level, int name) {
+  int value = -1;
+  socklen_t size = sizeof value;
+  REQUIRE(::getsockopt(fd, level, name, &value, &size) == 0);
+  return value;
+}
+
 void exchange_a_byte(int from, int to) {
   REQUIRE(::send(from, "x", 1, MSG_NOSIGNAL) == 1);
   char got = 0;
@@ -80,20 +97,36 @@ TEST_CASE("accept and connect") {
     CAPTURE(endpoint.text());
     net::Loop loop;
     int accepted = -1;
-    auto listener = net::Listener::open(loop, endpoint, 16, 0600, [&](int fd) { accepted = fd; });
+    net::PeerAddress peer;
+    auto listener = net::Listener::open(loop, endpoint, 16, 0600, [&](int fd, const net::PeerAddress& from) {
+      accepted = fd;
+      peer = from;
+    });
     REQUIRE(listener.has_value());
     Outcome outcome;
     {
       net::Connector connector(loop, endpoint, 5s, outcome.callback());
       CHECK(outcome.calls == 0);  // never from within the constructor
-      run_until(loop, [&] { return accepted >= 0 && outcome.calls > 0; });
+      run_until(loop, [&] { return outcome.calls > 0; });
     }
     CHECK(outcome.error.empty());
     REQUIRE(outcome.fd >= 0);
+    // Over TCP a client that has said nothing is not accepted at once.
+    REQUIRE(::send(outcome.fd, "y", 1, MSG_NOSIGNAL) == 1);
+    run_until(loop, [&] { return accepted >= 0; });
+    char got = 0;
+    CHECK(::recv(accepted, &got, 1, 0) == 1);
     CHECK((::fcntl(outcome.fd, F_GETFL) & O_NONBLOCK) != 0);
     CHECK((::fcntl(accepted, F_GETFL) & O_NONBLOCK) != 0);
     exchange_a_byte(outcome.fd, accepted);
-    CHECK(net::peer_of(outcome.fd) == (endpoint.is_unix() ? "[local]" : endpoint.text()));
+    CHECK(peer.is_tcp() != endpoint.is_unix());
+    if (endpoint.is_unix()) {
+      CHECK(peer.text() == "[local]");
+    } else {
+      CHECK(peer.text() == "127.0.0.1:" + std::to_string(port_of(outcome.fd)));
+      CHECK(option(accepted, IPPROTO_TCP, TCP_NODELAY) != 0);
+      CHECK(option(accepted, SOL_SOCKET, SO_KEEPALIVE) != 0);
+    }
     ::close(accepted);
     listener->reset();
     run_passes(loop);
@@ -111,12 +144,12 @@ TEST_CASE("a Unix socket's file has the mode asked for and goes with its listene
   const net::Endpoint endpoint{directory.path, 6432};
   CHECK(endpoint.unix_path() == directory.path + "/.s.PGSQL.6432");
   {
-    auto listener = net::Listener::open(loop, endpoint, 16, 0640, [](int fd) { ::close(fd); });
+    auto listener = net::Listener::open(loop, endpoint, 16, 0640, close_it);
     REQUIRE(listener.has_value());
     struct stat found {};
     REQUIRE(::stat(endpoint.unix_path().c_str(), &found) == 0);
     CHECK((found.st_mode & 0777) == 0640);
-    const auto second = net::Listener::open(loop, endpoint, 16, 0640, [](int fd) { ::close(fd); });
+    const auto second = net::Listener::open(loop, endpoint, 16, 0640, close_it);
     REQUIRE_FALSE(second.has_value());
     CHECK(second.error().message.find("another process") != std::string::npos);
     CHECK(std::filesystem::exists(endpoint.unix_path()));
@@ -130,25 +163,50 @@ TEST_CASE("a file left behind by a process that is gone does not stand in the wa
   const net::Endpoint endpoint{directory.path, 1};
   std::filesystem::path kept = endpoint.unix_path() + ".kept";
   {
-    auto listener = net::Listener::open(loop, endpoint, 16, 0600, [](int fd) { ::close(fd); });
+    auto listener = net::Listener::open(loop, endpoint, 16, 0600, close_it);
     REQUIRE(listener.has_value());
     std::filesystem::create_hard_link(endpoint.unix_path(), kept);
   }
   run_passes(loop);
   std::filesystem::rename(kept, endpoint.unix_path());
-  CHECK(net::Listener::open(loop, endpoint, 16, 0600, [](int fd) { ::close(fd); }).has_value());
+  CHECK(net::Listener::open(loop, endpoint, 16, 0600, close_it).has_value());
+}
+
+TEST_CASE("a socket takes clients before somebody accepts them, and many in one pass when there are many") {
+  Directory directory;
+  net::Loop loop;
+  const net::Endpoint endpoint{directory.path, 2};
+  auto socket = net::ListeningSocket::open(endpoint, 64, 0600);
+  REQUIRE(socket.has_value());
+  std::vector<std::unique_ptr<Outcome>> outcomes;
+  std::vector<std::unique_ptr<net::Connector>> connectors;
+  for (int i = 0; i < 40; ++i) {
+    outcomes.push_back(std::make_unique<Outcome>());
+    connectors.push_back(std::make_unique<net::Connector>(loop, endpoint, 5s, outcomes.back()->callback()));
+  }
+  run_until(loop, [&] { return outcomes.back()->calls > 0; });
+  int accepted = 0;
+  const auto count = [&](int fd, const net::PeerAddress& peer) {
+    ++accepted;
+    close_it(fd, peer);
+  };
+  net::Listener listener(loop, std::move(*socket), count);
+  int passes = 0;
+  run_until(loop, [&] { return ++passes > 0 && accepted == 40; });
+  CHECK(passes < 20);
+  CHECK(std::filesystem::exists(endpoint.unix_path()));
 }
 
 TEST_CASE("why a listener cannot be opened") {
   net::Loop loop;
   const auto reason = [&](const net::Endpoint& endpoint) {
-    const auto opened = net::Listener::open(loop, endpoint, 16, 0600, [](int fd) { ::close(fd); });
+    const auto opened = net::Listener::open(loop, endpoint, 16, 0600, close_it);
     REQUIRE_FALSE(opened.has_value());
     CHECK(opened.error().message.find(endpoint.text()) != std::string::npos);
     return opened.error().message;
   };
   const net::Endpoint taken{"127.0.0.1", free_port()};
-  const auto listener = net::Listener::open(loop, taken, 16, 0600, [](int fd) { ::close(fd); });
+  const auto listener = net::Listener::open(loop, taken, 16, 0600, close_it);
   REQUIRE(listener.has_value());
   CHECK(reason(taken).find("in use") != std::string::npos);
   CHECK(reason({"/" + std::string(200, 'x'), 1}).find("too long") != std::string::npos);

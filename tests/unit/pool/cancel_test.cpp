@@ -28,7 +28,7 @@ TEST_CASE("nobody there, or nobody who answers") {
   SUBCASE("nobody there") { server.listener.reset(); }
   SUBCASE("nobody who answers") {
     server.listener.reset();
-    auto listener = net::Listener::open(loop, server.endpoint, 4, 0600, [&](int fd) {
+    auto listener = net::Listener::open(loop, server.endpoint, 4, 0600, [&](int fd, const net::PeerAddress&) {
       ::close(silent.outer);
       silent.outer = fd;  // kept open, never read
     });

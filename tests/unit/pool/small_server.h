@@ -43,8 +43,9 @@ class SmallServer {
     std::string pattern = "/tmp/pgweir-pool-XXXXXX";
     REQUIRE(::mkdtemp(pattern.data()) != nullptr);
     endpoint = {pattern, 5432};
-    auto opened = net::Listener::open(
-        loop, endpoint, 64, 0600, [this](int fd) { clients.push_back(std::make_unique<Client>(*this, loop_, fd)); });
+    auto opened = net::Listener::open(loop, endpoint, 64, 0600, [this](int fd, const net::PeerAddress&) {
+      clients.push_back(std::make_unique<Client>(*this, loop_, fd));
+    });
     REQUIRE(opened.has_value());
     listener = std::move(*opened);
   }

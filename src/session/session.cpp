@@ -124,12 +124,13 @@ void Session::on_authenticated() {
   login_->timeout.stop();
   const auto& message = login_->flow.message();
   begin_as(message);
-  auto known = worker_.welcomes().find(login_->welcome_key, message.parameters);
+  auto& welcome = login_->beginning->welcome;
+  if (!welcome) welcome = worker_.welcomes().find(login_->beginning->welcome_key, message.parameters);
   apply(Event::authenticated);
   const auto named = worker_.process().clients.name(place_, account_->database, account_->user, worker_.settings());
   if (!named) return terminate(named.error());
   if (worker_.draining()) return terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
-  if (known) return say_welcome(std::move(known));
+  if (const WelcomePtr known = welcome) return say_welcome(known);
 
   // The first of its kind asks a server: it alone knows whether such a login is possible and what its parameters are.
   const auto& topology = worker_.topology();
@@ -152,21 +153,12 @@ void Session::begin_as(const wire::StartupMessage& message) {
   const std::string secret =
       wire::random_bytes(login_->flow.minor_version() >= kMinorWithLongSecrets ? kLongSecretBytes : kSecretBytes);
   secret_.size = static_cast<std::uint8_t>(secret.copy(secret_.bytes.data(), secret_.bytes.size()));
-  account_ = &worker_.account(message.database, message.user);
-  const bool replication = pool::asks_for_replication(message.replication);
-  mode_ = replication ? config::PoolMode::session : worker_.pool_rules(account_->database, account_->user).mode;
-  login_->welcome_key = Welcomes::key(account_->database, account_->user, message.parameters, message.replication);
-  if (!shares_servers()) {
-    startup_class_ = std::make_shared<const pool::StartupClass>(message.parameters, message.replication);
-    return;
-  }
-  static const auto kPlain = std::make_shared<const pool::StartupClass>();
-  StartupParts parts = split_startup(message.parameters);
-  startup_class_ = parts.of_connection.empty()
-                       ? kPlain
-                       : std::make_shared<const pool::StartupClass>(std::move(parts.of_connection), std::string());
-  if (!parts.settings.empty())
-    carried_.begin_with(std::make_shared<const std::vector<pool::SettingText>>(std::move(parts.settings)));
+  login_->beginning = worker_.beginning(message);
+  const Beginning& beginning = *login_->beginning;
+  account_ = beginning.account;
+  mode_ = beginning.mode;
+  startup_class_ = beginning.startup_class;
+  if (beginning.settings) carried_.begin_with(beginning.settings);
 }
 
 void Session::on_welcome_lease(base::Result<pool::Lease> lease) {
@@ -179,22 +171,23 @@ void Session::on_welcome_lease(base::Result<pool::Lease> lease) {
 }
 
 void Session::finish_welcome() {
-  auto parameters = std::make_shared<const Parameters>(work_->current->identity().parameters);
+  auto welcome =
+      std::make_shared<const Welcome>(std::make_shared<const Parameters>(work_->current->identity().parameters));
   // A standby says of itself that it is one.
   if (worker_.topology().primary == work_->current->node())
-    worker_.welcomes().remember(login_->welcome_key, parameters);
-  say_welcome(std::move(parameters));
+    worker_.welcomes().remember(login_->beginning->welcome_key, welcome);
+  say_welcome(welcome);
 }
 
-void Session::say_welcome(ParametersPtr parameters) {
-  told_ = std::move(parameters);
-  told_hash_ = pool::hash_of(*told_);
+void Session::say_welcome(const WelcomePtr& welcome) {
+  told_ = welcome->parameters;
+  told_hash_ = welcome->hash;
+  unsafe_encoding_ = welcome->unsafe_encoding;
   login_.reset();
   read_rules();
   times_.ready(worker_.loop().now(), TimeLimits::Transaction::none, TimeLimits::Pipeline::empty);
   base::ByteQueue& out = client_.output();
-  for (const auto& [name, value] : *told_) wire::encode_parameter_status(out, name, value);
-  unsafe_encoding_ = is_unsafe_encoding(*told_);
+  out.append(welcome->messages);
   wire::encode_backend_key_data(out, id_.value, secret_.view());
   wire::encode_ready_for_query(out, wire::TransactionStatus::idle);
   apply(Event::welcomed);

@@ -85,7 +85,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
         : flow(std::move(auth), newest_minor), timeout(loop, std::move(on_timeout)) {}
     StartupFlow flow;
     net::Timer timeout;
-    std::string welcome_key;
+    std::shared_ptr<Beginning> beginning;  ///< from the proof of who it is on
   };
   /// What a cancel request must know (backend/utils/init/globals.c, MAX_CANCEL_KEY_LENGTH).
   struct Secret {
@@ -105,7 +105,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void begin_as(const wire::StartupMessage& message);
   void on_welcome_lease(base::Result<pool::Lease> lease);
   void finish_welcome();
-  void say_welcome(ParametersPtr parameters);
+  void say_welcome(const WelcomePtr& welcome);
   void finish(std::string_view why);
   void give_up_leases();
   void end_if_idle();

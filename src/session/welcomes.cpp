@@ -5,7 +5,10 @@
 #include <array>
 #include <utility>
 
+#include "base/byte_queue.h"
+#include "pool/server_connection.h"
 #include "pool/startup_class.h"
+#include "wire/messages/backend.h"
 
 namespace pgweir::session {
 
@@ -39,6 +42,13 @@ bool is_unsafe_encoding(const Parameters& parameters) {
   return false;
 }
 
+Welcome::Welcome(ParametersPtr told)
+    : parameters(std::move(told)), hash(pool::hash_of(*parameters)), unsafe_encoding(is_unsafe_encoding(*parameters)) {
+  base::ByteQueue out;
+  for (const auto& [name, value] : *parameters) wire::encode_parameter_status(out, name, value);
+  messages = out.view();
+}
+
 std::string Welcomes::key(std::string_view database, std::string_view user, const Parameters& parameters,
                           const std::string& replication) {
   Parameters others = parameters;
@@ -50,24 +60,25 @@ std::string Welcomes::key(std::string_view database, std::string_view user, cons
   return key + pool::StartupClass(std::move(others), replication).key();
 }
 
-ParametersPtr Welcomes::find(std::string_view key, const Parameters& parameters) const {
+WelcomePtr Welcomes::find(std::string_view key, const Parameters& parameters) const {
   const auto found = known_.find(key);
   if (found == known_.end()) return nullptr;
   const std::string* name = own_application_name(parameters);
   if (!name) return found->second;
   const auto is_name = [](const auto& one) { return one.first == "application_name"; };
-  const auto known = std::find_if(found->second->begin(), found->second->end(), is_name);
-  if (known == found->second->end() || known->second == *name) return found->second;
-  auto own = std::make_shared<Parameters>(*found->second);
+  const Parameters& told = *found->second->parameters;
+  const auto known = std::find_if(told.begin(), told.end(), is_name);
+  if (known == told.end() || known->second == *name) return found->second;
+  auto own = std::make_shared<Parameters>(told);
   std::find_if(own->begin(), own->end(), is_name)->second = *name;
-  return own;
+  return std::make_shared<const Welcome>(std::move(own));
 }
 
-void Welcomes::remember(const std::string& key, ParametersPtr parameters) {
+void Welcomes::remember(const std::string& key, WelcomePtr welcome) {
   // Start-up parameters come from clients: the memory for them is bounded by forgetting all and asking again.
   constexpr std::size_t kMost = 1000;
   if (known_.size() >= kMost) known_.clear();
-  known_.insert_or_assign(key, std::move(parameters));
+  known_.insert_or_assign(key, std::move(welcome));
 }
 
 }  // namespace pgweir::session

@@ -1,6 +1,7 @@
 // What clients are told at login: the parameters that a server has reported for the same database, user and start-up
 // parameters. Bounded by forgetting all.
 #pragma once
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -11,6 +12,17 @@
 namespace pgweir::session {
 
 using ParametersPtr = std::shared_ptr<const Parameters>;
+
+/// What a client is told, and what follows from it.
+struct Welcome {
+  explicit Welcome(ParametersPtr told);
+  ParametersPtr parameters;
+  std::uint64_t hash;    ///< pool::hash_of
+  bool unsafe_encoding;  ///< is_unsafe_encoding
+  std::string messages;  ///< a ParameterStatus for each
+};
+using WelcomePtr = std::shared_ptr<const Welcome>;
+
 /// Whether the tokenizer could misread texts under these settings: backslashes in plain strings, or a client encoding
 /// whose characters may end in a byte that looks like ASCII.
 [[nodiscard]] bool is_unsafe_encoding(const Parameters& parameters);
@@ -22,11 +34,11 @@ class Welcomes {
   [[nodiscard]] static std::string key(std::string_view database, std::string_view user, const Parameters& parameters,
                                        const std::string& replication);
   /// Null for the first of its kind. `parameters`: the client's.
-  [[nodiscard]] ParametersPtr find(std::string_view key, const Parameters& parameters) const;
-  void remember(const std::string& key, ParametersPtr parameters);
+  [[nodiscard]] WelcomePtr find(std::string_view key, const Parameters& parameters) const;
+  void remember(const std::string& key, WelcomePtr welcome);
 
  private:
-  std::map<std::string, ParametersPtr, std::less<>> known_;
+  std::map<std::string, WelcomePtr, std::less<>> known_;
 };
 
 }  // namespace pgweir::session

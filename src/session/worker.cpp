@@ -163,6 +163,7 @@ void Worker::set_settings(std::shared_ptr<const config::Settings> settings, std:
   const auto old_settings = std::exchange(settings_, std::move(settings));  // the old rules point into it
   const auto old_rules = std::exchange(rules_, {});
   auth_ = std::move(auth);
+  beginnings_.forget();
   for (const auto& [id, session] : sessions_) session->read_rules();
   start_time_sweep();
   pools_->reconfigure();
@@ -255,6 +256,15 @@ Account& Worker::account(const std::string& database_name, const std::string& us
     place->second.state = &database(database_name);
   }
   return place->second;
+}
+
+std::shared_ptr<Beginning> Worker::beginning(const wire::StartupMessage& message) {
+  auto& known = beginnings_.of(message);
+  if (!known) {
+    Account& whose = account(message.database, message.user);
+    known = std::make_shared<Beginning>(begin(message, whose, pool_rules(whose.database, whose.user).mode));
+  }
+  return known;
 }
 
 void Worker::deliver_cancel(const wire::CancelRequest& request) {

@@ -24,6 +24,7 @@
 #include "routing/route.h"
 #include "routing/topology.h"
 #include "session/account.h"
+#include "session/beginnings.h"
 #include "session/flows/startup.h"
 #include "session/known_statements.h"
 #include "session/process.h"
@@ -79,6 +80,8 @@ class Worker final : public pool::PoolEnvironment {
   [[nodiscard]] std::shared_ptr<const ClientAuth> auth() const { return auth_; }
   [[nodiscard]] Process& process() { return process_; }
   [[nodiscard]] Welcomes& welcomes() { return welcomes_; }
+  /// What this message leads to under the settings of now.
+  [[nodiscard]] std::shared_ptr<Beginning> beginning(const wire::StartupMessage& message);
   [[nodiscard]] WorkStock& work_stock() { return work_stock_; }
   [[nodiscard]] StatementStock& statement_stock() { return statement_stock_; }
   [[nodiscard]] AddedStatements& added_statements() { return added_statements_; }
@@ -155,6 +158,7 @@ class Worker final : public pool::PoolEnvironment {
   std::vector<routing::NodeFreshness> freshness_;
   std::map<std::string, DatabaseState, std::less<>> databases_;
   Welcomes welcomes_;
+  Beginnings beginnings_;
   WorkStock work_stock_;
   StatementStock statement_stock_;
   AddedStatements added_statements_;

@@ -2,6 +2,7 @@
 #include "session/welcomes.h"
 
 #include "doctest/doctest.h"
+#include "pool/server_connection.h"
 
 using pgweir::session::is_unsafe_encoding;
 
@@ -16,22 +17,30 @@ TEST_CASE("settings under which a text could be read differently from how the se
 
 TEST_CASE("clients with the same start-up parameters are told the same, but for their own application_name") {
   using pgweir::session::Parameters;
+  using pgweir::session::Welcome;
   using pgweir::session::Welcomes;
   Welcomes welcomes;
   const auto key = [](const Parameters& parameters) { return Welcomes::key("db", "user", parameters, ""); };
   const Parameters plain{{"TimeZone", "UTC"}};
+  const auto welcome = [](const Parameters& parameters) {
+    return std::make_shared<const Welcome>(std::make_shared<const Parameters>(parameters));
+  };
   CHECK(welcomes.find(key(plain), plain) == nullptr);
-  const auto told = std::make_shared<const Parameters>(Parameters{{"TimeZone", "UTC"}, {"application_name", ""}});
+  const auto told = welcome({{"TimeZone", "UTC"}, {"application_name", ""}});
   welcomes.remember(key(plain), told);
   CHECK(welcomes.find(key(plain), plain) == told);
   CHECK(welcomes.find(key({{"TimeZone", "GMT"}}), {}) == nullptr);
 
   const Parameters first{{"application_name", "first"}}, second{{"application_name", "second"}};
   CHECK(key(first) == key(second));
-  welcomes.remember(key(first), std::make_shared<const Parameters>(first));
+  welcomes.remember(key(first), welcome(first));
   const auto own = welcomes.find(key(second), second);
   REQUIRE(own);
-  CHECK(*own == second);
+  CHECK(*own->parameters == second);
+  CHECK(own->hash == pgweir::pool::hash_of(second));
+  CHECK(own->messages == std::string("S\0\0\0\x1c"
+                                     "application_name\0second\0",
+                                     29));
   // The server would report another value: only it can tell which.
   CHECK_FALSE(key({{"application_name", "caf\xc3\xa9"}}) == key(first));
 }
@@ -40,7 +49,8 @@ TEST_CASE("what is remembered is bounded") {
   using pgweir::session::Welcomes;
   Welcomes welcomes;
   for (int i = 0; i <= 1000; ++i) welcomes.remember(std::to_string(i), nullptr);
-  welcomes.remember("last", std::make_shared<const pgweir::session::Parameters>());
+  const auto nothing = std::make_shared<const pgweir::session::Parameters>();
+  welcomes.remember("last", std::make_shared<const pgweir::session::Welcome>(nothing));
   CHECK(welcomes.find("last", {}) != nullptr);
   CHECK(welcomes.find("0", {}) == nullptr);
 }

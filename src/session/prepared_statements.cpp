@@ -39,7 +39,8 @@ StatementPtr StatementStock::take() {
 void StatementStock::put_back(StatementPtr&& statement) {
   constexpr std::size_t kMostSpare = 64, kMostKept = 4096;
   const StatementPtr gone = std::move(statement);
-  if (!gone.is_only() || spare_.size() >= kMostSpare || gone->text.capacity() > kMostKept) return;
+  if (!gone.is_only() || spare_.size() >= kMostSpare) return;
+  if (gone->text.capacity() + gone->types.capacity() > kMostKept) return;
   std::string text = std::move(gone->text), types = std::move(gone->types);
   *gone = PreparedStatement{};
   gone->text = std::move(text);

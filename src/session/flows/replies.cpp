@@ -62,6 +62,7 @@ std::size_t Session::take_replies(pool::ServerConnection& server, std::string_vi
     const auto status = wire::read_frame(rest, frame);
     if (status == wire::FrameStatus::need_header) break;
     if (status == wire::FrameStatus::invalid) {
+      flush();
       out_of_step(server, "invalid message from the server");
       return bytes.size();
     }

@@ -241,6 +241,22 @@ TEST_CASE("an unnamed statement that nobody has any more lends its memory to the
   CHECK(all.bytes() == 0);
 }
 
+TEST_CASE("memory that is much is not kept for the next one") {
+  StatementStock stock;
+  const auto keeps = [&](std::string_view text, std::string_view types) {
+    StatementPtr statement = stock.take();
+    statement->text = text;
+    statement->types = types;
+    stock.put_back(std::move(statement));
+    const StatementPtr next = stock.take();
+    return next->text.capacity() >= text.size() && next->types.capacity() >= types.size();
+  };
+  const std::string some(100, 'x'), much(5000, 'x');
+  CHECK(keeps(some, some));
+  CHECK_FALSE(keeps(much, ""));
+  CHECK_FALSE(keeps("", much));
+}
+
 TEST_CASE("whether one may mean something else under other settings") {
   StatementStock stock;
   PreparedStatements all(stock);

@@ -1,0 +1,79 @@
+"""A server that says what cannot be: the client gets all that was right before it, and then an error."""
+
+import contextlib
+import select
+import socket
+import threading
+
+import pytest
+
+from harness import wire
+from harness.proxy import Pgweir
+from harness.wire import Closed, Wire
+
+MARK, ASKS_FOR_MARK = b"tell a lie", "SELECT 'tell ' || 'a lie'"  # only the answer has it as a whole
+SIMPLE = wire.query(ASKS_FOR_MARK)
+EXTENDED = wire.parse(ASKS_FOR_MARK) + wire.bind() + wire.describe("P") + wire.execute() + wire.SYNC
+CASES = {  # what the client says, the lie, what it gets before the error
+    "simple, a length that cannot be": (SIMPLE, b"Z\0\0\0\1", "TDC"),
+    "extended, a length that cannot be": (EXTENDED, b"Z\0\0\0\1", "12TDC"),
+    "extended, a message that answers nothing": (EXTENDED, wire.message(b"2"), "12TDC"),
+}
+
+
+class Relay:
+    """Stands before a server; behind the CommandComplete of an answer with MARK it says `lie` instead of what follows."""
+
+    def __init__(self, port: int, lie: bytes):
+        self._server_port, self._lie = port, lie
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._forward, args=(client,), daemon=True).start()
+
+    def _forward(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._server_port)) as server, contextlib.suppress(OSError):
+            while True:
+                for one in select.select([client, server], [], [])[0]:
+                    if not (data := one.recv(65536)):
+                        return
+                    if one is server and MARK in data:
+                        complete = data.index(b"C\0\0\0", data.index(MARK))
+                        data = data[:complete + 1 + int.from_bytes(data[complete + 1:complete + 5], "big")] + self._lie
+                    (client if one is server else server).sendall(data)
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    return CASES[request.param]
+
+
+@pytest.fixture
+def proxy(case, cluster):
+    relay = Relay(cluster.primary.port, case[1])
+    node = type("Node", (), {"name": "pg1", "host": "127.0.0.1", "port": relay.port})
+    with contextlib.closing(relay), Pgweir([node], topology="single", workers=1) as proxy:
+        yield proxy
+
+
+def test_nothing_that_was_said_before_is_lost(proxy, case):
+    says, _, before = case
+    with Wire(proxy.port) as client:
+        client.login()
+        client.send(says)
+        found = [client.read() for _ in range(len(before) + 1)]
+        assert "".join(one.kind for one in found) == before + "E"
+        assert found[-3].values == [MARK]
+        assert found[-1].fields["S"] == "FATAL"
+        with pytest.raises(Closed):
+            client.read()
+    assert proxy.sql("SELECT 1") == [(1,)]  # by another connection

@@ -42,6 +42,14 @@ void unique_names(std::string_view list, const std::vector<PoolOverride>& entrie
                                  in_quotes(entries[i].name), list, first->second)});
 }
 
+/// Calls `check(key, override)` with "databases[0]" and the like.
+template <class Check>
+void for_each_override(const Settings& settings, Check check) {
+  for (std::size_t i = 0; i < settings.databases.size(); ++i)
+    check(fmt::format("databases[{}]", i), settings.databases[i]);
+  for (std::size_t i = 0; i < settings.users.size(); ++i) check(fmt::format("users[{}]", i), settings.users[i]);
+}
+
 void idle_fit_into_pool(const Settings& settings, Violations& out) {
   if (settings.pool.min_idle > settings.pool.size)
     out.push_back(
@@ -63,12 +71,9 @@ void listening_leaves_room(const Settings& settings, Violations& out) {
                      {"pool.listen", "workers"}});
   };
   check("pool.size", settings.pool.size);
-  const auto check_all = [&](std::string_view list, const std::vector<PoolOverride>& entries) {
-    for (std::size_t i = 0; i < entries.size(); ++i)
-      if (entries[i].size) check(fmt::format("{}[{}].pool_size", list, i), *entries[i].size);
-  };
-  check_all("databases", settings.databases);
-  check_all("users", settings.users);
+  for_each_override(settings, [&](const std::string& entry, const PoolOverride& its) {
+    if (its.size) check(entry + ".pool_size", *its.size);
+  });
 }
 
 // What a statement leaves on its connection, and whether it writes, only the parser tells.
@@ -89,12 +94,9 @@ void unread_statements_stay(const Settings& settings, Violations& out) {
                      {mode_key}});
   };
   check("pool.mode", settings.pool.mode);
-  const auto check_all = [&](std::string_view list, const std::vector<PoolOverride>& entries) {
-    for (std::size_t i = 0; i < entries.size(); ++i)
-      if (entries[i].mode) check(fmt::format("{}[{}].pool_mode", list, i), *entries[i].mode);
-  };
-  check_all("databases", settings.databases);
-  check_all("users", settings.users);
+  for_each_override(settings, [&](const std::string& entry, const PoolOverride& its) {
+    if (its.mode) check(entry + ".pool_mode", *its.mode);
+  });
 }
 
 void single_has_one_node(const Settings& settings, Violations& out) {

@@ -11,9 +11,13 @@
 #include "base/byte_queue.h"
 #include "session/effects.h"
 #include "session/prepared_statements.h"
+#include "wire/messages/execution.h"
 #include "wire/messages/frontend.h"
 
 namespace pgweir::session {
+
+/// A message that is larger is not gathered but passed on as it comes, so its exchange cannot be repeated elsewhere.
+inline constexpr std::size_t kLargestGathered = 32 * 1024;
 
 /// A name in a text, and the statement that had it when the message was read; null: none.
 struct NamedStatement {
@@ -45,6 +49,13 @@ struct GatheredMessage {
   std::string synthesised;       ///< the answer, when local; the error, when refused
 };
 
+/// All messages of an exchange that is one execution of an ordinary statement (wire/messages/execution.h).
+struct GatheredExecution {
+  StatementPtr statement;
+  bool parses = false, describes = false;
+};
+
+/// An exchange that is one execution stays in one piece until somebody asks for its messages.
 class Exchange {
  public:
   void add(GatheredMessage&& message, std::string_view bytes) {
@@ -54,25 +65,41 @@ class Exchange {
     bytes_.append(bytes);
     messages_.push_back(std::move(message));
   }
+  /// All that there is.
+  void set(GatheredExecution&& execution, std::string_view bytes) {
+    clear();
+    bytes_.append(bytes);
+    execution_ = std::move(execution);
+  }
   void clear() {
     messages_.clear();
     bytes_.clear();
+    execution_ = {};
     ordinary_ = true;
   }
-  [[nodiscard]] bool empty() const { return messages_.empty(); }
+  [[nodiscard]] bool empty() const { return bytes_.empty(); }
   /// All of its messages are.
   [[nodiscard]] bool is_ordinary() const { return ordinary_; }
+  /// Null when it is something else, or when it was taken apart.
+  [[nodiscard]] const GatheredExecution* execution() const { return execution_.statement ? &execution_ : nullptr; }
   [[nodiscard]] std::size_t size() const { return bytes_.size(); }
   /// The memory of its bytes.
   [[nodiscard]] std::size_t capacity() const { return bytes_.capacity(); }
-  [[nodiscard]] const std::vector<GatheredMessage>& messages() const { return messages_; }
+  [[nodiscard]] std::string_view bytes() const { return bytes_.view(); }
+  [[nodiscard]] const std::vector<GatheredMessage>& messages() const {
+    if (execution_.statement) take_apart();
+    return messages_;
+  }
   [[nodiscard]] std::string_view bytes_of(const GatheredMessage& message) const {
     return bytes_.view().substr(message.offset, message.size);
   }
 
  private:
-  std::vector<GatheredMessage> messages_;
+  void take_apart() const;
+
+  mutable std::vector<GatheredMessage> messages_;
   base::ByteQueue bytes_;
+  mutable GatheredExecution execution_;
   bool ordinary_ = true;
 };
 
@@ -80,6 +107,7 @@ class Exchange {
 /// no Sync yet it is part of theirs, because their error would make the server skip it.
 [[nodiscard]] inline bool is_closed(const Exchange& exchange) {
   if (exchange.empty()) return false;
+  if (exchange.execution()) return true;
   const char last = exchange.messages().back().type;
   if (last == wire::frontend::kSync) return true;
   return exchange.messages().size() == 1 && (last == wire::frontend::kQuery || last == wire::frontend::kFunctionCall);
@@ -128,6 +156,7 @@ class Exchange {
 
 /// Something runs that was prepared in an earlier exchange.
 [[nodiscard]] inline bool runs_prepared(const Exchange& exchange) {
+  if (const auto* execution = exchange.execution()) return !execution->parses && !execution->statement->name.empty();
   const auto& messages = exchange.messages();
   return std::any_of(messages.begin(), messages.end(), [](const GatheredMessage& message) {
     if (message.type == wire::frontend::kQuery)

@@ -2,6 +2,7 @@
 #include "session/reply_queue.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "wire/messages/backend.h"
@@ -59,6 +60,7 @@ void ReplyQueue::push(Expected&& expected) {
 
 bool ReplyQueue::accepts(char type) const {
   if (empty() || front().action == Action::synthesise) return false;
+  if (front().what == Expect::execution) return false;
   if (type == backend::kReadyForQuery) return ends_with_ready(front().what);
   return front().what == Expect::query || front().what == Expect::function_call ||
          meaning(front().what, type) != Taken::Kind::violation;
@@ -72,6 +74,7 @@ Taken ReplyQueue::take(char type, std::vector<Expected>& dropped, Expected& comp
     return {Taken::Kind::complete, Action::forward, Expect::sync, false};
   }
   if (empty()) return {};
+  if (front_is_whole()) take_apart_front();
   const Expected& front = entries_[front_];
   if (front.action == Action::synthesise) return {};
   if (type == backend::kErrorResponse) return take_error(dropped);
@@ -120,6 +123,35 @@ void ReplyQueue::copy_in_ended() {
   if (!std::exchange(copying_in_, false) && !empty()) ++entries_.back().copies_ended;
 }
 
+wire::AnswerShape ReplyQueue::front_shape() const {
+  const Expected& front = entries_[front_];
+  return {.parse = front.parses, .bind = front.what == Expect::execution, .describe = front.describes};
+}
+
+void ReplyQueue::take_apart_front() {
+  entries_[front_].whole = false;
+  if (entries_[front_].what != Expect::execution) return;
+  Expected whole = std::move(entries_[front_]);
+  std::vector<Expected> parts;
+  const auto add = [&](Expect what, bool names_it) -> Expected& {
+    Expected& part = parts.emplace_back();
+    part.what = what;
+    part.statement = whole.statement;
+    if (names_it) part.on_server = whole.on_server;
+    return part;
+  };
+  if (whole.parses) add(Expect::parse, true).sets_unnamed = whole.sets_unnamed;
+  add(Expect::bind, true);
+  if (whole.describes) add(Expect::describe, false);
+  add(Expect::execute, false);
+  Expected& sync = parts.emplace_back();
+  sync.what = Expect::sync;
+  sync.copies_ended = whole.copies_ended;
+  entries_[front_] = std::move(parts.front());
+  entries_.insert(entries_.begin() + static_cast<std::ptrdiff_t>(front_) + 1,
+                  std::make_move_iterator(parts.begin() + 1), std::make_move_iterator(parts.end()));
+}
+
 Taken ReplyQueue::complete(Expected& completed) {
   completed = std::move(entries_[front_]);
   if (changes_books(completed)) --changes_;
@@ -133,6 +165,7 @@ Taken ReplyQueue::take_error(std::vector<Expected>& dropped) {
   copying_in_ = false;
   if (ends_with_ready(taken.what)) return taken;
   while (!empty() && entries_[front_].what != Expect::sync) {
+    if (front_is_whole()) take_apart_front();
     dropped.push_back(std::move(entries_[front_]));
     if (changes_books(dropped.back())) --changes_;
     drop_front();

@@ -12,11 +12,13 @@
 #include "pool/carried_on_server.h"
 #include "session/effects.h"
 #include "session/prepared_statements.h"
+#include "wire/messages/execution.h"
 
 namespace pgweir::session {
 
 /// A message that was sent and its reply has not completely arrived; Flush and Terminate have none.
-enum class Expect : std::uint8_t { query, function_call, parse, bind, describe, execute, close, sync };
+/// execution: all of [Parse] Bind [Describe] Execute Sync at once, by the client.
+enum class Expect : std::uint8_t { query, function_call, parse, bind, describe, execute, close, sync, execution };
 
 enum class Action : std::uint8_t {
   forward,     ///< the client asked, the client gets the answer
@@ -46,9 +48,12 @@ struct Expected {
   Expect what = Expect::query;
   Action action = Action::forward;
   Purpose purpose = Purpose::none;
-  bool runs_prepared = false;      ///< query: it has an EXECUTE
-  bool refused = false;            ///< the client gets `synthesised` instead of the server's error
-  bool error_told = false;         ///< query: the client has got the error of what it depends on
+  bool runs_prepared = false;              ///< query: it has an EXECUTE
+  bool refused = false;                    ///< the client gets `synthesised` instead of the server's error
+  bool error_told = false;                 ///< query: the client has got the error of what it depends on
+  bool parses = false, describes = false;  ///< execution: these messages are part of it
+  bool whole = false;  ///< its answer may come in one piece that needs no looking into: an execution, and a query of an
+                       ///< ordinary statement. While nothing of it has come
   std::size_t text_hash = 0;       ///< of a query that pgweir has sent
   StatementPtr statement{};        ///< which one of the client's
   pool::StatementKey on_server{};  ///< parse, bind, describe: the key it was sent under
@@ -83,6 +88,7 @@ class ReplyQueue {
   };
 
   /// After an error in the extended protocol the server ignores everything up to Sync, so nothing is owed for it.
+  /// An execution only while nothing is skipped and no COPY IN runs.
   void push(Expected&& expected);
   /// A message from the server that is not asynchronous (notice, parameter status, notification). Entries that an error
   /// has made void are moved to `dropped`, the completed entry (if any) to `completed`. CopyInResponse voids the Syncs
@@ -109,6 +115,14 @@ class ReplyQueue {
   [[nodiscard]] bool answers_here() const { return !empty() && front().action == Action::synthesise; }
   /// Removes the front entry if it is to be synthesised and returns its messages; false otherwise.
   bool take_synthesised(std::string& messages);
+  /// The answer to the front entry may be in one piece (`Expected::whole`).
+  [[nodiscard]] bool front_is_whole() const { return !empty() && entries_[front_].whole; }
+  /// What that begins with.
+  [[nodiscard]] wire::AnswerShape front_shape() const;
+  /// It has come as a whole (wire::read_whole_answer).
+  void complete_whole(Expected& completed) { complete(completed); }
+  /// It comes in another way: from now on each message of an execution has an entry of its own. So does `take`.
+  void take_apart_front();
   /// The entry pushed last speaks of a statement under this key; not while skipping.
   void note_key(pool::StatementKey key) {
     if (!empty()) entries_.back().on_server = key;

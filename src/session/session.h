@@ -8,12 +8,13 @@
 //       +-------------------------+--------end-------+------------------+--> finished
 //
 // The sources, in the order of a statement's way: session.cpp (this life cycle), flows/client_messages.cpp and
-// flows/extended.cpp (what the client says), flows/plan.cpp (where it runs), flows/acquire.cpp (by which connection),
-// flows/dispatch.cpp (what is sent, through flows/server_writer.h), flows/replies.cpp and flows/completed.cpp (what the
-// server answers), flows/errors.cpp (what goes wrong), flows/retry.cpp (what must run again), flows/carry.cpp (what
-// goes with the session to another server), flows/pins.cpp (what cannot, and when a connection goes back),
-// flows/local.cpp (what pgweir answers itself), flows/refuse.cpp (what it does not allow), flows/listen.cpp
-// (notifications for many on one connection), flows/times.cpp.
+// flows/extended.cpp (what the client says), flows/execution.cpp (the same for what most drivers say, as a whole, and
+// its answer), flows/plan.cpp (where it runs), flows/acquire.cpp (by which connection), flows/dispatch.cpp (what is
+// sent, through flows/server_writer.h), flows/replies.cpp and flows/completed.cpp (what the server answers),
+// flows/errors.cpp (what goes wrong), flows/retry.cpp (what must run again), flows/carry.cpp (what goes with the
+// session to another server), flows/pins.cpp (what cannot, and when a connection goes back), flows/local.cpp (what
+// pgweir answers itself), flows/refuse.cpp (what it does not allow), flows/listen.cpp (notifications for many on one
+// connection), flows/times.cpp.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -141,6 +142,12 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   [[nodiscard]] bool may_parse_anew() const;
   [[nodiscard]] bool is_ready_to_send(char type, const wire::Frame& frame) const;
 
+  // flows/execution.cpp
+  std::size_t take_execution(char type, std::string_view bytes);
+  [[nodiscard]] std::optional<std::size_t> find_whole_answer(const pool::ServerConnection& server,
+                                                             std::string_view bytes, wire::Frame& ready);
+  bool complete_whole(pool::ServerConnection& server, const wire::Frame& ready);
+
   // flows/plan.cpp
   [[nodiscard]] routing::SessionFacts facts() const;
   [[nodiscard]] const routing::Catalog* catalog() const;
@@ -173,7 +180,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   [[nodiscard]] ServerWriter writer(pool::ServerConnection& server);
   [[nodiscard]] bool shares_servers() const { return mode_ != config::PoolMode::session; }
   void count_and_log(base::NodeId node);
-  void count_reads(base::NodeId node, const GatheredMessage& message);
+  void count_reads(base::NodeId node, const sql::CachedFacts& query);
 
   // flows/acquire.cpp
   [[nodiscard]] base::Time freshness_wanted() const;

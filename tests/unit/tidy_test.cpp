@@ -58,6 +58,7 @@ const std::map<std::string, std::string, std::less<>> kNoUnitTest{
     {"session/flows/completed.cpp", "needs a worker with servers: tests/semantics"},
     {"session/flows/dispatch.cpp", "needs a worker with servers: test_pooling.py, test_routing.py"},
     {"session/flows/errors.cpp", "needs a worker with servers: tests/protocol"},
+    {"session/flows/execution.cpp", "needs a worker with servers: tests/protocol"},
     {"session/flows/extended.cpp", "needs a worker with servers: tests/protocol"},
     {"session/flows/local.cpp", "needs a worker with servers: test_show.py"},
     {"session/flows/plan.cpp", "needs a worker with servers: test_routing.py, test_corpus.py"},

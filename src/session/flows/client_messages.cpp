@@ -12,11 +12,6 @@ namespace pgweir::session {
 namespace frontend = wire::frontend;
 namespace sqlstate = base::sqlstate;
 
-namespace {
-/// A message that is larger is not gathered but passed on as it comes, so its exchange cannot be repeated elsewhere.
-constexpr std::size_t kLargestGathered = 32 * 1024;
-}  // namespace
-
 std::size_t Session::take_messages(std::string_view bytes) {
   in_client_data_ = true;
   std::size_t used = 0;

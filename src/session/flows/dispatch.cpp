@@ -96,8 +96,12 @@ void Session::send_exchange(pool::ServerConnection& server) {
   hide_sequences(server);
   note_wrote(server);
   send_lazy_begin(server);
-  for (const auto& message : work.exchange.messages())
-    send_message(to, server, message, work.exchange.bytes_of(message));
+  if (const auto* execution = work.exchange.execution(); execution && to.send_execution(work.exchange)) {
+    count_reads(server.node(), *execution->statement->query.entry);
+  } else {
+    for (const auto& message : work.exchange.messages())
+      send_message(to, server, message, work.exchange.bytes_of(message));
+  }
   work.stream_to = work.stream_left > 0 ? &server : nullptr;
   work.stage = closed ? Stage::none : Stage::open;
   if (repeatable)
@@ -115,9 +119,10 @@ bool Session::may_run_elsewhere(const pool::ServerConnection& server) {
       plan.decided && plan.node_class != routing::NodeClass::primary && plan.node_class != routing::NodeClass::current;
   if (!read) return false;
   last_read_node_ = server.node();
+  if (work_->transaction == Transaction::open || worker_.topology().primary == server.node()) return false;
+  if (work_->exchange.execution()) return true;
   const auto& messages = work_->exchange.messages();
-  return work_->transaction != Transaction::open && !(worker_.topology().primary == server.node()) &&
-         std::none_of(messages.begin(), messages.end(), [](const auto& one) { return one.local; });
+  return std::none_of(messages.begin(), messages.end(), [](const auto& one) { return one.local; });
 }
 
 void Session::count_and_log(base::NodeId node) {
@@ -143,7 +148,7 @@ void Session::send_message(ServerWriter& to, pool::ServerConnection& server, con
   // What had the name was skipped after an error.
   if (message.taken_by && message.taken_by->withdrawn) prepared_.define(message.statement);
   if (!message.local) {
-    count_reads(server.node(), message);
+    if (message.query) count_reads(server.node(), *message.query);
     if (message.behind_execute && shares_servers()) doubt(server);
     if (message.ordinary) return to.send(message, bytes);
     const Held* there = work_->leases.find(server.node());
@@ -166,9 +171,8 @@ void Session::send_message(ServerWriter& to, pool::ServerConnection& server, con
 }
 
 /// The read statements among what a Query or Execute runs.
-void Session::count_reads(base::NodeId node, const GatheredMessage& message) {
-  if (!message.query) return;
-  for (const auto& statement : message.query->facts.statements)
+void Session::count_reads(base::NodeId node, const sql::CachedFacts& query) {
+  for (const auto& statement : query.facts.statements)
     if (statement.kind == sql::StatementKind::query)
       WorkerCounters::count(worker_.mutable_counters().reads[node.value]);
 }

@@ -10,8 +10,6 @@ namespace pgweir::session {
 
 namespace frontend = wire::frontend;
 namespace {
-/// A message that is larger is not gathered but passed on as it comes, so its exchange cannot be repeated elsewhere.
-constexpr std::size_t kLargestGathered = 32 * 1024;
 /// An exchange that grows beyond this goes to the primary.
 constexpr std::size_t kLargestExchange = 64 * 1024;
 }  // namespace
@@ -24,6 +22,8 @@ std::size_t Session::take_extended(const wire::Frame& frame, std::string_view by
     end_if_idle();
     return frame.bytes_here();
   }
+  if (work_->stage == Stage::none)
+    if (const std::size_t taken = take_execution(frame.type, bytes)) return taken;
   if (frame.type == frontend::kParse && frame.body_size > worker_.settings().limits.max_query)
     return refuse(frame, statement_too_long(frame.body_size));
   // Names stand at the front of a Bind, so a long one need not be here as a whole.

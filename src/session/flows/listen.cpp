@@ -28,7 +28,7 @@ std::string_view client_encoding(const Parameters& parameters) {
 
 /// The LISTEN or UNLISTEN that is all that the exchange says, if it may be for the shared connection.
 const sql::StatementFacts* Session::gathered_listen() const {
-  if (mode_ != config::PoolMode::transaction) return nullptr;
+  if (mode_ != config::PoolMode::transaction || work_->exchange.is_ordinary()) return nullptr;
   if (!listening_ && rules_->listen != config::ListenMode::shared) return nullptr;
   const sql::StatementFacts* found = nullptr;
   for (const GatheredMessage& message : work_->exchange.messages()) {

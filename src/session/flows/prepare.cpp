@@ -193,26 +193,36 @@ void ServerWriter::send_deallocate(const GatheredMessage& message, std::string_v
 /// The message with another statement's name in it: Parse, Bind, Describe. What is still to come of a long one follows
 /// unchanged.
 void ServerWriter::send_renamed(const GatheredMessage& message, std::string_view bytes, std::string_view name) {
+  std::size_t before = 0;
+  if (message.type == frontend::kBind) before = message.portal.size() + 1;
+  if (message.type == frontend::kDescribe) before = 1;
+  send_renamed(bytes, before, message.name, name);
+}
+
+/// `before`: how many bytes of the body come before the name.
+void ServerWriter::send_renamed(std::string_view bytes, std::size_t before, std::string_view old_name,
+                                std::string_view name) {
   auto& connection = server_.connection();
-  if (name == message.name) {
+  if (name == old_name) {
     connection.write_through(bytes);
     return;
   }
-  std::size_t before = wire::kHeaderBytes;
-  if (message.type == frontend::kBind) before += message.portal.size() + 1;
-  if (message.type == frontend::kDescribe) before += 1;
   const std::uint32_t length = base::load_be32(bytes.data() + 1) + static_cast<std::uint32_t>(name.size()) -
-                               static_cast<std::uint32_t>(message.name.size());
-  wire::encode_header(connection.output(), message.type, length);
-  connection.write(bytes.substr(wire::kHeaderBytes, before - wire::kHeaderBytes));
+                               static_cast<std::uint32_t>(old_name.size());
+  wire::encode_header(connection.output(), bytes[0], length);
+  connection.write(bytes.substr(wire::kHeaderBytes, before));
   connection.write(name);
-  connection.write_through(bytes.substr(before + message.name.size()));
+  connection.write_through(bytes.substr(wire::kHeaderBytes + before + old_name.size()));
 }
 
 // --- What they take for granted ------------------------------------------------------------------
 
 void ServerWriter::prepare_as_parsed() {
   if (server_.transaction == wire::TransactionStatus::failed) return;
+  if (const auto* execution = work_.exchange.execution()) {
+    if (!execution->parses) prepare_as_parsed(execution->statement);
+    return;
+  }
   for (const GatheredMessage& message : work_.exchange.messages()) {
     if (names_prepared(message)) prepare_as_parsed(message.statement);
     for (const NamedStatement& named : message.named)

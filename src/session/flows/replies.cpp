@@ -72,7 +72,7 @@ std::size_t Session::take_replies(pool::ServerConnection& server, std::string_vi
     if (!frame.complete() && !passing) {
       if (frame.body_size <= kLargestLookedAt) break;
     }
-    const std::size_t before = run.end;
+    std::size_t before = run.end;
     if (passing && !work.on_probation() && !work.second_try.swallows && work.queue.front().action == Action::forward) {
       // Rows come in large numbers: nothing changes until the last of them.
       do {
@@ -83,9 +83,13 @@ std::size_t Session::take_replies(pool::ServerConnection& server, std::string_vi
       server.reply_forwarded = true;
       continue;
     }
-    if (!joins_run(server, frame.type)) flush();  // what comes before this one must be out before it is handled
+    std::optional<std::size_t> answered;
+    if (work.queue.front_is_whole()) answered = find_whole_answer(server, rest, frame);
+    if (answered) before = run.end += *answered;
+    // What comes before this one must be out before it is handled.
+    if (answered || !joins_run(server, frame.type)) flush();
     // From here on the session may have another `Work`, or none.
-    const bool forward = take_reply(server, frame);
+    const bool forward = answered ? complete_whole(server, frame) : take_reply(server, frame);
     if (state_ == State::finished || work_->leases.server(server.node()) != &server) return bytes.size();
     run.end = before + frame.bytes_here();
     if (!forward) run.begin = run.end;

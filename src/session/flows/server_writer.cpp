@@ -60,6 +60,7 @@ void ServerWriter::expect_answer(const GatheredMessage& message) {
     default: return;  // Flush has no answer
   }
   expected.statement = message.statement;
+  expected.whole = message.ordinary && message.type == frontend::kQuery;
   if (message.query)
     expected.runs_prepared = std::any_of(message.query->facts.statements.begin(), message.query->facts.statements.end(),
                                          [](const auto& one) { return one.kind == sql::StatementKind::execute; });

@@ -44,6 +44,8 @@ class ServerWriter {
 
   /// A message of the client's that is not `local`.
   void send(const GatheredMessage& message, std::string_view bytes);
+  /// An exchange in one piece. False when nothing was sent: it has to go message by message.
+  [[nodiscard]] bool send_execution(const Exchange& exchange);
   /// A query of pgweir's own.
   void query(std::string_view text, Purpose purpose);
   /// Before an exchange: statements that this server has not got, and that were parsed under other settings than those
@@ -86,6 +88,7 @@ class ServerWriter {
   void send_close(const GatheredMessage& message, std::string_view bytes);
   void send_deallocate(const GatheredMessage& message, std::string_view bytes);
   void send_renamed(const GatheredMessage& message, std::string_view bytes, std::string_view name);
+  void send_renamed(std::string_view bytes, std::size_t before, std::string_view old_name, std::string_view name);
   void prepare_as_parsed(const StatementPtr& statement);
   [[nodiscard]] bool must_be_parsed_anew(const StatementPtr& statement) const;
   [[nodiscard]] std::optional<Place> place_by_content(const PreparedStatement& statement) const;

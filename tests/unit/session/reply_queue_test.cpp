@@ -615,3 +615,82 @@ TEST_CASE("what changes a server's books is known until it is answered or skippe
   SUBCASE("forgotten") { server.queue.clear(); }
   CHECK_FALSE(server.queue.changes_prepared());
 }
+
+namespace {
+
+Expected execution(bool parses, bool describes) {
+  Expected entry{.what = Expect::execution};
+  entry.parses = parses;
+  entry.describes = describes;
+  entry.whole = true;
+  entry.on_server = {1, 2};
+  return entry;
+}
+
+}  // namespace
+
+TEST_CASE("an execution is answered as a whole, or message by message") {
+  for (const std::string_view answer : {"12TDDCZ", "12nCZ", "2TDCZ", "2DCZ", "12IZ", "2CZ"}) {
+    CAPTURE(answer);
+    const bool parses = answer[0] == '1';
+    const bool describes = answer.find('T') != answer.npos || answer.find('n') != answer.npos;
+    Server server;
+    server.queue.push(execution(parses, describes));
+    if (parses) server.queue.attach_unnamed();
+    server.push(Expect::query);
+    REQUIRE(server.queue.front_is_whole());
+    CHECK(server.queue.front_shape().parse == parses);
+    CHECK(server.queue.front_shape().bind);
+    CHECK(server.queue.front_shape().describe == describes);
+    CHECK(server.queue.changes_prepared("") == parses);
+    SUBCASE("as a whole") {
+      server.queue.complete_whole(server.completed);
+      CHECK(server.completed.what == Expect::execution);
+    }
+    SUBCASE("message by message") {
+      for (const char type : answer) CHECK(server.kind(type) == (type == 'D' ? Kind::part : Kind::complete));
+      CHECK(server.completed.what == Expect::sync);
+    }
+    CHECK_FALSE(server.queue.changes_prepared());
+    CHECK_FALSE(server.queue.front_is_whole());
+    CHECK(completes(server, "CZ"));
+  }
+}
+
+TEST_CASE("an error in an execution skips the rest of it, and of nothing else") {
+  for (const std::string_view before : {"", "1", "12", "12T", "12TD"}) {
+    CAPTURE(before);
+    Server server;
+    server.queue.push(execution(true, true));
+    server.queue.attach_unnamed();
+    server.push(Expect::query);
+    for (const char type : before) CHECK(server.kind(type) != Kind::violation);
+    CHECK(server.kind('E') == Kind::error);
+    CHECK(server.dropped.size() == 4 - before.substr(0, 3).size());
+    CHECK((!server.dropped.empty() && server.dropped.front().sets_unnamed) == before.empty());
+    CHECK_FALSE(server.queue.changes_prepared());
+    CHECK(completes(server, "Z"));
+    CHECK(completes(server, "CZ"));
+    CHECK(server.queue.empty());
+  }
+}
+
+TEST_CASE("an error before an execution skips it, too") {
+  Server server;
+  server.push(Expect::parse, Action::swallow);
+  server.queue.push(execution(true, false));
+  CHECK(server.kind('E') == Kind::error);
+  CHECK(server.dropped.size() == 4);
+  CHECK(completes(server, "Z"));
+  CHECK(server.queue.empty());
+}
+
+TEST_CASE("what answers nothing is no part of an execution") {
+  for (const char type : kUnasked) {
+    CAPTURE(type);
+    Server server;
+    server.queue.push(execution(true, true));
+    const auto kind = server.kind(type);
+    CHECK(kind == (type == '1' ? Kind::complete : type == 'E' ? Kind::error : Kind::violation));
+  }
+}

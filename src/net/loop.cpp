@@ -8,6 +8,7 @@
 
 #include "base/assertion.h"
 #include "net/connection.h"
+#include "net/timer_queue.h"
 
 namespace pgweir::net {
 
@@ -23,7 +24,7 @@ void close_and_free(uv_loop_s* loop) {
 }
 }  // namespace
 
-// The poll phase runs between `prepare` and `check`; timers and closing callbacks run outside, so both ends flush.
+// The poll phase runs between `prepare` and `check`; closing callbacks run outside, so both ends flush.
 struct Loop::Hooks {
   uv_prepare_t prepare{};
   uv_check_t check{};
@@ -33,6 +34,7 @@ struct Loop::Hooks {
 Loop::Loop() : uv_(new uv_loop_s, close_and_free), hooks_(std::make_unique<Hooks>()) {
   PGWEIR_ASSERT(uv_loop_init(uv_.get()) == 0);
   scratch_ = std::make_unique_for_overwrite<char[]>(kScratchBytes);
+  timers_ = std::make_unique<TimerQueue>(*this);
   uv_prepare_init(uv_.get(), &hooks_->prepare);
   uv_check_init(uv_.get(), &hooks_->check);
   hooks_->prepare.data = hooks_->check.data = this;
@@ -49,6 +51,7 @@ void Loop::stop() { uv_stop(uv_.get()); }
 void Loop::drain() {
   if (hooks_) {
     end_of_pass();
+    timers_->close();
     uv_close(reinterpret_cast<uv_handle_t*>(&hooks_->prepare), nullptr);
     uv_close(reinterpret_cast<uv_handle_t*>(&hooks_->check), nullptr);
     uv_run(uv_.get(), UV_RUN_DEFAULT);

@@ -15,6 +15,7 @@ struct uv_loop_s;
 namespace pgweir::net {
 
 class Connection;
+class TimerQueue;
 
 class Loop {
  public:
@@ -47,6 +48,8 @@ class Loop {
   [[nodiscard]] base::ByteQueue take_buffer();
   void give_buffer(base::ByteQueue&& buffer);
 
+  [[nodiscard]] TimerQueue& timers() { return *timers_; }
+
   /// Registers a connection for the flush at the end of this pass.
   void flush_later(Connection& connection);
   void forget(Connection& connection);
@@ -57,6 +60,7 @@ class Loop {
 
   std::unique_ptr<uv_loop_s, void (*)(uv_loop_s*)> uv_;
   std::unique_ptr<Hooks> hooks_;
+  std::unique_ptr<TimerQueue> timers_;
   std::unique_ptr<char[]> scratch_;
   std::vector<base::ByteQueue> spare_buffers_;
   std::vector<Connection*> unflushed_;  ///< in the order of their first bytes; null: forgotten

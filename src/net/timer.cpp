@@ -1,7 +1,5 @@
-// Timers by libuv; see timer.h.
+// Timers in their loop's queue; see timer.h.
 #include "net/timer.h"
-
-#include <uv.h>
 
 #include <algorithm>
 #include <utility>
@@ -10,48 +8,27 @@
 
 namespace pgweir::net {
 
-struct Timer::Handle {
-  uv_timer_t timer{};
-  std::function<void()> on_fire;  ///< kept to the end, because it may be what destroys the timer
-  bool destroyed = false;
-};
-
 namespace {
-std::uint64_t milliseconds(base::Duration duration) {
-  const auto rounded = std::chrono::ceil<std::chrono::milliseconds>(duration).count();
-  return static_cast<std::uint64_t>(std::max<long long>(rounded, 0));
+std::chrono::milliseconds whole(base::Duration duration, std::chrono::milliseconds least) {
+  return std::max(std::chrono::ceil<std::chrono::milliseconds>(duration), least);
 }
 }  // namespace
 
-Timer::Timer(Loop& loop, std::function<void()> on_fire) : handle_(new Handle) {
-  uv_timer_init(loop.uv(), &handle_->timer);
-  handle_->timer.data = handle_;
-  handle_->on_fire = std::move(on_fire);
-}
+Timer::Timer(Loop& loop, std::function<void()> on_fire) : loop_(loop), entry_(loop.timers().add(std::move(on_fire))) {}
 
-Timer::~Timer() {
-  handle_->destroyed = true;
-  uv_close(reinterpret_cast<uv_handle_t*>(&handle_->timer),
-           [](uv_handle_t* closed) { delete static_cast<Handle*>(closed->data); });
-}
+Timer::~Timer() { loop_.timers().remove(entry_); }
 
 void Timer::start(base::Duration after) {
-  uv_timer_start(
-      &handle_->timer,
-      [](uv_timer_t* timer) {
-        auto* handle = static_cast<Handle*>(timer->data);
-        if (!handle->destroyed) handle->on_fire();
-      },
-      milliseconds(after), 0);
+  loop_.timers().start(*entry_, loop_.now() + whole(after, std::chrono::milliseconds(0)), base::Duration::zero());
 }
 
 void Timer::start_repeating(base::Duration every) {
-  start(every);
-  uv_timer_set_repeat(&handle_->timer, std::max<std::uint64_t>(milliseconds(every), 1));
+  const auto rounded = whole(every, std::chrono::milliseconds(1));
+  loop_.timers().start(*entry_, loop_.now() + rounded, rounded);
 }
 
-void Timer::stop() { uv_timer_stop(&handle_->timer); }
+void Timer::stop() { loop_.timers().stop(*entry_); }
 
-bool Timer::active() const { return uv_is_active(reinterpret_cast<const uv_handle_t*>(&handle_->timer)) != 0; }
+bool Timer::active() const { return TimerQueue::is_active(*entry_); }
 
 }  // namespace pgweir::net

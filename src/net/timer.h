@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "base/clock.h"
+#include "net/timer_queue.h"
 
 namespace pgweir::net {
 
@@ -16,14 +17,15 @@ class Timer {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
+  /// From the beginning of this pass of the loop, in whole milliseconds, rounded up.
   void start(base::Duration after);
   void start_repeating(base::Duration every);
   void stop();
   [[nodiscard]] bool active() const;
 
  private:
-  struct Handle;
-  Handle* handle_;
+  Loop& loop_;
+  TimerQueue::Entry* entry_;  ///< owned
 };
 
 }  // namespace pgweir::net

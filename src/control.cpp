@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "auth/hba.h"
 #include "base/log.h"
 #include "config/load.h"
 #include "config/reload.h"
@@ -22,7 +23,8 @@ constexpr std::size_t kSecretBytes = 32;
 
 config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(const config::Settings& settings) {
   auto auth = std::make_shared<session::ClientAuth>();
-  auth->method = settings.auth.method;
+  auth->rules = auth::for_everybody(settings.auth.method == config::AuthMethod::trust ? auth::Method::trust
+                                                                                      : auth::Method::scram_sha_256);
   auth->mock_secret = wire::random_bytes(kSecretBytes);
   if (!settings.auth.users_file.empty()) {
     auto users = config::load_users_file(settings.auth.users_file);

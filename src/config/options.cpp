@@ -90,7 +90,8 @@ const std::vector<Option<Settings>>& table() {
       {"auth.hba_file", text(at(&S::auth, &Auth::hba_file), rules::kPath), Reload::yes,
        "Who may come in from where, and how they prove who they are: a file in the format of PostgreSQL 16's "
        "pg_hba.conf. The first line that matches decides; without one the client is refused. Methods: trust, reject, "
-       "password, md5, scram-sha-256, peer, cert, ldap, pam. Host names are not supported, addresses are. `+role`, "
+       "password, md5, scram-sha-256, peer, cert, ldap, pam. Host names are not supported, addresses are; hostgssenc "
+       "lines never match. `+role`, "
        "samerole and samegroup ask a node as monitor.user. A relative path starts at the directory of this "
        "configuration file. A reload reads the file again; with an error in it, everything stays as it was. Empty: "
        "auth.method holds for everybody."},

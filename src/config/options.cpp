@@ -144,7 +144,8 @@ const std::vector<Option<Settings>>& table() {
        "another statement is refused (53400)."},
       {"pool.size", kinds::size(at(&S::pool, &Pool::size)), Reload::yes,
        "The most server connections per node, database and user. A server's max_connections has to have room for them "
-       "and for those of pool.reserve, and for pgweir's own: one per node, and one while a catalog is read."},
+       "and for those of pool.reserve, and for pgweir's own: one per node, one while a catalog is read, and one while "
+       "roles are looked up for auth.hba_file."},
       {"pool.min_idle", kinds::more(at(&S::pool, &Pool::min_idle)), Reload::yes,
        "Server connections that are kept ready in each pool though nobody uses them. Missing ones are opened in the "
        "background, within pool.size, once a client has used the pool; neither pool.server_idle_timeout nor "

@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "config/load.h"
 #include "config/reload.h"
+#include "config/users_file.h"
+#include "wire/add_verifiers.h"
 #include "wire/crypto.h"
 
 namespace pgweir {
@@ -20,14 +22,17 @@ namespace {
 constexpr std::size_t kSecretBytes = 32;
 }
 
-config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(const config::Settings& settings) {
+config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(const config::Settings& settings,
+                                                                      const session::ClientAuth* before) {
   auto auth = std::make_shared<session::ClientAuth>();
   auth->method = settings.auth.method;
-  auth->mock_secret = wire::random_bytes(kSecretBytes);
+  // Kept as long as the process lives: a salt that changes would tell that a user does not exist.
+  auth->mock_secret = before ? before->mock_secret : wire::random_bytes(kSecretBytes);
   if (!settings.auth.users_file.empty()) {
     auto users = config::load_users_file(settings.auth.users_file);
     if (!users) return tl::unexpected(users.error());
     auth->users = std::move(*users);
+    wire::add_verifiers(auth->users, before ? before->users : config::Users{}, auth->mock_secret);
   }
   return auth;
 }
@@ -176,7 +181,7 @@ void Control::reload() {
     for (const auto& problem : loaded.error()) log::error("reload_refused", {{"problem", problem.text()}});
     return;
   }
-  auto auth = load_auth(*loaded);
+  auto auth = load_auth(*loaded, auth_.get());
   if (!auth) {
     for (const auto& problem : auth.error()) log::error("reload_refused", {{"problem", problem.text()}});
     return;

@@ -73,8 +73,9 @@ class Control final : public session::Process {
   int status_ = 0;
 };
 
-/// Reads the files that the settings name. Problems are printed to stderr by the caller.
-[[nodiscard]] config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(const config::Settings& settings);
+/// Reads the files that the settings name. Problems are printed to stderr by the caller. `before`: null at the start.
+[[nodiscard]] config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(const config::Settings& settings,
+                                                                                    const session::ClientAuth* before);
 [[nodiscard]] config::Checked<config::PasswordFile> load_server_passwords(const config::Settings& settings);
 
 }  // namespace pgweir

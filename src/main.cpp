@@ -32,7 +32,7 @@ void raise_descriptor_limit() {
 int serve(const std::string& path, bool check_only) {
   auto settings = pgweir::config::load_file(path);
   if (!settings) return report(settings.error());
-  auto auth = pgweir::load_auth(*settings);
+  auto auth = pgweir::load_auth(*settings, nullptr);
   if (!auth) return report(auth.error());
   auto passwords = pgweir::load_server_passwords(*settings);
   if (!passwords) return report(passwords.error());

@@ -17,6 +17,7 @@
 #include "session/known_statements.h"
 #include "session/local_commands.h"
 #include "session/pins.h"
+#include "session/proved_keys.h"
 
 namespace pgweir::session {
 
@@ -55,6 +56,7 @@ class Process {
   cluster::SharedFreshness freshness;
   const config::PasswordFile passwords;
   ClientPlaces clients;
+  ProvedKeys proved_keys;
   const LocalCommands* local_commands = nullptr;
   PinDirectory pins;
   KnownStatements known_statements;

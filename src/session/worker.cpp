@@ -355,10 +355,25 @@ net::Endpoint Worker::endpoint(base::NodeId node) const {
 
 std::string Worker::node_name(base::NodeId node) const { return settings_->nodes[node.value].name; }
 
-std::optional<std::string> Worker::password(const pool::PoolKey& key) const {
+/// The password file first. Then what stands in the users file for clients, and what clients have proved.
+pool::ServerCredentials Worker::credentials(const pool::PoolKey& key) const {
   const auto& node = settings_->nodes[key.node.value];
-  const auto found = process_.passwords.find(node.host, node.port, key.database, key.user);
-  return found ? std::optional<std::string>(*found) : std::nullopt;
+  pool::ServerCredentials found;
+  if (const auto line = process_.passwords.find(node.host, node.port, key.database, key.user)) {
+    found.password = base::SecretText(*line);
+    return found;
+  }
+  if (const auto user = auth_->users.find(key.user); user != auth_->users.end()) {
+    if (const auto* plain = std::get_if<config::PlainPassword>(&user->second))
+      found.password = base::SecretText(plain->text);
+    if (const auto* md5 = std::get_if<config::Md5Hash>(&user->second)) found.md5 = base::SecretText(md5->text);
+  }
+  if (const auto keys = process_.proved_keys.find(key.user)) found.keys = *keys;
+  return found;
+}
+
+void Worker::credentials_refused(const pool::PoolKey& key) {
+  if (const auto keys = process_.proved_keys.find(key.user)) process_.proved_keys.forget(key.user, keys);
 }
 
 std::size_t Worker::workers() const { return process_.worker_count(); }

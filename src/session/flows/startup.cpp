@@ -84,8 +84,12 @@ void StartupFlow::begin(base::ByteQueue& out) {
 
 void StartupFlow::begin_scram(base::ByteQueue& out) {
   const auto found = auth_->users.find(message_.user);
-  const bool known = found != auth_->users.end();
-  scram_.emplace(known ? found->second : wire::mock_verifier(message_.user, auth_->mock_secret), known,
+  const config::ScramVerifier* verifier = nullptr;
+  if (found != auth_->users.end()) {
+    verifier = std::get_if<config::ScramVerifier>(&found->second);
+    if (const auto* plain = std::get_if<config::PlainPassword>(&found->second)) verifier = &plain->verifier;
+  }
+  scram_.emplace(verifier ? *verifier : wire::mock_verifier(message_.user, auth_->mock_secret), verifier != nullptr,
                  wire::scram_nonce());
   std::string mechanisms(wire::kScramSha256);
   mechanisms.append(2, '\0');

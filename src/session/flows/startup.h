@@ -15,8 +15,8 @@
 
 #include "base/byte_queue.h"
 #include "base/result.h"
+#include "config/secret.h"
 #include "config/settings.h"
-#include "config/users_file.h"
 #include "wire/frame.h"
 #include "wire/messages/startup.h"
 #include "wire/scram.h"

@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "auth/hba.h"
 #include "base/log.h"
 #include "config/load.h"
 #include "config/reload.h"
@@ -25,9 +26,12 @@ constexpr std::size_t kSecretBytes = 32;
 config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(const config::Settings& settings,
                                                                       const session::ClientAuth* before) {
   auto auth = std::make_shared<session::ClientAuth>();
-  auth->method = settings.auth.method;
+  auth->rules = auth::for_everybody(settings.auth.method == config::AuthMethod::trust ? auth::Method::trust
+                                                                                      : auth::Method::scram_sha_256);
   // Kept as long as the process lives: a salt that changes would tell that a user does not exist.
   auth->mock_secret = before ? before->mock_secret : wire::random_bytes(kSecretBytes);
+  auth->asks_for_secrets = !settings.auth.auth_user.empty();
+  auth->limits_failures = settings.auth.failure_delay > config::Duration::zero();
   if (!settings.auth.users_file.empty()) {
     auto users = config::load_users_file(settings.auth.users_file);
     if (!users) return tl::unexpected(users.error());
@@ -68,6 +72,7 @@ int Control::run() {
       [this](const std::string& database, routing::CatalogPtr catalog, base::Time verified) {
         on_catalog(database, std::move(catalog), verified);
       });
+  user_query_ = std::make_unique<cluster::UserQuery>(loop_, *settings_, passwords);
   monitor_ =
       std::make_unique<cluster::Monitor>(loop_, *settings_, passwords, freshness,
                                          [this](routing::TopologyPtr topology) { on_topology(std::move(topology)); });
@@ -81,6 +86,7 @@ int Control::run() {
   shutdown_timer_.reset();
   monitor_.reset();
   loader_.reset();
+  user_query_.reset();
   join_workers();
   mailbox_.reset();
   loop_.drain();
@@ -132,6 +138,7 @@ void Control::listen() {
 void Control::on_topology(routing::TopologyPtr topology) {
   view_.set(topology, settings_);
   loader_->set_topology(topology);
+  user_query_->set_topology(topology);
   for_workers([topology](session::Worker& there) { there.set_topology(topology); });
   // Not from here: the monitor is still telling.
   loop_.after_pass([this] { listen_once_nodes_are_known(); });
@@ -161,6 +168,28 @@ void Control::want_catalog(const std::string& database, base::Time not_before) {
   });
 }
 
+void Control::ask_user(const std::string& user, std::function<void(const base::Result<cluster::KnownUser>&)> answer) {
+  mailbox_->post([this, user, answer = std::move(answer)] {
+    if (!user_query_) return;
+    user_query_->ask_user(user, [this, user, answer](const base::Result<cluster::KnownUser>& known) {
+      if (!known) return answer(known);
+      cluster::KnownUser its = *known;
+      if (its.secret) wire::add_verifier(user, *its.secret, nullptr, auth_->mock_secret);
+      answer(*logins.store(user, std::move(its), settings_->auth.cache_ttl));
+    });
+  });
+}
+
+void Control::ask_roles(const std::string& user, std::function<void(const base::Result<cluster::RoleNames>&)> answer) {
+  mailbox_->post([this, user, answer = std::move(answer)] {
+    if (!user_query_) return;
+    user_query_->ask_roles(user, [this, user, answer](const base::Result<cluster::RoleNames>& roles) {
+      if (roles) logins.store(user, *roles, settings_->auth.cache_ttl);
+      answer(roles);
+    });
+  });
+}
+
 session::Worker* Control::worker(base::WorkerId id) {
   return id.value < workers_.size() ? workers_[id.value].get() : nullptr;
 }
@@ -186,6 +215,12 @@ void Control::reload() {
     for (const auto& problem : auth.error()) log::error("reload_refused", {{"problem", problem.text()}});
     return;
   }
+  for (const auto& [user, secret] : auth_->users) {
+    const auto found = (*auth)->users.find(user);
+    logins.keys.check(user, found == (*auth)->users.end() ? nullptr : &found->second);
+  }
+  for (const auto& [user, secret] : (*auth)->users) logins.keys.check(user, &secret);
+  logins.forget_answers();
   auth_ = *auth;
   const auto changes = config::difference(*settings_, *loaded);
   for (const auto& change : changes)
@@ -198,6 +233,7 @@ void Control::reload() {
   view_.set(view_.topology(), settings_);
   loader_->set_refresh(settings_->routing.catalog_refresh);
   monitor_->reconfigure(*settings_);
+  user_query_->reconfigure(*settings_);
   log::info("reload_done", {{"changes", changes.size()}});
 }
 

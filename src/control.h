@@ -10,6 +10,7 @@
 #include "admin/commands.h"
 #include "cluster/catalog_loader.h"
 #include "cluster/monitor.h"
+#include "cluster/user_query.h"
 #include "config/settings.h"
 #include "net/loop.h"
 #include "net/mailbox.h"
@@ -35,6 +36,8 @@ class Control final : public session::Process {
   // session::Process
   void suspect(base::NodeId node) override;
   void want_catalog(const std::string& database, base::Time not_before) override;
+  void ask_user(const std::string& user, std::function<void(const base::Result<cluster::KnownUser>&)> answer) override;
+  void ask_roles(const std::string& user, std::function<void(const base::Result<cluster::RoleNames>&)> answer) override;
   void session_ended() override;
   session::Worker* worker(base::WorkerId id) override;
   std::size_t worker_count() const override { return workers_.size(); }
@@ -64,6 +67,7 @@ class Control final : public session::Process {
   std::vector<std::unique_ptr<net::Thread>> threads_;
   std::unique_ptr<cluster::Monitor> monitor_;
   std::unique_ptr<cluster::CatalogLoader> loader_;
+  std::unique_ptr<cluster::UserQuery> user_query_;
   std::vector<std::unique_ptr<net::Signal>> signals_;
   std::unique_ptr<net::Timer> first_probe_timer_;
   std::unique_ptr<net::Timer> shutdown_timer_;

@@ -29,6 +29,8 @@ inline constexpr Sqlstate connection_failure{"08006"};
 inline constexpr Sqlstate transaction_resolution_unknown{"08007"};
 inline constexpr Sqlstate protocol_violation{"08P01"};
 inline constexpr Sqlstate feature_not_supported{"0A000"};
+inline constexpr Sqlstate invalid_regular_expression{"2201B"};
+inline constexpr Sqlstate invalid_parameter_value{"22023"};
 inline constexpr Sqlstate active_sql_transaction{"25001"};
 inline constexpr Sqlstate read_only_sql_transaction{"25006"};
 inline constexpr Sqlstate in_failed_sql_transaction{"25P02"};

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/assertion.h"
+#include "net/address.h"
 #include "net/loop.h"
 
 namespace pgweir::net {
@@ -58,6 +59,11 @@ void Connection::close() {
   });
   loop_.give_buffer(std::move(out_));
   pending_.release();
+}
+
+base::Result<std::string> Connection::peer_user() const {
+  PGWEIR_ASSERT(handle_);
+  return net::peer_user(handle_->fd);
 }
 
 int Connection::release_descriptor() {

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/byte_queue.h"
+#include "base/result.h"
 
 namespace pgweir::net {
 
@@ -62,6 +63,8 @@ class Connection {
   [[nodiscard]] std::size_t unread() const noexcept { return pending_.size(); }
   [[nodiscard]] bool ended() const noexcept { return ended_; }
 
+  /// See net::peer_user. Only before `close`.
+  [[nodiscard]] base::Result<std::string> peer_user() const;
   /// Gives the descriptor away, to be used on another loop; only with nothing unsent and nothing unread.
   [[nodiscard]] int release_descriptor();
   /// One more attempt to send, then the descriptor is closed. Idempotent.

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "wire/crypto.h"
+#include "auth/password.h"
 #include "wire/messages/backend.h"
 #include "wire/messages/frontend.h"
 
@@ -110,14 +110,11 @@ base::Failure ServerLogin::nothing_known(std::string_view asked_for) const {
 base::Result<Step> ServerLogin::answer_md5(std::string_view salt, base::ByteQueue& out) {
   constexpr std::size_t kSaltBytes = 4;
   if (salt.size() != kSaltBytes) return base::fail(sqlstate::protocol_violation, "malformed md5 request");
-  if (!credentials_.password.empty()) {
-    std::string both(credentials_.password.reveal());
-    credentials_.md5 = base::SecretText("md5" + wire::md5_hex(both += user_));
-    base::wipe(both);
-  }
+  if (!credentials_.password.empty())
+    credentials_.md5 = base::SecretText(auth::md5_hash(credentials_.password.reveal(), user_));
   if (credentials_.md5.empty()) return nothing_known("an MD5 hash of the password");
-  const std::string_view digits = credentials_.md5.reveal().substr(3);
-  wire::encode_password(out, "md5" + wire::md5_hex(std::string(digits).append(salt)));
+  const config::Md5Hash hash{std::string(credentials_.md5.reveal())};
+  wire::encode_password(out, auth::md5_response(hash, salt));
   return Step::wait;
 }
 

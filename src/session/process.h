@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -16,8 +17,8 @@
 #include "session/client_places.h"
 #include "session/known_statements.h"
 #include "session/local_commands.h"
+#include "session/logins.h"
 #include "session/pins.h"
-#include "session/proved_keys.h"
 
 namespace pgweir::session {
 
@@ -47,6 +48,12 @@ class Process {
   virtual void suspect(base::NodeId node) = 0;
   virtual void want_catalog(const std::string& database, base::Time not_before) = 0;
   virtual void session_ended() = 0;
+  /// Any thread. Asks the nodes what they know of a user, and keeps it in `logins`. `answer` is called on the control
+  /// thread.
+  virtual void ask_user(const std::string& user,
+                        std::function<void(const base::Result<cluster::KnownUser>&)> answer) = 0;
+  virtual void ask_roles(const std::string& user,
+                         std::function<void(const base::Result<cluster::RoleNames>&)> answer) = 0;
   /// Any thread; null for a worker that does not exist.
   virtual Worker* worker(base::WorkerId id) = 0;
   virtual std::size_t worker_count() const = 0;
@@ -56,7 +63,7 @@ class Process {
   cluster::SharedFreshness freshness;
   const config::PasswordFile passwords;
   ClientPlaces clients;
-  ProvedKeys proved_keys;
+  Logins logins;
   const LocalCommands* local_commands = nullptr;
   PinDirectory pins;
   KnownStatements known_statements;

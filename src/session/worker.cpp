@@ -355,7 +355,7 @@ net::Endpoint Worker::endpoint(base::NodeId node) const {
 
 std::string Worker::node_name(base::NodeId node) const { return settings_->nodes[node.value].name; }
 
-/// The password file first. Then what stands in the users file for clients, and what clients have proved.
+/// The password file first. Then what clients are checked against, where it is of use, and what they have proved.
 pool::ServerCredentials Worker::credentials(const pool::PoolKey& key) const {
   const auto& node = settings_->nodes[key.node.value];
   pool::ServerCredentials found;
@@ -363,17 +363,22 @@ pool::ServerCredentials Worker::credentials(const pool::PoolKey& key) const {
     found.password = base::SecretText(*line);
     return found;
   }
-  if (const auto user = auth_->users.find(key.user); user != auth_->users.end()) {
-    if (const auto* plain = std::get_if<config::PlainPassword>(&user->second))
-      found.password = base::SecretText(plain->text);
-    if (const auto* md5 = std::get_if<config::Md5Hash>(&user->second)) found.md5 = base::SecretText(md5->text);
-  }
-  if (const auto keys = process_.proved_keys.find(key.user)) found.keys = *keys;
+  const auto use = [&found](const config::Secret& secret) {
+    if (const auto* plain = std::get_if<config::PlainPassword>(&secret)) found.password = base::SecretText(plain->text);
+    if (const auto* md5 = std::get_if<config::Md5Hash>(&secret)) found.md5 = base::SecretText(md5->text);
+  };
+  if (const auto user = auth_->users.find(key.user); user != auth_->users.end())
+    use(user->second);
+  else if (const auto known = process_.logins.user(key.user); known && known->secret)
+    use(*known->secret);
+  if (const auto keys = process_.logins.keys.find(key.user)) found.keys = *keys;
   return found;
 }
 
 void Worker::credentials_refused(const pool::PoolKey& key) {
-  if (const auto keys = process_.proved_keys.find(key.user)) process_.proved_keys.forget(key.user, keys);
+  Logins& logins = process_.logins;
+  if (const auto keys = logins.keys.find(key.user)) logins.keys.forget(key.user, keys);
+  logins.distrust(key.user);
 }
 
 std::size_t Worker::workers() const { return process_.worker_count(); }

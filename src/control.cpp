@@ -171,21 +171,11 @@ void Control::want_catalog(const std::string& database, base::Time not_before) {
 void Control::ask_user(const std::string& user, std::function<void(const base::Result<cluster::KnownUser>&)> answer) {
   mailbox_->post([this, user, answer = std::move(answer)] {
     if (!user_query_) return;
-    user_query_->ask_user(user, [this, user, answer](const base::Result<cluster::KnownUser>& known) {
+    user_query_->ask(user, [this, user, answer](const base::Result<cluster::KnownUser>& known) {
       if (!known) return answer(known);
       cluster::KnownUser its = *known;
       if (its.secret) wire::add_verifier(user, *its.secret, nullptr, auth_->mock_secret);
       answer(*logins.store(user, std::move(its), settings_->auth.cache_ttl));
-    });
-  });
-}
-
-void Control::ask_roles(const std::string& user, std::function<void(const base::Result<cluster::RoleNames>&)> answer) {
-  mailbox_->post([this, user, answer = std::move(answer)] {
-    if (!user_query_) return;
-    user_query_->ask_roles(user, [this, user, answer](const base::Result<cluster::RoleNames>& roles) {
-      if (roles) logins.store(user, *roles, settings_->auth.cache_ttl);
-      answer(roles);
     });
   });
 }

@@ -37,7 +37,6 @@ class Control final : public session::Process {
   void suspect(base::NodeId node) override;
   void want_catalog(const std::string& database, base::Time not_before) override;
   void ask_user(const std::string& user, std::function<void(const base::Result<cluster::KnownUser>&)> answer) override;
-  void ask_roles(const std::string& user, std::function<void(const base::Result<cluster::RoleNames>&)> answer) override;
   void session_ended() override;
   session::Worker* worker(base::WorkerId id) override;
   std::size_t worker_count() const override { return workers_.size(); }

@@ -100,20 +100,4 @@ base::Result<KnownUser> user_from(const Rows& rows, std::string_view user) {
   return known;
 }
 
-base::Result<RoleNames> roles_from(const Rows& rows) {
-  RoleNames names;
-  for (const auto& row : rows) {
-    if (row.size() != 1 || !row[0]) return base::fail(sqlstate::internal_error, "unexpected answer about roles");
-    names.insert(*row[0]);
-  }
-  return names;
-}
-
-std::string_view roles_query() {
-  return "WITH RECURSIVE roles(oid) AS ("
-         "SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = $1 "
-         "UNION SELECT m.roleid FROM pg_catalog.pg_auth_members AS m JOIN roles ON m.member = roles.oid) "
-         "SELECT r.rolname FROM pg_catalog.pg_roles AS r JOIN roles ON r.oid = roles.oid";
-}
-
 }  // namespace pgweir::cluster

@@ -1,7 +1,6 @@
 // What a node's answers about a user mean. Pure: rows in, facts out.
 #pragma once
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 
@@ -18,17 +17,9 @@ struct KnownUser {
   base::WallTime valid_until = base::WallTime::max();  ///< its password is refused from then on
 };
 
-/// Roles that a user is a member of, directly or not, itself included; empty: no such user.
-using RoleNames = std::set<std::string, std::less<>>;
-
 /// At most one row of two or three columns: name, secret, until when it is valid (a timestamptz in ISO form, or
 /// nothing). The error says what is wrong with auth.auth_query, without the secret.
 [[nodiscard]] base::Result<KnownUser> user_from(const Rows& rows, std::string_view user);
-[[nodiscard]] base::Result<RoleNames> roles_from(const Rows& rows);
-
-/// A query with the user's name as $1; rights to read it has everybody. As is_member_of_role_nosuper of
-/// backend/utils/adt/acl.c: what is inherited or not does not matter, nor being a superuser.
-[[nodiscard]] std::string_view roles_query();
 
 /// "2026-11-28 23:20:46.5+00", "infinity", "-infinity", "... BC", as PostgreSQL writes them with DateStyle ISO; nothing
 /// for other texts. Fractions of seconds are cut off.

@@ -55,30 +55,22 @@ void UserQuery::reconfigure(const config::Settings& settings) {
   }
 }
 
-void UserQuery::ask_user(const std::string& user, OnUser on_user) {
-  if (Question* found = question(What::user, user))
+void UserQuery::ask(const std::string& user, OnUser on_user) {
+  if (Question* found = question(user))
     found->on_user.push_back(std::move(on_user));
   else
     return loop_.after_pass([on_user = std::move(on_user)] { on_user(base::Failure(cannot_ask())); });
   next();
 }
 
-void UserQuery::ask_roles(const std::string& user, OnRoles on_roles) {
-  if (Question* found = question(What::roles, user))
-    found->on_roles.push_back(std::move(on_roles));
-  else
-    return loop_.after_pass([on_roles = std::move(on_roles)] { on_roles(base::Failure(cannot_ask())); });
-  next();
-}
-
 /// One that waits, or a new one; not the one under way, whose answer may be from before. Null: too many wait.
-UserQuery::Question* UserQuery::question(What what, const std::string& user) {
+UserQuery::Question* UserQuery::question(const std::string& user) {
   const auto first = waiting_.begin() + (under_way_ ? 1 : 0);
   const auto found =
-      std::find_if(first, waiting_.end(), [&](const Question& one) { return one.what == what && one.user == user; });
+      std::find_if(first, waiting_.end(), [&](const Question& one) { return one.user == user; });
   if (found != waiting_.end()) return &*found;
   if (waiting_.size() >= kMostWaiting) return nullptr;
-  return &waiting_.emplace_back(Question{what, user, {}, {}, false});
+  return &waiting_.emplace_back(Question{user, {}, false});
 }
 
 /// The primary first: it knows of a new role before the others do.
@@ -95,7 +87,7 @@ void UserQuery::next() {
   under_way_ = true;
   const auto nodes = nodes_to_ask();
   const bool good = session_ && session_->connected() && !nodes.empty() && nodes.front() == node_;
-  if (good) return ask(waiting_.front());
+  if (good) return send();
   drop_session();
   not_tried_ = nodes;
   connect();
@@ -106,10 +98,8 @@ void UserQuery::connect() {
   node_ = not_tried_.front();
   not_tried_.erase(not_tried_.begin());
   config::Monitor as = monitor_;
-  if (!auth_.auth_user.empty()) {
-    as.user = auth_.auth_user;
-    as.database = auth_.auth_database;
-  }
+  as.user = auth_.auth_user;
+  as.database = auth_.auth_database;
   auto login = monitor_login(nodes_[node_->value], as, as.database, passwords_, monitor_.timeout);
   for (auto& [keyword, value] : login)
     if (keyword == "application_name") value = "pgweir_auth";
@@ -117,16 +107,16 @@ void UserQuery::connect() {
   login.emplace_back("options", "-c search_path=pg_catalog -c DateStyle=ISO -c TimeZone=UTC");
   session_ = std::make_unique<PqSession>(loop_, std::move(login));
   session_->connect(monitor_.timeout, [this](base::Result<bool> connected) {
-    if (connected) return ask(waiting_.front());
+    if (connected) return send();
     log::warning("auth_query_failed", {{"node", nodes_[node_->value].name}, {"error", connected.error().message}});
     drop_session();
     connect();
   });
 }
 
-void UserQuery::ask(const Question& question) {
-  const std::string sql = question.what == What::user ? auth_.auth_query : std::string(roles_query());
-  session_->query(sql, {question.user}, kQueryTimeout, [this](base::Result<Rows> rows) { take(std::move(rows)); });
+void UserQuery::send() {
+  session_->query(auth_.auth_query, {waiting_.front().user}, kQueryTimeout,
+                  [this](base::Result<Rows> rows) { take(std::move(rows)); });
 }
 
 void UserQuery::take(base::Result<Rows> rows) {
@@ -147,30 +137,24 @@ void UserQuery::take(base::Result<Rows> rows) {
   };
   if (!rows) tell(rows.error());
   if (rows) log::debug("auth_query_answer", {{"node", nodes_[node_->value].name}, {"user", question.user}});
-  if (question.what == What::user) {
-    base::Result<KnownUser> known = base::fail(base::sqlstate::internal_error, "");
-    if (rows) {
-      known = user_from(*rows, question.user);
-      wipe_all(*rows);
-      if (!known) tell(known.error());
+  base::Result<KnownUser> known = base::Failure(cannot_ask());
+  if (rows) {
+    known = user_from(*rows, question.user);
+    wipe_all(*rows);
+    if (!known) {
+      tell(known.error());
+      known = base::Failure(cannot_ask());
     }
-    if (!known) known = base::Failure(cannot_ask());
-    for (const auto& done : question.on_user) done(known);
-  } else {
-    base::Result<RoleNames> roles = base::Failure(cannot_ask());
-    if (rows) roles = roles_from(*rows);
-    for (const auto& done : question.on_roles) done(roles);
   }
+  for (const auto& done : question.on_user) done(known);
   next();
 }
 
 void UserQuery::fail_all(const base::Error& why) {
   under_way_ = false;
   const auto all = std::exchange(waiting_, {});
-  for (const Question& one : all) {
+  for (const Question& one : all)
     for (const auto& done : one.on_user) done(base::Failure(why));
-    for (const auto& done : one.on_roles) done(base::Failure(why));
-  }
 }
 
 /// It may be in one of its own callbacks.

@@ -1,8 +1,7 @@
-// What the nodes know of a user: its secret by auth.auth_query, and the roles that it is a member of. On the control
-// thread, over one connection that never blocks it.
+// What the nodes know of a user, by auth.auth_query. On the control thread, over one connection that never blocks it.
 //
-// Happy path: the connection is there, one question at a time is asked, first come, first served. Questions for the
-// same thing share one answer. What can fail: no node is up, none can be connected to, the query is refused; then all
+// Happy path: the connection is there, one question at a time is asked, first come, first served. Questions about the
+// same user share one answer. What can fail: no node is up, none can be connected to, the query is refused; then all
 // that wait are told so, and the next question begins anew.
 #pragma once
 #include <deque>
@@ -12,7 +11,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "base/clock.h"
@@ -30,11 +28,9 @@ namespace pgweir::cluster {
 class UserQuery {
  public:
   using OnUser = std::function<void(const base::Result<KnownUser>&)>;
-  using OnRoles = std::function<void(const base::Result<RoleNames>&)>;
   /// More are refused at once.
   static constexpr std::size_t kMostWaiting = 2000;
 
-  /// Logs in as auth.auth_user; without one as the monitor's user, who can answer for roles only.
   UserQuery(net::Loop& loop, const config::Settings& settings, const config::PasswordFile& passwords);
   ~UserQuery();
 
@@ -43,22 +39,18 @@ class UserQuery {
   void reconfigure(const config::Settings& settings);
   /// The callbacks come later, or at once when no node is up. Errors are for the client, and the same for all users;
   /// the log has more.
-  void ask_user(const std::string& user, OnUser on_user);
-  void ask_roles(const std::string& user, OnRoles on_roles);
+  void ask(const std::string& user, OnUser on_user);
 
  private:
-  enum class What : std::uint8_t { user, roles };
   struct Question {
-    What what;
     std::string user;
     std::vector<OnUser> on_user;
-    std::vector<OnRoles> on_roles;
     bool tried_again = false;
   };
-  Question* question(What what, const std::string& user);
+  Question* question(const std::string& user);
   void next();
   void connect();
-  void ask(const Question& question);
+  void send();
   void take(base::Result<Rows> rows);
   void fail_all(const base::Error& why);
   void drop_session();

@@ -105,7 +105,7 @@ const std::vector<Option<Settings>>& table() {
        "row: "
        "no such user. It runs with search_path = pg_catalog, on the primary if there is one."},
       {"auth.cache_ttl", duration(at(&S::auth, &Auth::cache_ttl), 0s, kDay), Reload::yes,
-       "How long an answer of auth.auth_query holds, and one about the roles of a user. After a failed login it is "
+       "How long an answer of auth.auth_query holds. After a failed login it is "
        "asked "
        "again at the next one. That there is no such user holds for 1s at most. 0: asked at each login."},
       {"auth.failure_delay", duration(at(&S::auth, &Auth::failure_delay), 0s, 1min), Reload::yes,

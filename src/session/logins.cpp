@@ -16,26 +16,12 @@ Logins::User Logins::user(std::string_view name) const {
   return found ? *found : nullptr;
 }
 
-Logins::Roles Logins::roles(std::string_view name) const {
-  const std::scoped_lock lock(mutex_);
-  const Roles* found = roles_.find(name, now());
-  return found ? *found : nullptr;
-}
-
 Logins::User Logins::store(std::string_view name, cluster::KnownUser user, base::Duration holds_for) {
   const auto shared = std::make_shared<const cluster::KnownUser>(std::move(user));
   keys.check(name, shared->secret ? &*shared->secret : nullptr);
   const base::Duration time = shared->secret ? holds_for : std::min<base::Duration>(holds_for, kUnknownHolds);
   const std::scoped_lock lock(mutex_);
   users_.store(name, shared, now(), time);
-  return shared;
-}
-
-Logins::Roles Logins::store(std::string_view name, cluster::RoleNames roles, base::Duration holds_for) {
-  const auto shared = std::make_shared<const cluster::RoleNames>(std::move(roles));
-  const base::Duration time = shared->empty() ? std::min<base::Duration>(holds_for, kUnknownHolds) : holds_for;
-  const std::scoped_lock lock(mutex_);
-  roles_.store(name, shared, now(), time);
   return shared;
 }
 
@@ -47,7 +33,6 @@ void Logins::distrust(std::string_view name) {
 void Logins::forget_answers() {
   const std::scoped_lock lock(mutex_);
   users_.clear();
-  roles_.clear();
 }
 
 std::optional<base::Duration> Logins::admit(std::string_view address, std::string_view user, base::Duration delay,

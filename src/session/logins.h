@@ -22,17 +22,14 @@ namespace pgweir::session {
 class Logins {
  public:
   using User = std::shared_ptr<const cluster::KnownUser>;
-  using Roles = std::shared_ptr<const cluster::RoleNames>;
   /// A user that there is not is asked for again after this time at the latest.
   static constexpr std::chrono::seconds kUnknownHolds{1};
   /// After a failed login the secret is asked for again at the next one if it is older than this.
   static constexpr std::chrono::milliseconds kAskAgainAfter{500};
 
-  // What auth.auth_query has said; null when it has to be asked (again).
+  /// What auth.auth_query has said; null when it has to be asked (again).
   [[nodiscard]] User user(std::string_view name) const;
-  [[nodiscard]] Roles roles(std::string_view name) const;
   User store(std::string_view name, cluster::KnownUser user, base::Duration holds_for);
-  Roles store(std::string_view name, cluster::RoleNames roles, base::Duration holds_for);
   /// A login with what was known of this user has failed, here or at a server.
   void distrust(std::string_view name);
   /// The configuration is another.
@@ -51,7 +48,6 @@ class Logins {
  private:
   mutable std::mutex mutex_;
   TimedCache<User> users_;
-  TimedCache<Roles> roles_;
   LoginFailures failures_;
 };
 

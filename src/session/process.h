@@ -52,8 +52,6 @@ class Process {
   /// thread.
   virtual void ask_user(const std::string& user,
                         std::function<void(const base::Result<cluster::KnownUser>&)> answer) = 0;
-  virtual void ask_roles(const std::string& user,
-                         std::function<void(const base::Result<cluster::RoleNames>&)> answer) = 0;
   /// Any thread; null for a worker that does not exist.
   virtual Worker* worker(base::WorkerId id) = 0;
   virtual std::size_t worker_count() const = 0;

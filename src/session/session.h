@@ -108,7 +108,6 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   [[nodiscard]] bool answer_login_question();
   // flows/login.cpp: the questions of a login; false when the answer comes later
   [[nodiscard]] bool find_secret();
-  [[nodiscard]] bool find_memberships();
   [[nodiscard]] bool find_turn();
   [[nodiscard]] bool check_password_elsewhere();
   void note_login();

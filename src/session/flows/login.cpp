@@ -75,22 +75,6 @@ bool Session::find_secret() {
   return false;
 }
 
-bool Session::find_memberships() {
-  StartupFlow& flow = login_->flow;
-  const std::string& user = flow.message().user;
-  if (const auto known = worker_.process().logins.roles(user)) {
-    flow.answer_memberships(*known, client_.output());
-    return true;
-  }
-  worker_.process().ask_roles(user, [&worker = worker_, id = id_](const base::Result<cluster::RoleNames>& roles) {
-    worker.post([id, roles](Worker& there) {
-      if (Session* session = there.session(id))
-        session->answer_login([&](StartupFlow& its, base::ByteQueue& out) { its.answer_memberships(roles, out); });
-    });
-  });
-  return false;
-}
-
 bool Session::find_turn() {
   const auto& settings = worker_.settings().auth;
   StartupFlow& flow = login_->flow;

@@ -7,7 +7,7 @@
 #include <thread>
 #include <utility>
 
-#include "auth/hba.h"
+#include "auth/hba_file.h"
 #include "base/log.h"
 #include "config/load.h"
 #include "config/reload.h"
@@ -21,23 +21,36 @@ namespace log = base::log;
 
 namespace {
 constexpr std::size_t kSecretBytes = 32;
+
+/// Of a file that is named; so that the problems of all files are told at once.
+template <class Value>
+void read(const std::string& path, config::Checked<Value> (*load)(const std::string&), Value& to,
+          config::Problems& problems) {
+  if (path.empty()) return;
+  auto loaded = load(path);
+  if (loaded)
+    to = std::move(*loaded);
+  else
+    problems.insert(problems.end(), loaded.error().begin(), loaded.error().end());
 }
+}  // namespace
 
 config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(const config::Settings& settings,
                                                                       const session::ClientAuth* before) {
   auto auth = std::make_shared<session::ClientAuth>();
   auth->rules = auth::for_everybody(settings.auth.method == config::AuthMethod::trust ? auth::Method::trust
                                                                                       : auth::Method::scram_sha_256);
-  // Kept as long as the process lives: a salt that changes would tell that a user does not exist.
-  auth->mock_secret = before ? before->mock_secret : wire::random_bytes(kSecretBytes);
+  auth->allow_cleartext = settings.auth.allow_cleartext;
   auth->asks_for_secrets = !settings.auth.auth_user.empty();
   auth->limits_failures = settings.auth.failure_delay > config::Duration::zero();
-  if (!settings.auth.users_file.empty()) {
-    auto users = config::load_users_file(settings.auth.users_file);
-    if (!users) return tl::unexpected(users.error());
-    auth->users = std::move(*users);
-    wire::add_verifiers(auth->users, before ? before->users : config::Users{}, auth->mock_secret);
-  }
+  // Kept as long as the process lives: a salt that changes would tell that a user does not exist.
+  auth->mock_secret = before ? before->mock_secret : wire::random_bytes(kSecretBytes);
+  config::Problems problems;
+  read(settings.auth.hba_file, auth::load_hba, auth->rules, problems);
+  read(settings.auth.ident_file, auth::load_ident_maps, auth->ident_maps, problems);
+  read(settings.auth.users_file, config::load_users_file, auth->users, problems);
+  if (!problems.empty()) return tl::unexpected(std::move(problems));
+  wire::add_verifiers(auth->users, before ? before->users : config::Users{}, auth->mock_secret);
   return auth;
 }
 
@@ -73,6 +86,7 @@ int Control::run() {
         on_catalog(database, std::move(catalog), verified);
       });
   user_query_ = std::make_unique<cluster::UserQuery>(loop_, *settings_, passwords);
+  roles_ = std::make_unique<cluster::RoleFinder>(loop_, *settings_, passwords);
   monitor_ =
       std::make_unique<cluster::Monitor>(loop_, *settings_, passwords, freshness,
                                          [this](routing::TopologyPtr topology) { on_topology(std::move(topology)); });
@@ -87,6 +101,7 @@ int Control::run() {
   monitor_.reset();
   loader_.reset();
   user_query_.reset();
+  roles_.reset();
   join_workers();
   mailbox_.reset();
   loop_.drain();
@@ -139,6 +154,7 @@ void Control::on_topology(routing::TopologyPtr topology) {
   view_.set(topology, settings_);
   loader_->set_topology(topology);
   user_query_->set_topology(topology);
+  roles_->set_topology(topology);
   for_workers([topology](session::Worker& there) { there.set_topology(topology); });
   // Not from here: the monitor is still telling.
   loop_.after_pass([this] { listen_once_nodes_are_known(); });
@@ -177,6 +193,12 @@ void Control::ask_user(const std::string& user, std::function<void(const base::R
       if (its.secret) wire::add_verifier(user, *its.secret, nullptr, auth_->mock_secret);
       answer(*logins.store(user, std::move(its), settings_->auth.cache_ttl));
     });
+  });
+}
+
+void Control::find_memberships(const std::string& user, std::function<void(base::Result<auth::Memberships>)> then) {
+  mailbox_->post([this, user, then = std::move(then)] {
+    if (roles_) roles_->find(user, then);
   });
 }
 

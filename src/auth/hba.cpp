@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <array>
 
-#include "auth/regex.h"
-
 namespace pgweir::auth {
 
 namespace {
@@ -19,10 +17,6 @@ enum class Holds : std::uint8_t { no, yes, unknown };
 Holds is_member(const Asking& asking, std::string_view role) {
   if (!asking.memberships) return Holds::unknown;
   return asking.memberships->contains(role) ? Holds::yes : Holds::no;
-}
-
-bool matches(const Word& word, std::string_view name) {
-  return word.regex ? word.regex->find(name).has_value() : word.text == name;
 }
 
 /// The first word that matches is enough; one that may match counts when no other does.
@@ -70,14 +64,14 @@ Holds is_database(const HbaLine& line, const Asking& asking) {
     if (word.is_keyword("sameuser")) return holds(asking.database == asking.user);
     if (word.is_keyword("samerole") || word.is_keyword("samegroup")) return is_member(asking, asking.database);
     if (word.is_keyword("replication")) return Holds::no;
-    return holds(matches(word, asking.database));
+    return holds(word.matches(asking.database));
   });
 }
 
 Holds is_user(const HbaLine& line, const Asking& asking) {
   return any_of(line.users, [&](const Word& word) {
-    if (!word.quoted && word.text.starts_with('+')) return is_member(asking, std::string_view(word.text).substr(1));
-    return holds(word.is_keyword("all") || matches(word, asking.user));
+    if (word.is_group()) return is_member(asking, word.group());
+    return holds(word.is_keyword("all") || word.matches(asking.user));
   });
 }
 

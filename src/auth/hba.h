@@ -12,24 +12,14 @@
 #include <vector>
 
 #include "auth/address.h"
+#include "auth/word.h"
 #include "wire/messages/startup.h"
 
 namespace pgweir::auth {
 
-class Regex;
-
 enum class Method : std::uint8_t { trust, reject, password, md5, scram_sha_256, peer, cert, ldap, pam };
 /// PostgreSQL's word for it.
 [[nodiscard]] std::string_view name_of(Method method);
-
-/// One word of a line. In quotes it means itself alone.
-struct Word {
-  std::string text;
-  bool quoted = false;
-  std::shared_ptr<const Regex> regex{};  ///< of a word that begins with a slash
-
-  [[nodiscard]] bool is_keyword(std::string_view keyword) const { return !quoted && text == keyword; }
-};
 
 /// The options of method ldap, as PostgreSQL documents them. An ldapurl has been taken apart.
 struct LdapOptions {
@@ -60,7 +50,7 @@ struct HbaLine {
   ClientName client_name = ClientName::cn;
   std::string pam_service = "postgresql";
   bool pam_use_hostname = false;
-  std::shared_ptr<const LdapOptions> ldap;  ///< with method ldap
+  std::optional<LdapOptions> ldap;  ///< with method ldap
 
   /// "pg_hba.conf:12"; empty for one that is not from a file.
   [[nodiscard]] std::string place() const;

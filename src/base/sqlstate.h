@@ -43,6 +43,7 @@ inline constexpr Sqlstate invalid_cursor_name{"34000"};
 inline constexpr Sqlstate invalid_catalog_name{"3D000"};
 inline constexpr Sqlstate invalid_schema_name{"3F000"};
 inline constexpr Sqlstate serialization_failure{"40001"};
+inline constexpr Sqlstate insufficient_privilege{"42501"};
 inline constexpr Sqlstate syntax_error{"42601"};
 inline constexpr Sqlstate undefined_column{"42703"};
 inline constexpr Sqlstate undefined_function{"42883"};

@@ -66,8 +66,7 @@ void UserQuery::ask(const std::string& user, OnUser on_user) {
 /// One that waits, or a new one; not the one under way, whose answer may be from before. Null: too many wait.
 UserQuery::Question* UserQuery::question(const std::string& user) {
   const auto first = waiting_.begin() + (under_way_ ? 1 : 0);
-  const auto found =
-      std::find_if(first, waiting_.end(), [&](const Question& one) { return one.user == user; });
+  const auto found = std::find_if(first, waiting_.end(), [&](const Question& one) { return one.user == user; });
   if (found != waiting_.end()) return &*found;
   if (waiting_.size() >= kMostWaiting) return nullptr;
   return &waiting_.emplace_back(Question{user, {}, false});

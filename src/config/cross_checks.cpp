@@ -106,13 +106,21 @@ void single_has_one_node(const Settings& settings, Violations& out) {
 }
 
 void scram_needs_users(const Settings& settings, Violations& out) {
-  if (settings.auth.method == AuthMethod::scram_sha_256 && settings.auth.users_file.empty() &&
-      settings.auth.auth_user.empty())
+  if (settings.auth.hba_file.empty() && settings.auth.method == AuthMethod::scram_sha_256 &&
+      settings.auth.users_file.empty() && settings.auth.auth_user.empty())
     out.push_back(
         {"auth.users_file",
          "is required with auth.method: scram-sha-256 (the default), and is missing or empty; name the file with "
          "the users and their SCRAM verifiers, or auth.auth_user, who asks for them, or say auth.method: trust",
          {"auth"}});
+}
+
+void maps_need_rules(const Settings& settings, Violations& out) {
+  if (!settings.auth.ident_file.empty() && settings.auth.hba_file.empty())
+    out.push_back({"auth.ident_file",
+                   "found " + in_quotes(settings.auth.ident_file) +
+                       " without auth.hba_file; only lines of an HBA file (map=) look into it",
+                   {"auth.hba_file"}});
 }
 
 void listens_somewhere(const Settings& settings, Violations& out) {
@@ -148,6 +156,7 @@ std::vector<Violation> cross_check(const Settings& settings) {
   unread_statements_stay(settings, out);
   single_has_one_node(settings, out);
   scram_needs_users(settings, out);
+  maps_need_rules(settings, out);
   listens_somewhere(settings, out);
   not_its_own_node(settings, out);
   return out;

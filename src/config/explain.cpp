@@ -43,10 +43,13 @@ std::string listen_text(const Settings& settings) {
 }
 
 std::string auth_text(const Auth& auth) {
-  return fmt::format(
-      "clients log in with {}{} within {}\nservers' passwords: {}\n", name_of(auth.method),
-      auth.method == AuthMethod::trust ? " (anyone may be any user)" : fmt::format(" ({})", auth.users_file),
-      format_duration(auth.login_timeout), or_else(auth.server_password_file, "none"));
+  std::string how(name_of(auth.method));
+  if (!auth.hba_file.empty())
+    how = fmt::format("what {} says (users: {})", auth.hba_file, or_else(auth.users_file, "none"));
+  else
+    how += auth.method == AuthMethod::trust ? " (anyone may be any user)" : fmt::format(" ({})", auth.users_file);
+  return fmt::format("clients log in with {} within {}\nservers' passwords: {}\n", how,
+                     format_duration(auth.login_timeout), or_else(auth.server_password_file, "none"));
 }
 
 std::string or_never(Duration time, std::string_view word) {

@@ -20,6 +20,11 @@ template <class Field>
 auto hosts(Field field) {
   return make_codec(std::string(rules::kHostsAllowed), "", field, rules::parse_hosts, rules::format_hosts);
 }
+/// Written as a list of hosts is.
+template <class Field>
+auto names(Field field) {
+  return make_codec(std::string(rules::kNamesAllowed), "", field, rules::parse_names, rules::format_hosts);
+}
 template <class Field>
 auto mode(Field field) {
   return make_codec(std::string(rules::kModeAllowed), "", field, rules::parse_mode, rules::format_mode);
@@ -39,6 +44,7 @@ constexpr std::array kSections{
         "The PostgreSQL servers, in the order that gives them their node_id, from 0. One to 128 of them. Which one is "
         "the primary is found out, not configured. Adding, removing or reordering nodes needs a restart."},
     Section{"auth", "Who may log in, and how pgweir itself logs in to the servers. Secrets live in their own files."},
+    Section{"admin", "Who may give pgweir itself commands. What everybody may do stands with the command."},
     Section{"pool", "Server connections, who may wait for them, and how long clients may take."},
     Section{"databases",
             "What is different for single databases. Each entry names a database; what it does not give is taken from "
@@ -84,9 +90,21 @@ const std::vector<Option<Settings>>& table() {
        "passwords and data of clients."},
 
       {"auth.method", choice(at(&S::auth, &Auth::method)), Reload::yes,
-       "How clients prove who they are. `scram-sha-256`: by their password, checked against auth.users_file. `trust`: "
-       "not "
-       "at all, anyone who can connect may be any user."},
+       "How clients prove who they are when there is no auth.hba_file. `scram-sha-256`: by their password, checked "
+       "against auth.users_file. `trust`: not at all, anyone who can connect may be any user."},
+      {"auth.hba_file", text(at(&S::auth, &Auth::hba_file), rules::kPath), Reload::yes,
+       "Who may come in from where, and how they prove who they are: a file in the format of PostgreSQL 16's "
+       "pg_hba.conf. The first line that matches decides; without one the client is refused. Methods: trust, reject, "
+       "password, md5, scram-sha-256, peer, cert, ldap, pam. Host names are not supported, addresses are. `+role`, "
+       "samerole and samegroup ask a node as monitor.user. A relative path starts at the directory of this "
+       "configuration file. A reload reads the file again; with an error in it, everything stays as it was. Empty: "
+       "auth.method holds for everybody."},
+      {"auth.ident_file", text(at(&S::auth, &Auth::ident_file), rules::kPath), Reload::yes,
+       "Which users the names of the system (peer) or of certificates (cert) may be, for lines of auth.hba_file with "
+       "map=: a file in the format of PostgreSQL 16's pg_ident.conf. Paths and reload as for auth.hba_file."},
+      {"auth.allow_cleartext", boolean(at(&S::auth, &Auth::allow_cleartext)), Reload::yes,
+       "Whether lines of auth.hba_file with password, ldap or pam may ask for a password in clear text over TCP "
+       "without TLS, where anybody on the way can read it."},
       {"auth.users_file", text(at(&S::auth, &Auth::users_file), rules::kPath), Reload::yes,
        "The users and their secrets, one `\"user\" \"secret\"` a line, as in PgBouncer's userlist.txt. A secret is a "
        "SCRAM "
@@ -122,6 +140,11 @@ const std::vector<Option<Settings>>& table() {
       {"auth.login_timeout", duration(at(&S::auth, &Auth::login_timeout), 1s, 10min), Reload::yes,
        "A client that has not finished logging in after this time is disconnected (as PostgreSQL's "
        "authentication_timeout)."},
+
+      {"admin.users", names(at(&S::admin, &Admin::users)), Reload::yes,
+       "Administrators: users who may give every command, separated by commas."},
+      {"admin.viewers", names(at(&S::admin, &Admin::viewers)), Reload::yes,
+       "Users who may give the commands that only show something, separated by commas. Administrators may too."},
 
       {"pool.mode", kinds::mode(at(&S::pool, &Pool::mode)), Reload::yes,
        "When a server connection goes back to the pool. `transaction`: when no transaction is open and nothing on the "

@@ -57,6 +57,9 @@ struct Listen {
 
 struct Auth {
   AuthMethod method = AuthMethod::scram_sha_256;
+  std::string hba_file;              ///< resolved against the configuration file's directory; empty: `method` for all
+  std::string ident_file;            ///< likewise; empty: no maps
+  bool allow_cleartext = false;      ///< passwords in clear text over TCP without TLS
   std::string users_file;            ///< resolved against the configuration file's directory; empty: none
   std::string server_password_file;  ///< likewise
   std::string auth_user;             ///< empty: users are not asked for
@@ -67,6 +70,13 @@ struct Auth {
   std::string pam_directory;  ///< empty: the system's
   Duration login_timeout = std::chrono::seconds{60};
   friend bool operator==(const Auth&, const Auth&) = default;
+};
+
+/// Who may give which commands to pgweir itself: names of users, who have logged in as everybody else.
+struct Admin {
+  std::vector<std::string> users;    ///< administrators
+  std::vector<std::string> viewers;  ///< may look
+  friend bool operator==(const Admin&, const Admin&) = default;
 };
 
 /// The section `pool`; also what holds for one user in one database (`Settings::pool_for`). A time of 0: no limit.
@@ -154,6 +164,7 @@ struct Settings {
   bool core_dumps = false;
   std::vector<NodeSettings> nodes;
   Auth auth;
+  Admin admin;
   Pool pool;
   std::vector<PoolOverride> databases;
   std::vector<PoolOverride> users;

@@ -22,6 +22,9 @@ inline constexpr std::string_view kHostsAllowed = "host names or addresses separ
 [[nodiscard]] Parsed<std::vector<std::string>> parse_hosts(std::string_view text);
 [[nodiscard]] std::string format_hosts(const std::vector<std::string>& hosts);
 
+inline constexpr std::string_view kNamesAllowed = "names of 1 to 63 bytes separated by commas, or nothing";
+[[nodiscard]] Parsed<std::vector<std::string>> parse_names(std::string_view text);
+
 inline constexpr std::string_view kModeAllowed = "an octal number from 0 to 0777";
 [[nodiscard]] Parsed<std::uint32_t> parse_mode(std::string_view text);
 [[nodiscard]] std::string format_mode(std::uint32_t mode);

@@ -16,6 +16,12 @@ Logins::User Logins::user(std::string_view name) const {
   return found ? *found : nullptr;
 }
 
+Logins::User Logins::last_known(std::string_view name) const {
+  const std::scoped_lock lock(mutex_);
+  const User* found = users_.last(name);
+  return found ? *found : nullptr;
+}
+
 Logins::User Logins::store(std::string_view name, cluster::KnownUser user, base::Duration holds_for) {
   const auto shared = std::make_shared<const cluster::KnownUser>(std::move(user));
   keys.check(name, shared->secret ? &*shared->secret : nullptr);

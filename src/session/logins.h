@@ -29,6 +29,8 @@ class Logins {
 
   /// What auth.auth_query has said; null when it has to be asked (again).
   [[nodiscard]] User user(std::string_view name) const;
+  /// The last answer, however old: what pgweir itself may log in with at a server.
+  [[nodiscard]] User last_known(std::string_view name) const;
   User store(std::string_view name, cluster::KnownUser user, base::Duration holds_for);
   /// A login with what was known of this user has failed, here or at a server.
   void distrust(std::string_view name);

@@ -125,9 +125,7 @@ bool Session::answer_login_question() {
     case StartupFlow::Question::none: return false;
     case StartupFlow::Question::interfaces: flow.answer_interfaces(local_interfaces(), out); break;
     case StartupFlow::Question::system_user: flow.answer_system_user(client_.peer_user(), out); break;
-    case StartupFlow::Question::memberships:
-      flow.answer_memberships(base::fail(sqlstate::feature_not_supported, "roles cannot be looked up"), out);
-      break;
+    case StartupFlow::Question::memberships: worker_.find_memberships(id_, flow.message().user); return false;
     case StartupFlow::Question::secret: return find_secret();
     case StartupFlow::Question::turn: return find_turn();
     case StartupFlow::Question::password_check: return check_password_elsewhere();

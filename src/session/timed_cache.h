@@ -21,6 +21,11 @@ class TimedCache {
     const auto found = entries_.find(name);
     return found != entries_.end() && now < found->second.until ? &found->second.value : nullptr;
   }
+  /// Also when it does not hold any more.
+  [[nodiscard]] const Value* last(std::string_view name) const {
+    const auto found = entries_.find(name);
+    return found != entries_.end() ? &found->second.value : nullptr;
+  }
   void store(std::string_view name, Value value, base::Time now, base::Duration holds_for) {
     if (entries_.size() >= kMost) entries_.clear();
     entries_.insert_or_assign(std::string(name), Entry{std::move(value), now, now + holds_for});

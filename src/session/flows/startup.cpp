@@ -124,7 +124,7 @@ void StartupFlow::begin_method(base::ByteQueue& out) {
     return fail({sqlstate::invalid_authorization_specification, "connection requires a valid client certificate"}, out);
   switch (line_->method) {
     case Method::trust:
-    case Method::cert: return succeed(out);
+    case Method::cert: return check_certificate(out);
     case Method::reject: return fail(auth::refused(asking(), line_), out);
     case Method::peer: return ask(Question::system_user);
     case Method::md5:
@@ -151,6 +151,7 @@ void StartupFlow::answer_memberships(base::Result<auth::Memberships> memberships
   if (!accept(Question::memberships)) return;
   if (!memberships) return fail(memberships.error(), out);
   memberships_ = std::move(*memberships);
+  if (line_) return check_name(out);
   decide(out);
 }
 
@@ -165,8 +166,7 @@ void StartupFlow::answer_system_user(base::Result<std::string> name, base::ByteQ
   if (!accept(Question::system_user)) return;
   if (!name) return refuse(name.error().message, out);
   external_name_ = std::move(*name);
-  if (is_mapped(external_name_, line_->map)) return succeed(out);
-  refuse("the system's user is not allowed to be this user", out);
+  check_name(out);
 }
 
 void StartupFlow::begin_cleartext(base::ByteQueue& out) {
@@ -292,7 +292,7 @@ void StartupFlow::check_proof(base::ByteQueue& out) {
 void StartupFlow::check_md5(base::ByteQueue& out) {
   const auto right = auth::md5_response(std::get<config::Md5Hash>(*secret_), md5_salt_);
   if (!wire::equal_in_constant_time(right, password_)) return refuse("the password is wrong", out);
-  succeed(out);
+  check_certificate(out);
 }
 
 /// In clear text, against the secret. Somebody without one costs as much time.
@@ -310,7 +310,7 @@ void StartupFlow::check_password(base::ByteQueue& out) {
   base::wipe(password_);
   if (!secret_) return refuse("the user has no secret here", out);
   if (!right) return refuse("the password is wrong", out);
-  succeed(out);
+  check_certificate(out);
 }
 
 void StartupFlow::answer_password_check(base::Result<bool> right, base::ByteQueue& out) {
@@ -318,7 +318,7 @@ void StartupFlow::answer_password_check(base::Result<bool> right, base::ByteQueu
   base::wipe(password_);
   if (!right) return refuse(right.error().message, out);
   if (!*right) return refuse("the password is wrong", out);
-  succeed(out);
+  check_certificate(out);
 }
 
 void StartupFlow::sasl_first(std::string_view body, base::ByteQueue& out) {
@@ -338,27 +338,36 @@ void StartupFlow::check_scram(base::ByteQueue& out) {
   wire::encode_authentication(out, wire::AuthenticationCode::sasl_final, *answer);
   keys_ = scram_->take_keys();
   scram_.reset();
-  succeed(out);
+  check_certificate(out);
 }
 
-/// The name in the client's certificate may be this user (backend/libpq/auth.c, CheckCertAuth).
-bool StartupFlow::certificate_is_theirs() {
+/// The method has found nothing against the client. The certificate may have to bear its name as well
+/// (backend/libpq/auth.c, CheckCertAuth).
+void StartupFlow::check_certificate(base::ByteQueue& out) {
+  const bool bears_name = line_->method == Method::cert || line_->client_cert == auth::HbaLine::ClientCert::verify_full;
+  if (!bears_name) return succeed(out);
   const bool by_dn = line_->client_name == auth::HbaLine::ClientName::dn;
   external_name_ = by_dn ? tls_.distinguished_name : tls_.common_name;
-  if (!external_name_.empty()) return is_mapped(external_name_, line_->map);
-  reason_ = "the client's certificate contains no user name";
-  return false;
+  if (external_name_.empty()) return refuse("the client's certificate contains no user name", out);
+  check_name(out);
 }
 
-bool StartupFlow::is_mapped(std::string_view external_name, std::string_view map) {
-  return map.empty() && external_name == message_.user;
+/// Who the client is outside may be the user that it wants to be.
+void StartupFlow::check_name(base::ByteQueue& out) {
+  using Verdict = auth::IdentMaps::Verdict;
+  auto verdict = external_name_ == message_.user ? Verdict::yes : Verdict::no;
+  if (!line_->map.empty())
+    verdict =
+        auth_->ident_maps.allows(line_->map, external_name_, message_.user, memberships_ ? &*memberships_ : nullptr);
+  switch (verdict) {
+    case Verdict::yes: return succeed(out);
+    case Verdict::needs_memberships: return ask(Question::memberships);
+    case Verdict::no: break;
+  }
+  refuse(line_->map.empty() ? "the user has another name outside" : "no line of the ident map allows it", out);
 }
 
 void StartupFlow::succeed(base::ByteQueue& out) {
-  const bool looks_at_name =
-      line_->method == Method::cert || line_->client_cert == auth::HbaLine::ClientCert::verify_full;
-  if (looks_at_name && !certificate_is_theirs())
-    return refuse("the client's certificate is not allowed to be this user", out);
   wire::encode_authentication(out, wire::AuthenticationCode::ok, {});
   stage_ = Stage::authenticated;
 }

@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "auth/hba.h"
+#include "auth/ident_maps.h"
 #include "auth/tls_facts.h"
 #include "base/byte_queue.h"
 #include "base/result.h"
@@ -29,16 +30,12 @@
 #include "wire/messages/startup.h"
 #include "wire/scram.h"
 
-namespace pgweir::auth {
-class IdentMaps;
-}
-
 namespace pgweir::session {
 
 /// How clients prove who they are. Shared, immutable; replaced as a whole on reload.
 struct ClientAuth {
   auth::Hba rules = auth::for_everybody(auth::Method::scram_sha_256);
-  std::shared_ptr<const auth::IdentMaps> ident_maps;  ///< null: none
+  auth::IdentMaps ident_maps;
   config::Users users;
   /// Users that are not in `users` are asked for (`StartupFlow::Question::secret`).
   bool asks_for_secrets = false;
@@ -136,8 +133,8 @@ class StartupFlow {
   void check_password(base::ByteQueue& out);
   void sasl_first(std::string_view body, base::ByteQueue& out);
   void check_scram(base::ByteQueue& out);
-  [[nodiscard]] bool certificate_is_theirs();
-  [[nodiscard]] bool is_mapped(std::string_view external_name, std::string_view map);
+  void check_name(base::ByteQueue& out);
+  void check_certificate(base::ByteQueue& out);
   void succeed(base::ByteQueue& out);
   void refuse(std::string_view reason, base::ByteQueue& out);
   void fail(base::Error error, base::ByteQueue& out);

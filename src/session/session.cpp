@@ -7,6 +7,7 @@
 
 #include "base/assertion.h"
 #include "base/log.h"
+#include "base/secret_text.h"
 #include "session/settings_text.h"
 #include "wire/crypto.h"
 #include "wire/messages/backend.h"
@@ -103,7 +104,11 @@ std::size_t Session::take_bytes(std::string_view bytes) {
 std::size_t Session::take_startup(std::string_view bytes) {
   std::size_t consumed = 0;
   do {
-    consumed += login_->flow.take(bytes.substr(consumed), client_.output());
+    const auto fresh = bytes.substr(consumed);
+    const std::size_t taken = login_->flow.take(fresh, client_.output());
+    // A password may be among them. They lie in a buffer of ours, which may be written to.
+    base::wipe(const_cast<char*>(fresh.data()), taken);
+    consumed += taken;
     if (login_->flow.has_message() && !place_) {
       auto place = worker_.process().clients.enter(worker_.settings().pool.max_clients);
       if (!place) {

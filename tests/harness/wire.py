@@ -156,8 +156,10 @@ class Closed(ConnectionError):
 class Wire:
     """One connection. Every wait is bounded by `timeout` seconds."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1", timeout: float = 20.0):
-        self.socket = socket.create_connection((host, port), timeout=timeout * SCALE)
+    def __init__(self, port: int, host: str = "127.0.0.1", timeout: float = 20.0, source: str | None = None):
+        """`source`: the address from which we come; any of 127.0.0.0/8 will do."""
+        self.socket = socket.create_connection((host, port), timeout=timeout * SCALE,
+                                               source_address=(source, 0) if source else None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.pid = 0
         self.key = b""

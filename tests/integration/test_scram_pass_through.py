@@ -160,3 +160,21 @@ def test_no_password_stands_anywhere(passing, cluster):
 def test_others_of_the_same_user_cannot_look_into_the_process(passing):
     """No core file, no debugger: PR_SET_DUMPABLE is off, so even the files under /proc are root's."""
     assert Path(f"/proc/{passing.pid}/mem").stat().st_uid == 0
+
+
+def test_a_password_in_clear_text_opens_servers_by_its_keys_and_is_not_kept(make_proxy, cluster, group):
+    """Method password: what the client says is checked against the verifier, and what is left of it are the keys."""
+    roles.create_role(cluster, "carrier", SECRET)
+    proxy = make_proxy(start=False)
+    hba = "host all postgres all trust\nhost all all all password\n"
+    users = f'"carrier" "{roles.secret_of(cluster, "carrier")}"\n'
+    proxy.write_config(auth={"hba_file": proxy.write_file("pg_hba.conf", hba), "allow_cleartext": True,
+                             "users_file": proxy.write_file("users.txt", users)})
+    proxy.start()
+    assert proxy.sql("SELECT current_user::text", user="carrier", password=SECRET) == [("carrier",)]
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        proxy.sql("SELECT 1", user="carrier", password=OTHER)
+    for secret in (SECRET, OTHER):
+        assert secret not in proxy.log()
+    if os.geteuid() == 0 and os.environ.get("PGWEIR_SANITIZE", "none") == "none":
+        assert in_memory(proxy.pid, [b"carrier", SECRET.encode(), OTHER.encode()]) == [b"carrier"]

@@ -84,7 +84,12 @@ bool Session::find_turn() {
     flow.answer_turn(wait.has_value(), client_.output());
     return true;
   }
+  // Who waits takes no place from others.
+  place_.give_back();
   login_->pause = std::make_unique<net::Timer>(worker_.loop(), [this] {
+    auto place = worker_.process().clients.enter(worker_.settings().pool.max_clients);
+    if (!place) return terminate(place.error());
+    place_ = std::move(*place);
     answer_login([](StartupFlow& its, base::ByteQueue& out) { its.answer_turn(true, out); });
   });
   login_->pause->start(*wait);

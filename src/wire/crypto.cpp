@@ -7,6 +7,7 @@
 #include <openssl/rand.h>
 #include <stringprep.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <cstring>
@@ -108,6 +109,9 @@ std::string base64_decode(std::string_view text) {
 
 std::string saslprep(std::string_view password) {
   std::string input(password);
+  // ASCII is what it was before, and the library would leave a copy in memory.
+  const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+  if (std::all_of(input.begin(), input.end(), is_ascii)) return input;
   char* prepared = nullptr;
   if (stringprep_profile(input.c_str(), &prepared, "SASLprep", static_cast<Stringprep_profile_flags>(0)) !=
       STRINGPREP_OK)

@@ -10,6 +10,7 @@
 #include "doctest/doctest.h"
 #include "unit/auth/memory_files.h"
 
+using namespace pgweir;
 using namespace pgweir::auth;
 
 namespace {

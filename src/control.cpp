@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "config/load.h"
 #include "config/reload.h"
+#include "config/users_file.h"
+#include "wire/add_verifiers.h"
 #include "wire/crypto.h"
 
 namespace pgweir {
@@ -39,12 +41,16 @@ config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(const conf
   auth->rules = auth::for_everybody(settings.auth.method == config::AuthMethod::trust ? auth::Method::trust
                                                                                       : auth::Method::scram_sha_256);
   auth->allow_cleartext = settings.auth.allow_cleartext;
+  auth->asks_for_secrets = !settings.auth.auth_user.empty();
+  auth->limits_failures = settings.auth.failure_delay > config::Duration::zero();
+  // Kept as long as the process lives: a salt that changes would tell that a user does not exist.
   auth->mock_secret = before ? before->mock_secret : wire::random_bytes(kSecretBytes);
   config::Problems problems;
   read(settings.auth.hba_file, auth::load_hba, auth->rules, problems);
   read(settings.auth.ident_file, auth::load_ident_maps, auth->ident_maps, problems);
   read(settings.auth.users_file, config::load_users_file, auth->users, problems);
   if (!problems.empty()) return tl::unexpected(std::move(problems));
+  wire::add_verifiers(auth->users, before ? before->users : config::Users{}, auth->mock_secret);
   return auth;
 }
 
@@ -79,6 +85,7 @@ int Control::run() {
       [this](const std::string& database, routing::CatalogPtr catalog, base::Time verified) {
         on_catalog(database, std::move(catalog), verified);
       });
+  user_query_ = std::make_unique<cluster::UserQuery>(loop_, *settings_, passwords);
   roles_ = std::make_unique<cluster::RoleFinder>(loop_, *settings_, passwords);
   monitor_ =
       std::make_unique<cluster::Monitor>(loop_, *settings_, passwords, freshness,
@@ -93,6 +100,7 @@ int Control::run() {
   shutdown_timer_.reset();
   monitor_.reset();
   loader_.reset();
+  user_query_.reset();
   roles_.reset();
   join_workers();
   mailbox_.reset();
@@ -145,6 +153,7 @@ void Control::listen() {
 void Control::on_topology(routing::TopologyPtr topology) {
   view_.set(topology, settings_);
   loader_->set_topology(topology);
+  user_query_->set_topology(topology);
   roles_->set_topology(topology);
   for_workers([topology](session::Worker& there) { there.set_topology(topology); });
   // Not from here: the monitor is still telling.
@@ -172,6 +181,18 @@ void Control::want_catalog(const std::string& database, base::Time not_before) {
       for_workers(
           [database, not_before](session::Worker& there) { there.catalog_changed_elsewhere(database, not_before); });
     if (loader_) loader_->want(database, not_before);
+  });
+}
+
+void Control::ask_user(const std::string& user, std::function<void(const base::Result<cluster::KnownUser>&)> answer) {
+  mailbox_->post([this, user, answer = std::move(answer)] {
+    if (!user_query_) return;
+    user_query_->ask(user, [this, user, answer](const base::Result<cluster::KnownUser>& known) {
+      if (!known) return answer(known);
+      cluster::KnownUser its = *known;
+      if (its.secret) wire::add_verifier(user, *its.secret, nullptr, auth_->mock_secret);
+      answer(*logins.store(user, std::move(its), settings_->auth.cache_ttl));
+    });
   });
 }
 
@@ -206,6 +227,12 @@ void Control::reload() {
     for (const auto& problem : auth.error()) log::error("reload_refused", {{"problem", problem.text()}});
     return;
   }
+  for (const auto& [user, secret] : auth_->users) {
+    const auto found = (*auth)->users.find(user);
+    logins.keys.check(user, found == (*auth)->users.end() ? nullptr : &found->second);
+  }
+  for (const auto& [user, secret] : (*auth)->users) logins.keys.check(user, &secret);
+  logins.forget_answers();
   auth_ = *auth;
   const auto changes = config::difference(*settings_, *loaded);
   for (const auto& change : changes)
@@ -218,6 +245,7 @@ void Control::reload() {
   view_.set(view_.topology(), settings_);
   loader_->set_refresh(settings_->routing.catalog_refresh);
   monitor_->reconfigure(*settings_);
+  user_query_->reconfigure(*settings_);
   log::info("reload_done", {{"changes", changes.size()}});
 }
 

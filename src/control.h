@@ -11,6 +11,7 @@
 #include "cluster/catalog_loader.h"
 #include "cluster/monitor.h"
 #include "cluster/role_finder.h"
+#include "cluster/user_query.h"
 #include "config/settings.h"
 #include "net/loop.h"
 #include "net/mailbox.h"
@@ -36,6 +37,7 @@ class Control final : public session::Process {
   // session::Process
   void suspect(base::NodeId node) override;
   void want_catalog(const std::string& database, base::Time not_before) override;
+  void ask_user(const std::string& user, std::function<void(const base::Result<cluster::KnownUser>&)> answer) override;
   void session_ended() override;
   void find_memberships(const std::string& user, std::function<void(base::Result<auth::Memberships>)> then) override;
   session::Worker* worker(base::WorkerId id) override;
@@ -66,6 +68,7 @@ class Control final : public session::Process {
   std::vector<std::unique_ptr<net::Thread>> threads_;
   std::unique_ptr<cluster::Monitor> monitor_;
   std::unique_ptr<cluster::CatalogLoader> loader_;
+  std::unique_ptr<cluster::UserQuery> user_query_;
   std::unique_ptr<cluster::RoleFinder> roles_;
   std::vector<std::unique_ptr<net::Signal>> signals_;
   std::unique_ptr<net::Timer> first_probe_timer_;

@@ -2,20 +2,17 @@
 #include "auth/password.h"
 
 #include "wire/crypto.h"
+#include "wire/scram.h"
 
 namespace pgweir::auth {
 
 namespace {
 
-using wire::view;
-
 /// Users may choose the number for themselves (ALTER ROLE takes a verifier), and others wait meanwhile.
 constexpr int kMostIterations = 1'000'000;
 
 bool is_password_of(const config::ScramVerifier& verifier, std::string_view password) {
-  if (verifier.iterations > kMostIterations) return false;
-  const auto salted = wire::pbkdf2_sha256(wire::saslprep(password), verifier.salt, verifier.iterations);
-  return wire::equal_in_constant_time(view(wire::hmac_sha256(view(salted), "Server Key")), verifier.server_key);
+  return verifier.iterations <= kMostIterations && wire::keys_of(password, verifier).has_value();
 }
 
 }  // namespace
@@ -29,7 +26,11 @@ bool is_password(const config::Secret& secret, std::string_view user, std::strin
 }
 
 std::string md5_hash(std::string_view password, std::string_view user) {
-  return "md5" + wire::md5_hex(std::string(password).append(user));
+  std::string both(password);
+  both.append(user);
+  std::string hash = "md5" + wire::md5_hex(both);
+  base::wipe(both);
+  return hash;
 }
 
 std::string md5_response(const config::Md5Hash& secret, std::string_view salt) {

@@ -107,11 +107,11 @@ void single_has_one_node(const Settings& settings, Violations& out) {
 
 void scram_needs_users(const Settings& settings, Violations& out) {
   if (settings.auth.hba_file.empty() && settings.auth.method == AuthMethod::scram_sha_256 &&
-      settings.auth.users_file.empty())
+      settings.auth.users_file.empty() && settings.auth.auth_user.empty())
     out.push_back(
         {"auth.users_file",
          "is required with auth.method: scram-sha-256 (the default), and is missing or empty; name the file with "
-         "the users and their SCRAM verifiers, or say auth.method: trust",
+         "the users and their SCRAM verifiers, or auth.auth_user, who asks for them, or say auth.method: trust",
          {"auth"}});
 }
 

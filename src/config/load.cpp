@@ -239,7 +239,7 @@ Checked<Settings> Loader::load(std::string_view text, const std::filesystem::pat
     return tl::unexpected(std::move(problems_));
   }
   for (std::string* path : {&settings_.auth.hba_file, &settings_.auth.ident_file, &settings_.auth.users_file,
-                            &settings_.auth.server_password_file, &settings_.log.file})
+                            &settings_.auth.server_password_file, &settings_.auth.pam_directory, &settings_.log.file})
     if (!path->empty()) *path = (directory / *path).lexically_normal().string();
   return std::move(settings_);
 }

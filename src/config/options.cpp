@@ -38,6 +38,7 @@ constexpr std::array kSections{
     Section{"topology", ""},
     Section{"listen", "Where clients connect."},
     Section{"workers", ""},
+    Section{"core_dumps", ""},
     Section{
         "nodes",
         "The PostgreSQL servers, in the order that gives them their node_id, from 0. One to 128 of them. Which one is "
@@ -83,6 +84,10 @@ const std::vector<Option<Settings>>& table() {
 
       {"workers", workers(at(&S::workers)), Reload::restart,
        "Worker threads. Each client stays with one of them. `auto`: as many as the machine has cores."},
+      {"core_dumps", boolean(at(&S::core_dumps)), Reload::restart,
+       "Let the system write a core file if pgweir crashes, and let debuggers of the same user attach. Such a file "
+       "holds "
+       "passwords and data of clients."},
 
       {"auth.method", choice(at(&S::auth, &Auth::method)), Reload::yes,
        "How clients prove who they are when there is no auth.hba_file. `scram-sha-256`: by their password, checked "
@@ -102,18 +107,37 @@ const std::vector<Option<Settings>>& table() {
        "Whether lines of auth.hba_file with password, ldap or pam may ask for a password in clear text over TCP "
        "without TLS, where anybody on the way can read it."},
       {"auth.users_file", text(at(&S::auth, &Auth::users_file), rules::kPath), Reload::yes,
-       "The users and their SCRAM verifiers, one `\"user\" \"SCRAM-SHA-256$...\"` a line, as in PgBouncer's "
-       "userlist.txt. "
-       "`SELECT rolname, rolpassword FROM pg_authid` shows the verifiers. A relative path starts at the directory of "
-       "this "
-       "configuration file. MD5 hashes, as PostgreSQL keeps them too, are for lines with md5 and password in "
-       "auth.hba_file. Needed for auth.method: scram-sha-256.",
+       "The users and their secrets, one `\"user\" \"secret\"` a line, as in PgBouncer's userlist.txt. A secret is a "
+       "SCRAM "
+       "verifier (`SELECT rolname, rolpassword FROM pg_authid` shows them), `md5` with 32 digits, or a password. Only "
+       "the owner and its group may have access to the file. A relative path starts at the directory of this "
+       "configuration file. Empty: none; then auth.auth_user is needed for methods that ask for a password.",
        "users.txt"},
+      {"auth.auth_user", text(at(&S::auth, &Auth::auth_user), rules::kMaybeIdentifier), Reload::yes,
+       "The user with which pgweir asks a node for the secrets of users that do not stand in auth.users_file, so that "
+       "adding a role in PostgreSQL is enough to log in. Its password comes from auth.server_password_file. Empty: "
+       "nobody is asked. See security.md for the SQL that it needs."},
+      {"auth.auth_database", text(at(&S::auth, &Auth::auth_database), rules::kIdentifier), Reload::yes,
+       "The database in which auth.auth_query runs."},
+      {"auth.auth_query", text(at(&S::auth, &Auth::auth_query), rules::kQuery), Reload::yes,
+       "Asks for one user, $1: name, secret and, as a third column, until when the password is valid (or null). No "
+       "row: "
+       "no such user. It runs with search_path = pg_catalog, on the primary if there is one."},
+      {"auth.cache_ttl", duration(at(&S::auth, &Auth::cache_ttl), 0s, kDay), Reload::yes,
+       "How long an answer of auth.auth_query holds. After a failed login it is "
+       "asked "
+       "again at the next one. That there is no such user holds for 1s at most. 0: asked at each login."},
+      {"auth.failure_delay", duration(at(&S::auth, &Auth::failure_delay), 0s, 1min), Reload::yes,
+       "A client that has given a wrong password hears of it after this time. When an address has more than 5 such "
+       "failures in the last 60 of these times, passwords from there are checked one at a time, each after this time; "
+       "users who have logged in from there before, and have not failed since, are let in at once. 0: no delays."},
+      {"auth.pam_directory", text(at(&S::auth, &Auth::pam_directory), rules::kPath), Reload::yes,
+       "Where the files of PAM services are, for the method pam. Empty: where the system has them (/etc/pam.d)."},
       {"auth.server_password_file", text(at(&S::auth, &Auth::server_password_file), rules::kPath), Reload::restart,
        "The passwords with which pgweir logs in to the servers, one `host:port:database:user:password` a line, as in "
        "PostgreSQL's .pgpass; `*` matches anything. Only the owner and its group may have access to it. A relative "
-       "path "
-       "starts at the directory of this configuration file. Empty: the servers must not ask for a password."},
+       "path starts at the directory of this configuration file. For a user who does not stand there the client's own "
+       "proof is used, where clients log in by SCRAM and the server has the same verifier."},
       {"auth.login_timeout", duration(at(&S::auth, &Auth::login_timeout), 1s, 10min), Reload::yes,
        "A client that has not finished logging in after this time is disconnected (as PostgreSQL's "
        "authentication_timeout)."},

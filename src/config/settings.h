@@ -62,6 +62,12 @@ struct Auth {
   bool allow_cleartext = false;      ///< passwords in clear text over TCP without TLS
   std::string users_file;            ///< resolved against the configuration file's directory; empty: none
   std::string server_password_file;  ///< likewise
+  std::string auth_user;             ///< empty: users are not asked for
+  std::string auth_database = "postgres";
+  std::string auth_query = "SELECT rolname, rolpassword, rolvaliduntil FROM pgweir.lookup($1)";
+  Duration cache_ttl = std::chrono::seconds{10};
+  Duration failure_delay = std::chrono::seconds{1};
+  std::string pam_directory;  ///< empty: the system's
   Duration login_timeout = std::chrono::seconds{60};
   friend bool operator==(const Auth&, const Auth&) = default;
 };
@@ -155,6 +161,7 @@ struct Settings {
   TopologyKind topology = TopologyKind::streaming;
   Listen listen;
   std::uint16_t workers = 0;  ///< 0: as many as there are cores
+  bool core_dumps = false;
   std::vector<NodeSettings> nodes;
   Auth auth;
   Admin admin;

@@ -56,6 +56,13 @@ std::string_view identifier(std::string_view text) {
   return has_control(text) ? "it has control characters" : "";
 }
 
+std::string_view maybe_identifier(std::string_view text) { return text.empty() ? "" : identifier(text); }
+
+std::string_view query(std::string_view text) {
+  if (has_control(text)) return "it has control characters";
+  return text.find("$1") == std::string_view::npos ? "it does not ask for the user ($1)" : "";
+}
+
 std::string_view path(std::string_view text) { return has_control(text) ? "it has control characters" : ""; }
 
 std::string_view trimmed(std::string_view text) {
@@ -69,6 +76,8 @@ std::string_view trimmed(std::string_view text) {
 const TextRule kNodeName{"1 to 63 of the characters a-z, 0-9, _ and -", node_name};
 const TextRule kNodeHost{"a host name, an address, or the absolute path of a Unix socket's directory", node_host};
 const TextRule kIdentifier{"a name of 1 to 63 bytes", identifier};
+const TextRule kMaybeIdentifier{"1 to 63 bytes without control characters, or nothing", maybe_identifier};
+const TextRule kQuery{"one SELECT with $1 for the user's name", query};
 const TextRule kPath{"a path, or nothing", path};
 const TextRule kSocketDirectory{"an absolute path of up to 92 bytes, or nothing", socket_directory};
 

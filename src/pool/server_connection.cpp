@@ -24,12 +24,12 @@ ServerConnection::ServerConnection(net::Loop& loop, ServerIdentity identity, OnF
 
 ServerConnection::~ServerConnection() = default;
 
-void ServerConnection::open(std::string user, std::string database, std::optional<std::string> password,
+void ServerConnection::open(std::string user, std::string database, ServerCredentials credentials,
                             base::Duration timeout, OnOpened on_opened) {
   on_opened_ = std::move(on_opened);
   user_ = std::move(user);
   database_ = std::move(database);
-  login_.emplace(user_, std::move(password));
+  login_.emplace(user_, std::move(credentials));
   const auto limit = std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count();
   timer_ = std::make_unique<net::Timer>(loop_, [this, limit] {
     finish_opening(base::Failure(

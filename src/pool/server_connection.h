@@ -71,7 +71,7 @@ class ServerConnection final : private net::Connection::Handler {
   ~ServerConnection();
 
   /// Starts to connect and log in. `timeout` covers both.
-  void open(std::string user, std::string database, std::optional<std::string> password, base::Duration timeout,
+  void open(std::string user, std::string database, ServerCredentials credentials, base::Duration timeout,
             OnOpened on_opened);
   /// Takes over a descriptor of an idle connection that another worker gave away.
   void adopt(int fd, CarriedOnServer books);

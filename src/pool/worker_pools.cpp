@@ -163,12 +163,13 @@ void WorkerPools::open(Shard& shard, const StartupClass& startup, Ticket ticket)
   owner_.emplace(&opened, &shard);
   shard.servers.push_back(std::move(server));
   opened.open(
-      key.user, key.database, environment_.password(key), shard.limits.connect_timeout,
+      key.user, key.database, environment_.credentials(key), shard.limits.connect_timeout,
       [this, ticket](ServerConnection& one, base::Result<bool> result) { on_opened(ticket, one, std::move(result)); });
 }
 
 void WorkerPools::on_opened(Ticket ticket, ServerConnection& server, base::Result<bool> result) {
   Shard& pool = *owner_.at(&server);
+  if (result) pool.told_not_ready = false;
   if (!result)
     on_open_failed(pool, server, ticket, std::move(result.error()));
   else if (requests_.contains(ticket))
@@ -181,12 +182,20 @@ void WorkerPools::on_opened(Ticket ticket, ServerConnection& server, base::Resul
 void WorkerPools::on_open_failed(Shard& shard, ServerConnection& server, Ticket ticket, base::Error error) {
   constexpr std::chrono::seconds kPauseAfterFailure{5};
   const PoolKey& key = shard.state.key();
-  environment_.suspect(key.node);
-  log::warning("server_connect_failed", {{"node", environment_.node_name(key.node)},
-                                         {"database", key.database},
-                                         {"user", key.user},
-                                         {"sqlstate", error.sqlstate.view()},
-                                         {"error", error.message}});
+  const bool refused = error.sqlstate == base::sqlstate::invalid_password ||
+                       error.sqlstate == base::sqlstate::invalid_authorization_specification;
+  if (refused)
+    environment_.credentials_refused(key);
+  else
+    environment_.suspect(key.node);
+  // What nobody waits for is tried again and again: nothing is known for it, perhaps, until a client has logged in.
+  const bool told = ticket == kNobody && refused && std::exchange(shard.told_not_ready, true);
+  if (!told)
+    log::warning("server_connect_failed", {{"node", environment_.node_name(key.node)},
+                                           {"database", key.database},
+                                           {"user", key.user},
+                                           {"sqlstate", error.sqlstate.view()},
+                                           {"error", error.message}});
   shard.no_filling_before = loop_.now() + kPauseAfterFailure;
   drop(shard, server);
   pass_permit_on(shard);

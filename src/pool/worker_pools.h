@@ -51,7 +51,10 @@ class PoolEnvironment {
   [[nodiscard]] virtual PoolLimits limits(const PoolKey& key) const = 0;
   [[nodiscard]] virtual net::Endpoint endpoint(base::NodeId node) const = 0;
   [[nodiscard]] virtual std::string node_name(base::NodeId node) const = 0;
-  [[nodiscard]] virtual std::optional<std::string> password(const PoolKey& key) const = 0;
+  /// What is known at this moment for logging in there.
+  [[nodiscard]] virtual ServerCredentials credentials(const PoolKey& key) const = 0;
+  /// The server has not let us in with them (28P01, 28000).
+  virtual void credentials_refused(const PoolKey& key) = 0;
   [[nodiscard]] virtual std::size_t workers() const = 0;
   /// Runs `task` on that worker's thread with its pools.
   virtual void post(base::WorkerId worker, std::function<void(WorkerPools&)> task) = 0;

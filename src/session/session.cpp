@@ -7,6 +7,7 @@
 
 #include "base/assertion.h"
 #include "base/log.h"
+#include "base/secret_text.h"
 #include "session/settings_text.h"
 #include "wire/crypto.h"
 #include "wire/messages/backend.h"
@@ -103,7 +104,11 @@ std::size_t Session::take_bytes(std::string_view bytes) {
 std::size_t Session::take_startup(std::string_view bytes) {
   std::size_t consumed = 0;
   do {
-    consumed += login_->flow.take(bytes.substr(consumed), client_.output());
+    const auto fresh = bytes.substr(consumed);
+    const std::size_t taken = login_->flow.take(fresh, client_.output());
+    // A password may be among them. They lie in a buffer of ours, which may be written to.
+    base::wipe(const_cast<char*>(fresh.data()), taken);
+    consumed += taken;
     if (login_->flow.has_message() && !place_) {
       auto place = worker_.process().clients.enter(worker_.settings().pool.max_clients);
       if (!place) {
@@ -126,12 +131,9 @@ bool Session::answer_login_question() {
     case StartupFlow::Question::interfaces: flow.answer_interfaces(local_interfaces(), out); break;
     case StartupFlow::Question::system_user: flow.answer_system_user(client_.peer_user(), out); break;
     case StartupFlow::Question::memberships: worker_.find_memberships(id_, flow.message().user); return false;
-    case StartupFlow::Question::secret:
-      flow.answer_secret(base::fail(sqlstate::feature_not_supported, "secrets cannot be looked up"), out);
-      break;
-    case StartupFlow::Question::password_check:
-      flow.answer_password_check(base::fail(sqlstate::feature_not_supported, "passwords cannot be checked"), out);
-      break;
+    case StartupFlow::Question::secret: return find_secret();
+    case StartupFlow::Question::turn: return find_turn();
+    case StartupFlow::Question::password_check: return check_password_elsewhere();
   }
   return true;
 }
@@ -155,7 +157,7 @@ void Session::on_login_progress() {
     case StartupFlow::Stage::cancel:
       worker_.deliver_cancel(login_->flow.cancel_request());
       return finish("cancel_request");
-    case StartupFlow::Stage::failed: log_failed_login(); return finish("login_failed");
+    case StartupFlow::Stage::failed: log_failed_login(); return hold_failed_login();
     default: return;
   }
 }
@@ -173,6 +175,7 @@ void Session::log_failed_login() const {
 
 void Session::on_authenticated() {
   login_->timeout.stop();
+  note_login();
   const auto& message = login_->flow.message();
   begin_as(message);
   auto& welcome = login_->beginning->welcome;
@@ -317,6 +320,7 @@ void Session::finish(std::string_view why) {
   apply(Event::end);
   if (listening_) listening_->listener.forget(id_);
   if (login_) login_->timeout.stop();
+  if (login_ && login_->pause) login_->pause->stop();
   gone_timer_.reset();
   cancel_tickets();
   give_up_leases();

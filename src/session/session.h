@@ -89,6 +89,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
           timeout(loop, std::move(on_timeout)) {}
     StartupFlow flow;
     net::Timer timeout;
+    std::unique_ptr<net::Timer> pause;  ///< its turn has not come, or the client does not hear yet that it has failed
     std::shared_ptr<Beginning> beginning;  ///< from the proof of who it is on
   };
   /// What a cancel request must know (backend/utils/init/globals.c, MAX_CANCEL_KEY_LENGTH).
@@ -106,6 +107,12 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   std::size_t take_bytes(std::string_view bytes);
   std::size_t take_startup(std::string_view bytes);
   [[nodiscard]] bool answer_login_question();
+  // flows/login.cpp: the questions of a login; false when the answer comes later
+  [[nodiscard]] bool find_secret();
+  [[nodiscard]] bool find_turn();
+  [[nodiscard]] bool check_password_elsewhere();
+  void note_login();
+  void hold_failed_login();
   void on_login_progress();
   void log_failed_login() const;
   void on_authenticated();

@@ -364,10 +364,30 @@ net::Endpoint Worker::endpoint(base::NodeId node) const {
 
 std::string Worker::node_name(base::NodeId node) const { return settings_->nodes[node.value].name; }
 
-std::optional<std::string> Worker::password(const pool::PoolKey& key) const {
+/// The password file first. Then what clients are checked against, where it is of use, and what they have proved.
+pool::ServerCredentials Worker::credentials(const pool::PoolKey& key) const {
   const auto& node = settings_->nodes[key.node.value];
-  const auto found = process_.passwords.find(node.host, node.port, key.database, key.user);
-  return found ? std::optional<std::string>(*found) : std::nullopt;
+  pool::ServerCredentials found;
+  if (const auto line = process_.passwords.find(node.host, node.port, key.database, key.user)) {
+    found.password = base::SecretText(*line);
+    return found;
+  }
+  const auto use = [&found](const config::Secret& secret) {
+    if (const auto* plain = std::get_if<config::PlainPassword>(&secret)) found.password = base::SecretText(plain->text);
+    if (const auto* md5 = std::get_if<config::Md5Hash>(&secret)) found.md5 = base::SecretText(md5->text);
+  };
+  if (const auto user = auth_->users.find(key.user); user != auth_->users.end())
+    use(user->second);
+  else if (const auto known = process_.logins.last_known(key.user); known && known->secret)
+    use(*known->secret);
+  if (const auto keys = process_.logins.keys.find(key.user)) found.keys = *keys;
+  return found;
+}
+
+void Worker::credentials_refused(const pool::PoolKey& key) {
+  Logins& logins = process_.logins;
+  if (const auto keys = logins.keys.find(key.user)) logins.keys.forget(key.user, keys);
+  logins.distrust(key.user);
 }
 
 std::size_t Worker::workers() const { return process_.worker_count(); }

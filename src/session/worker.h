@@ -133,7 +133,8 @@ class Worker final : public pool::PoolEnvironment {
   [[nodiscard]] bool is_usable(base::NodeId node) const override;
   [[nodiscard]] net::Endpoint endpoint(base::NodeId node) const override;
   [[nodiscard]] std::string node_name(base::NodeId node) const override;
-  [[nodiscard]] std::optional<std::string> password(const pool::PoolKey& key) const override;
+  [[nodiscard]] pool::ServerCredentials credentials(const pool::PoolKey& key) const override;
+  void credentials_refused(const pool::PoolKey& key) override;
   [[nodiscard]] std::size_t workers() const override;
   void post(base::WorkerId worker, std::function<void(pool::WorkerPools&)> task) override;
   void suspect(base::NodeId node) override;

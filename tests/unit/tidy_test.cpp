@@ -28,8 +28,8 @@ struct Owned {
   std::string_view header;
   std::string_view folder;
 };
-constexpr std::array kOwned{Owned{"uv.h", "net"}, Owned{"openssl/ssl.h", "net"}, Owned{"pg_query", "sql"},
-                            Owned{"pcre2.h", "auth"}};
+constexpr std::array kOwned{Owned{"uv.h", "net"},     Owned{"openssl/ssl.h", "net"}, Owned{"pg_query", "sql"},
+                            Owned{"pcre2.h", "auth"}, Owned{"ldap.h", "net"},        Owned{"security/", "net"}};
 
 // Sources without a unit test of their own, and why.
 const std::map<std::string, std::string, std::less<>> kNoUnitTest{
@@ -39,6 +39,7 @@ const std::map<std::string, std::string, std::less<>> kNoUnitTest{
     {"cluster/catalog_loader.cpp", "asks a real server over libpq: test_routing.py"},
     {"cluster/monitor.cpp", "drives probes of real servers: test_monitor.py"},
     {"cluster/node_probe.cpp", "asks a real server over libpq: test_monitor.py"},
+    {"cluster/user_query.cpp", "asks a real server over libpq: test_auth_query.py; the answers: user_answer_test.cpp"},
     {"cluster/pq_session.cpp", "wraps a libpq connection to a real server: test_monitor.py"},
     {"config/cross_checks.cpp", "every rule is in load_test.cpp, where its line is checked too"},
     {"config/explain.cpp", "in render_test.cpp"},
@@ -49,6 +50,7 @@ const std::map<std::string, std::string, std::less<>> kNoUnitTest{
     {"config/text_file.cpp", "in load_test.cpp and password_file_test.cpp"},
     {"config/text_rules.cpp", "in load_test.cpp"},
     {"routing/catalog_verdict.cpp", "in route_test.cpp"},
+    {"net/pam_login.cpp", "asks the system's PAM: test_pam.py"},
     {"pool/upkeep.cpp", "in worker_pools_test.cpp"},
     {"routing/explain.cpp", "in route_test.cpp"},
     {"routing/reasons.cpp", "in route_test.cpp"},
@@ -63,6 +65,8 @@ const std::map<std::string, std::string, std::less<>> kNoUnitTest{
     {"session/flows/extended.cpp", "needs a worker with servers: tests/protocol"},
     {"session/flows/local.cpp", "needs a worker with servers: test_show.py"},
     {"session/flows/plan.cpp", "needs a worker with servers: test_routing.py, test_corpus.py"},
+    {"session/flows/login.cpp",
+     "needs a worker: test_auth_query.py, test_ldap.py, test_pam.py, test_login_failures.py"},
     {"session/flows/listen.cpp", "needs a worker with servers: test_listen.py"},
     {"session/flows/pins.cpp", "needs a worker with servers: test_transaction_pooling.py; the audit: audit_test.cpp"},
     {"session/flows/prepare.cpp", "needs a worker with servers: tests/semantics, tests/protocol"},

@@ -2,11 +2,11 @@
 // Source of the order of checks and of the words: backend/libpq/auth.c, ClientAuthentication.
 #include "session/flows/startup.h"
 
-#include <cstring>
 #include <utility>
 
 #include "auth/password.h"
 #include "auth/refusal.h"
+#include "base/secret_text.h"
 #include "wire/crypto.h"
 #include "wire/messages/backend.h"
 #include "wire/messages/frontend.h"
@@ -21,12 +21,6 @@ using auth::Method;
 /// PG_MAX_AUTH_TOKEN_LENGTH; libpq/auth-sasl.h, PG_MAX_SASL_MESSAGE_LENGTH).
 constexpr std::size_t kLongestResponse = 65535;
 constexpr std::size_t kLengthBytes = 4;
-
-/// So that nobody finds it in memory later.
-void wipe(std::string& text) {
-  ::explicit_bzero(text.data(), text.size());
-  text.clear();
-}
 
 bool is_encryption_request(const wire::StartupPacket& packet) {
   return std::holds_alternative<wire::SslRequest>(packet) || std::holds_alternative<wire::GssEncRequest>(packet);
@@ -189,8 +183,10 @@ void StartupFlow::begin_cleartext(base::ByteQueue& out) {
 void StartupFlow::find_secret(base::ByteQueue& out) {
   if (const auto found = auth_->users.find(message_.user); found != auth_->users.end())
     secret_ = found->second;
-  else if (auth_->asks_for_secrets)
+  else if (auth_->asks_for_secrets) {
+    ++asked_for_secret_;
     return ask(Question::secret);
+  }
   begin_secret(out);
 }
 
@@ -229,10 +225,12 @@ void StartupFlow::begin_scram(base::ByteQueue& out) {
     reason_ = "the user has no secret here";
   else if (!verifier)
     reason_ = "the user's secret is no SCRAM verifier";
+  const std::string& end_point = tls_.server_certificate_hash;
   scram_.emplace(verifier ? *verifier : wire::mock_verifier(message_.user, auth_->mock_secret), verifier != nullptr,
-                 wire::scram_nonce());
-  std::string mechanisms(wire::kScramSha256);
-  mechanisms.append(2, '\0');
+                 wire::scram_nonce(), end_point);
+  std::string mechanisms;
+  for (const auto one : wire::offered_mechanisms(end_point)) mechanisms.append(one).append(1, '\0');
+  mechanisms.append(1, '\0');
   wire::encode_authentication(out, wire::AuthenticationCode::sasl, mechanisms);
   stage_ = Stage::sasl_first;
 }
@@ -253,7 +251,7 @@ std::size_t StartupFlow::take_response(std::string_view bytes, base::ByteQueue& 
   switch (stage_) {
     case Stage::password: password(frame.body, out); break;
     case Stage::sasl_first: sasl_first(frame.body, out); break;
-    default: sasl_final(frame.body, out); break;
+    default: take_proof(frame.body, out); break;
   }
   return frame.bytes_here();
 }
@@ -264,21 +262,52 @@ void StartupFlow::password(std::string_view body, base::ByteQueue& out) {
     return fail({sqlstate::protocol_violation, "invalid password packet size"}, out);
   body.remove_suffix(1);
   if (body.empty()) return fail({sqlstate::invalid_password, "empty password returned by client"}, out);
-  if (!md5_salt_.empty()) {
-    const auto right = auth::md5_response(std::get<config::Md5Hash>(*secret_), md5_salt_);
-    if (wire::equal_in_constant_time(right, body)) return check_certificate(out);
-    return refuse("the password is wrong", out);
-  }
-  password_ = body;
+  take_proof(body, out);
+}
+
+/// All that can be wrong from here on is the password: others may have tried many before.
+void StartupFlow::take_proof(std::string_view proof, base::ByteQueue& out) {
+  password_ = proof;
+  if (auth_->limits_failures) return ask(Question::turn);
+  check_proof(out);
+}
+
+void StartupFlow::answer_turn(bool admitted, base::ByteQueue& out) {
+  if (!accept(Question::turn)) return;
+  if (admitted) return check_proof(out);
+  base::wipe(password_);
+  proof_given_ = true;
+  reason_ = "too many failed logins from this address";
+  refuse(reason_, out);
+}
+
+void StartupFlow::check_proof(base::ByteQueue& out) {
+  proof_given_ = true;
+  if (scram_) return check_scram(out);
+  if (!md5_salt_.empty()) return check_md5(out);
   if (line_->method == Method::password) return find_secret(out);
   ask(Question::password_check);
 }
 
+void StartupFlow::check_md5(base::ByteQueue& out) {
+  const auto right = auth::md5_response(std::get<config::Md5Hash>(*secret_), md5_salt_);
+  if (!wire::equal_in_constant_time(right, password_)) return refuse("the password is wrong", out);
+  check_certificate(out);
+}
+
 /// In clear text, against the secret. Somebody without one costs as much time.
 void StartupFlow::check_password(base::ByteQueue& out) {
-  const bool right = auth::is_password(secret_ ? *secret_ : wire::mock_verifier(message_.user, auth_->mock_secret),
-                                       message_.user, password_);
-  wipe(password_);
+  const config::Secret secret = secret_ ? *secret_ : wire::mock_verifier(message_.user, auth_->mock_secret);
+  bool right = false;
+  if (const auto* verifier = std::get_if<config::ScramVerifier>(&secret)) {
+    auto keys = wire::keys_of(password_, *verifier);
+    right = keys && secret_;
+    if (right) keys_ = std::move(*keys);
+  } else {
+    right = auth::is_password(secret, message_.user, password_);
+  }
+  if (!right && asked_for_secret_ == 1) return find_secret(out);  // it may have been changed since it was asked for
+  base::wipe(password_);
   if (!secret_) return refuse("the user has no secret here", out);
   if (!right) return refuse("the password is wrong", out);
   check_certificate(out);
@@ -286,7 +315,7 @@ void StartupFlow::check_password(base::ByteQueue& out) {
 
 void StartupFlow::answer_password_check(base::Result<bool> right, base::ByteQueue& out) {
   if (!accept(Question::password_check)) return;
-  wipe(password_);
+  base::wipe(password_);
   if (!right) return refuse(right.error().message, out);
   if (!*right) return refuse("the password is wrong", out);
   check_certificate(out);
@@ -295,19 +324,19 @@ void StartupFlow::answer_password_check(base::Result<bool> right, base::ByteQueu
 void StartupFlow::sasl_first(std::string_view body, base::ByteQueue& out) {
   const auto response = wire::decode_sasl_initial_response(body);
   if (!response) return fail(response.error(), out);
-  if (response->mechanism != wire::kScramSha256)
-    return fail({sqlstate::protocol_violation, "client selected an invalid SASL authentication mechanism"}, out);
-  const auto answer = scram_->first(response->data);
+  const auto answer = scram_->first(response->data, response->mechanism);
   if (!answer) return fail(answer.error(), out);
   wire::encode_authentication(out, wire::AuthenticationCode::sasl_continue, *answer);
   stage_ = Stage::sasl_final;
 }
 
-void StartupFlow::sasl_final(std::string_view body, base::ByteQueue& out) {
-  const auto answer = scram_->final(body);
+void StartupFlow::check_scram(base::ByteQueue& out) {
+  const auto answer = scram_->final(password_);
+  base::wipe(password_);
   if (!answer && answer.error().sqlstate == sqlstate::invalid_password) return refuse("the password is wrong", out);
   if (!answer) return fail(answer.error(), out);
   wire::encode_authentication(out, wire::AuthenticationCode::sasl_final, *answer);
+  keys_ = scram_->take_keys();
   scram_.reset();
   check_certificate(out);
 }
@@ -346,13 +375,14 @@ void StartupFlow::succeed(base::ByteQueue& out) {
 /// What the client hears says nothing but that its method has failed; the reason is for the log.
 void StartupFlow::refuse(std::string_view reason, base::ByteQueue& out) {
   if (reason_.empty()) reason_ = reason;
+  withheld_ = auth_->limits_failures && proof_given_;
   fail(auth::failed(line_->method, message_.user), out);
 }
 
 void StartupFlow::fail(base::Error error, base::ByteQueue& out) {
   stage_ = Stage::failed;
   error_ = std::move(error);
-  wire::encode_error(out, wire::Severity::fatal, error_);
+  if (!withheld_) wire::encode_error(out, wire::Severity::fatal, error_);
 }
 
 }  // namespace pgweir::session

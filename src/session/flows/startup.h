@@ -5,7 +5,8 @@
 //   packet --SSL/GSSENC--> packet        (each at most once, refused with 'N')
 //   packet --Cancel------> cancel        packet --Startup--> the matching line's method
 //   method: authenticated | failed | waiting | password (cleartext or MD5) | sasl_first --> sasl_final
-//   password, sasl_final --right--> authenticated        anything else --> failed (FATAL error is in the output)
+//   password, sasl_final --right--> authenticated        anything else --> failed (FATAL error is in the output, unless
+//                                                        the owner says when the client hears it: `withheld`)
 //   waiting --answer--> where it goes on
 //
 // Waiting: the flow has a question that only its owner can answer, at once or later (`question`). It takes no bytes
@@ -17,13 +18,14 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "auth/hba.h"
 #include "auth/ident_maps.h"
 #include "auth/tls_facts.h"
 #include "base/byte_queue.h"
 #include "base/result.h"
-#include "config/users_file.h"
+#include "config/secret.h"
 #include "wire/frame.h"
 #include "wire/messages/startup.h"
 #include "wire/scram.h"
@@ -38,7 +40,10 @@ struct ClientAuth {
   /// Users that are not in `users` are asked for (`StartupFlow::Question::secret`).
   bool asks_for_secrets = false;
   bool allow_cleartext = false;  ///< passwords in clear text over TCP without TLS
-  std::string mock_secret;       ///< see wire::mock_verifier
+  /// Before a password or proof is checked the owner is asked (`Question::turn`), and it tells the client when it was
+  /// wrong (`StartupFlow::withheld`).
+  bool limits_failures = false;
+  std::string mock_secret;  ///< see wire::mock_verifier
 };
 
 class StartupFlow {
@@ -51,7 +56,8 @@ class StartupFlow {
     memberships,     ///< of which roles is message().user a member?
     interfaces,      ///< which addresses has this machine?
     system_user,     ///< as whom does the process at the other end of the Unix socket run?
-    secret,          ///< what is message().user's password checked against?
+    turn,            ///< may what the client has said be checked now?
+    secret,          ///< what is message().user's password checked against? See wants_new_secret().
     password_check,  ///< is password() that of message().user, by line()'s method (ldap, pam)?
   };
 
@@ -75,6 +81,8 @@ class StartupFlow {
   void answer_system_user(base::Result<std::string> name, base::ByteQueue& out);
   /// Nothing: there is no such user, or it has no password. The client cannot tell.
   void answer_secret(base::Result<std::optional<config::Secret>> secret, base::ByteQueue& out);
+  /// True: now is the time. False: it is refused unseen, in the same words as a wrong password.
+  void answer_turn(bool admitted, base::ByteQueue& out);
   void answer_password_check(base::Result<bool> right, base::ByteQueue& out);
 
   [[nodiscard]] Stage stage() const { return stage_; }
@@ -88,6 +96,15 @@ class StartupFlow {
   [[nodiscard]] const auth::HbaLine* line() const { return line_; }
   /// What the client has said in clear text. Valid while password_check is asked.
   [[nodiscard]] std::string_view password() const { return password_; }
+  /// While `secret` is asked: the password was wrong by an answer that was given before; a newer one is wanted.
+  [[nodiscard]] bool wants_new_secret() const { return asked_for_secret_ == 2; }
+  /// The secret that the client was checked against was an answer, not from the users file.
+  [[nodiscard]] bool secret_was_asked() const { return asked_for_secret_ > 0; }
+  /// The keys that the client has proved to have, once; with another method than SCRAM or a password in clear text they
+  /// are empty. When authenticated.
+  [[nodiscard]] wire::ScramKeys take_keys() { return std::exchange(keys_, {}); }
+  /// Failed by a wrong password or proof: the error is not in the output, the owner sends it when it is time.
+  [[nodiscard]] bool withheld() const { return withheld_; }
   /// Who the client is outside of PostgreSQL: the system's user, or the name in its certificate. Empty: nobody asked.
   [[nodiscard]] std::string_view external_name() const { return external_name_; }
   /// Why it failed: what the client was told, and, only for the log, what it was not told.
@@ -110,9 +127,12 @@ class StartupFlow {
   void begin_md5(base::ByteQueue& out);
   void begin_scram(base::ByteQueue& out);
   void password(std::string_view body, base::ByteQueue& out);
+  void take_proof(std::string_view proof, base::ByteQueue& out);
+  void check_proof(base::ByteQueue& out);
+  void check_md5(base::ByteQueue& out);
   void check_password(base::ByteQueue& out);
   void sasl_first(std::string_view body, base::ByteQueue& out);
-  void sasl_final(std::string_view body, base::ByteQueue& out);
+  void check_scram(base::ByteQueue& out);
   void check_name(base::ByteQueue& out);
   void check_certificate(base::ByteQueue& out);
   void succeed(base::ByteQueue& out);
@@ -127,6 +147,9 @@ class StartupFlow {
   bool refused_ssl_ = false;
   bool refused_gss_ = false;
   bool has_message_ = false;
+  bool proof_given_ = false;
+  bool withheld_ = false;
+  int asked_for_secret_ = 0;  ///< how many times
   wire::Replication replication_ = wire::Replication::no;
   wire::StartupMessage message_;
   wire::CancelRequest cancel_;
@@ -136,7 +159,8 @@ class StartupFlow {
   const auth::HbaLine* line_ = nullptr;
   std::optional<config::Secret> secret_;  ///< nothing: there is none
   std::string md5_salt_;                  ///< empty: the password is asked for in clear text
-  std::string password_;
+  std::string password_;  ///< what is to be checked: the password, an MD5 answer, or SCRAM's last message
+  wire::ScramKeys keys_;
   std::string external_name_;
   std::optional<wire::ScramServer> scram_;
   base::Error error_;

@@ -20,6 +20,7 @@ class NoWorkers final : public session::Process {
   void want_catalog(const std::string&, base::Time) override {}
   void session_ended() override {}
   void find_memberships(const std::string&, std::function<void(base::Result<auth::Memberships>)>) override {}
+  void ask_user(const std::string&, std::function<void(const base::Result<cluster::KnownUser>&)>) override {}
   session::Worker* worker(base::WorkerId) override { return nullptr; }
   std::size_t worker_count() const override { return 1; }
 };

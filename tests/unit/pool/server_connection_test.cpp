@@ -43,7 +43,7 @@ struct Fixture {
     return std::make_unique<ServerConnection>(loop, std::move(identity), [this](ServerConnection&) { ++freed; });
   }
   void open(base::Duration timeout = 10s) {
-    connection->open("alice", "db", std::nullopt, timeout, [this](ServerConnection&, base::Result<bool> how) {
+    connection->open("alice", "db", {}, timeout, [this](ServerConnection&, base::Result<bool> how) {
       ++opened;
       result = std::move(how);
     });

@@ -50,7 +50,8 @@ struct Fixture final : PoolEnvironment {
   bool is_usable(base::NodeId) const override { return usable; }
   net::Endpoint endpoint(base::NodeId) const override { return server.endpoint; }
   std::string node_name(base::NodeId) const override { return "pg1"; }
-  std::optional<std::string> password(const PoolKey&) const override { return std::nullopt; }
+  ServerCredentials credentials(const PoolKey&) const override { return {}; }
+  void credentials_refused(const PoolKey&) override {}
   std::size_t workers() const override { return pools.size(); }
   void post(base::WorkerId worker, std::function<void(WorkerPools&)> task) override {
     posted.emplace_back(worker.value, std::move(task));

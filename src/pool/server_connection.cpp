@@ -47,17 +47,18 @@ void ServerConnection::on_connected(base::Result<int> fd) {
   wire::encode_startup(connection_->output(), user_, database_, identity_.startup.parameters());
 }
 
-void ServerConnection::adopt(int fd, CarriedOnServer books) {
+void ServerConnection::adopt(net::DetachedSocket socket, CarriedOnServer books) {
   carried = std::move(books);
-  connection_ = std::make_unique<net::Connection>(loop_, fd, static_cast<net::Connection::Handler&>(*this));
+  connection_ =
+      std::make_unique<net::Connection>(loop_, std::move(socket), static_cast<net::Connection::Handler&>(*this));
   state_ = State::idle;
   idle_since = loop_.now();
 }
 
-int ServerConnection::give_away() {
+net::DetachedSocket ServerConnection::give_away() {
   PGWEIR_ASSERT(state_ == State::idle);
   state_ = State::dead;
-  return connection_->release_descriptor();
+  return connection_->release();
 }
 
 void ServerConnection::lease_to(ServerUser& user) {

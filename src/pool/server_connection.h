@@ -73,10 +73,10 @@ class ServerConnection final : private net::Connection::Handler {
   /// Starts to connect and log in. `timeout` covers both.
   void open(std::string user, std::string database, std::optional<std::string> password, base::Duration timeout,
             OnOpened on_opened);
-  /// Takes over a descriptor of an idle connection that another worker gave away.
-  void adopt(int fd, CarriedOnServer books);
-  /// For an idle one: gives the descriptor away; the object is dead afterwards.
-  [[nodiscard]] int give_away();
+  /// Takes over the socket of an idle connection that another worker gave away.
+  void adopt(net::DetachedSocket socket, CarriedOnServer books);
+  /// For an idle one: gives the socket away, with its TLS; the object is dead afterwards.
+  [[nodiscard]] net::DetachedSocket give_away();
 
   void lease_to(ServerUser& user);
   /// The lease goes on with another user.

@@ -136,7 +136,8 @@ class WorkerPools {
   void open_for_waiters(Shard& shard, std::uint32_t limit);
   void grant(PoolState& state, Waiter waiter);
   void receive_permit(const PoolKey& key, Ticket ticket);
-  void receive_connection(const PoolKey& key, Ticket ticket, ServerIdentity identity, CarriedOnServer books, int fd);
+  void receive_connection(const PoolKey& key, Ticket ticket, ServerIdentity identity, CarriedOnServer books,
+                          net::DetachedSocket socket);
   void offer_idle(Shard& shard);
   void finish(Ticket ticket, base::Result<Lease> result);
   void drop(Shard& shard, ServerConnection& server);

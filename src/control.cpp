@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "auth/hba_file.h"
 #include "base/log.h"
 #include "config/load.h"
 #include "config/reload.h"
@@ -18,17 +19,32 @@ namespace log = base::log;
 
 namespace {
 constexpr std::size_t kSecretBytes = 32;
-}
 
-config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(const config::Settings& settings) {
+/// Of a file that is named; so that the problems of all files are told at once.
+template <class Value>
+void read(const std::string& path, config::Checked<Value> (*load)(const std::string&), Value& to,
+          config::Problems& problems) {
+  if (path.empty()) return;
+  auto loaded = load(path);
+  if (loaded)
+    to = std::move(*loaded);
+  else
+    problems.insert(problems.end(), loaded.error().begin(), loaded.error().end());
+}
+}  // namespace
+
+config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(const config::Settings& settings,
+                                                                      const session::ClientAuth* before) {
   auto auth = std::make_shared<session::ClientAuth>();
-  auth->method = settings.auth.method;
-  auth->mock_secret = wire::random_bytes(kSecretBytes);
-  if (!settings.auth.users_file.empty()) {
-    auto users = config::load_users_file(settings.auth.users_file);
-    if (!users) return tl::unexpected(users.error());
-    auth->users = std::move(*users);
-  }
+  auth->rules = auth::for_everybody(settings.auth.method == config::AuthMethod::trust ? auth::Method::trust
+                                                                                      : auth::Method::scram_sha_256);
+  auth->allow_cleartext = settings.auth.allow_cleartext;
+  auth->mock_secret = before ? before->mock_secret : wire::random_bytes(kSecretBytes);
+  config::Problems problems;
+  read(settings.auth.hba_file, auth::load_hba, auth->rules, problems);
+  read(settings.auth.ident_file, auth::load_ident_maps, auth->ident_maps, problems);
+  read(settings.auth.users_file, config::load_users_file, auth->users, problems);
+  if (!problems.empty()) return tl::unexpected(std::move(problems));
   return auth;
 }
 
@@ -63,6 +79,7 @@ int Control::run() {
       [this](const std::string& database, routing::CatalogPtr catalog, base::Time verified) {
         on_catalog(database, std::move(catalog), verified);
       });
+  roles_ = std::make_unique<cluster::RoleFinder>(loop_, *settings_, passwords);
   monitor_ =
       std::make_unique<cluster::Monitor>(loop_, *settings_, passwords, freshness,
                                          [this](routing::TopologyPtr topology) { on_topology(std::move(topology)); });
@@ -76,6 +93,7 @@ int Control::run() {
   shutdown_timer_.reset();
   monitor_.reset();
   loader_.reset();
+  roles_.reset();
   join_workers();
   mailbox_.reset();
   loop_.drain();
@@ -127,6 +145,7 @@ void Control::listen() {
 void Control::on_topology(routing::TopologyPtr topology) {
   view_.set(topology, settings_);
   loader_->set_topology(topology);
+  roles_->set_topology(topology);
   for_workers([topology](session::Worker& there) { there.set_topology(topology); });
   // Not from here: the monitor is still telling.
   loop_.after_pass([this] { listen_once_nodes_are_known(); });
@@ -156,6 +175,12 @@ void Control::want_catalog(const std::string& database, base::Time not_before) {
   });
 }
 
+void Control::find_memberships(const std::string& user, std::function<void(base::Result<auth::Memberships>)> then) {
+  mailbox_->post([this, user, then = std::move(then)] {
+    if (roles_) roles_->find(user, then);
+  });
+}
+
 session::Worker* Control::worker(base::WorkerId id) {
   return id.value < workers_.size() ? workers_[id.value].get() : nullptr;
 }
@@ -176,7 +201,7 @@ void Control::reload() {
     for (const auto& problem : loaded.error()) log::error("reload_refused", {{"problem", problem.text()}});
     return;
   }
-  auto auth = load_auth(*loaded);
+  auto auth = load_auth(*loaded, auth_.get());
   if (!auth) {
     for (const auto& problem : auth.error()) log::error("reload_refused", {{"problem", problem.text()}});
     return;

@@ -10,6 +10,7 @@
 #include "admin/commands.h"
 #include "cluster/catalog_loader.h"
 #include "cluster/monitor.h"
+#include "cluster/role_finder.h"
 #include "config/settings.h"
 #include "net/loop.h"
 #include "net/mailbox.h"
@@ -36,6 +37,7 @@ class Control final : public session::Process {
   void suspect(base::NodeId node) override;
   void want_catalog(const std::string& database, base::Time not_before) override;
   void session_ended() override;
+  void find_memberships(const std::string& user, std::function<void(base::Result<auth::Memberships>)> then) override;
   session::Worker* worker(base::WorkerId id) override;
   std::size_t worker_count() const override { return workers_.size(); }
 
@@ -64,6 +66,7 @@ class Control final : public session::Process {
   std::vector<std::unique_ptr<net::Thread>> threads_;
   std::unique_ptr<cluster::Monitor> monitor_;
   std::unique_ptr<cluster::CatalogLoader> loader_;
+  std::unique_ptr<cluster::RoleFinder> roles_;
   std::vector<std::unique_ptr<net::Signal>> signals_;
   std::unique_ptr<net::Timer> first_probe_timer_;
   std::unique_ptr<net::Timer> shutdown_timer_;
@@ -73,8 +76,10 @@ class Control final : public session::Process {
   int status_ = 0;
 };
 
-/// Reads the files that the settings name. Problems are printed to stderr by the caller.
-[[nodiscard]] config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(const config::Settings& settings);
+/// Reads the files that the settings name. Problems are printed to stderr by the caller. `before`: what held so far;
+/// its secret stays, or a reload would show which users do not exist.
+[[nodiscard]] config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(
+    const config::Settings& settings, const session::ClientAuth* before = nullptr);
 [[nodiscard]] config::Checked<config::PasswordFile> load_server_passwords(const config::Settings& settings);
 
 }  // namespace pgweir

@@ -85,9 +85,9 @@ std::string add_user(std::string_view line, Users& users) {
   skip_blanks(line);
   const auto secret = take_quoted(line);
   if (!secret) return fmt::format("user {} has no secret in double quotes", in_quotes(*user));
-  auto verifier = parse_verifier(*secret);
-  if (!verifier) return fmt::format("user {}: {}", in_quotes(*user), verifier.error().message);
-  if (!users.emplace(*user, std::move(*verifier)).second)
+  auto parsed = parse_secret(*secret);
+  if (!parsed) return fmt::format("user {}: {}", in_quotes(*user), parsed.error().message);
+  if (!users.emplace(*user, std::move(*parsed)).second)
     return fmt::format("user {} was already given further up", in_quotes(*user));
   return {};
 }
@@ -96,10 +96,9 @@ std::string add_user(std::string_view line, Users& users) {
 
 base::Result<ScramVerifier> parse_verifier(std::string_view text) {
   if (text.empty()) return bad_verifier(fmt::format("the secret is empty{}", kHowToGetOne));
-  if (text.starts_with("md5") && text.size() == 35)
-    return bad_verifier(fmt::format("the secret is an MD5 hash; allowed is a SCRAM verifier{}", kHowToGetOne));
   if (!text.starts_with(kScram))
-    return bad_verifier(fmt::format("the secret is no SCRAM verifier (SCRAM-SHA-256$...){}", kHowToGetOne));
+    return bad_verifier(fmt::format(
+        "the secret is neither a SCRAM verifier (SCRAM-SHA-256$...) nor an MD5 hash (md5...){}", kHowToGetOne));
   text.remove_prefix(kScram.size());
   const auto iterations = take_until(text, ':');
   const auto salt = iterations ? take_until(text, '$') : std::nullopt;
@@ -118,6 +117,17 @@ base::Result<ScramVerifier> parse_verifier(std::string_view text) {
   if (!decoded_server || decoded_server->size() != kKeyBytes)
     return bad_verifier("the verifier's ServerKey is not the base64 of 32 bytes");
   return ScramVerifier{static_cast<int>(*count), *decoded_salt, *decoded_stored, *decoded_server};
+}
+
+base::Result<Secret> parse_secret(std::string_view text) {
+  // common/md5.c: MD5_PASSWD_LEN, MD5_PASSWD_CHARSET.
+  constexpr std::size_t kMd5Bytes = 35;
+  if (text.starts_with("md5") && text.size() == kMd5Bytes &&
+      text.substr(3).find_first_not_of("0123456789abcdef") == std::string_view::npos)
+    return Secret(Md5Hash{std::string(text)});
+  auto verifier = parse_verifier(text);
+  if (!verifier) return base::Failure(verifier.error());
+  return Secret(std::move(*verifier));
 }
 
 Checked<Users> parse_users(std::string_view text, const std::string& file_name) {

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/assertion.h"
+#include "net/address.h"
 #include "net/connection_handle.h"
 #include "net/loop.h"
 #include "net/tls_stream.h"
@@ -71,6 +72,11 @@ void Connection::close() {
   });
   loop_.give_buffer(std::move(out_));
   pending_.release();
+}
+
+base::Result<std::string> Connection::peer_user() const {
+  PGWEIR_ASSERT(handle_);
+  return net::peer_user(handle_->fd);
 }
 
 DetachedSocket Connection::release() {

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "base/byte_queue.h"
+#include "base/result.h"
 
 namespace pgweir::net {
 
@@ -87,6 +88,8 @@ class Connection {
   [[nodiscard]] std::size_t unread() const noexcept { return pending_.size(); }
   [[nodiscard]] bool ended() const noexcept { return ended_; }
 
+  /// See net::peer_user. Only before `close`.
+  [[nodiscard]] base::Result<std::string> peer_user() const;
   /// What has come and is not consumed when TLS begins.
   enum class Early : std::uint8_t {
     forbidden,  ///< there may be nothing: somebody on the way could have put it there. It ends the connection
@@ -117,7 +120,6 @@ class Connection {
   bool read_secured();
   void take_records(std::string_view records);
   bool secure(std::string_view records);
-  void open_records();
   void deliver_opened(std::size_t size, bool gathered);
   void send_secured(std::string_view bytes);
   bool send_sealed();

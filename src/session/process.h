@@ -4,9 +4,11 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 
+#include "auth/hba.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "cluster/shared_freshness.h"
@@ -46,6 +48,8 @@ class Process {
   virtual void suspect(base::NodeId node) = 0;
   virtual void want_catalog(const std::string& database, base::Time not_before) = 0;
   virtual void session_ended() = 0;
+  /// Any thread; `then` is called on the control thread.
+  virtual void find_memberships(const std::string& user, std::function<void(base::Result<auth::Memberships>)> then) = 0;
   /// Any thread; null for a worker that does not exist.
   virtual Worker* worker(base::WorkerId id) = 0;
   virtual std::size_t worker_count() const = 0;

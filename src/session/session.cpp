@@ -17,6 +17,15 @@ namespace log = base::log;
 namespace sqlstate = base::sqlstate;
 
 namespace {
+base::Result<auth::Interfaces> local_interfaces() {
+  const auto found = net::interface_addresses();
+  if (!found) return base::Failure(found.error());
+  auth::Interfaces all;
+  for (const net::InterfaceAddress& one : *found)
+    all.push_back({auth::Address::from_network(one.address), auth::Address::from_network(one.mask)});
+  return all;
+}
+
 // Before protocol 3.2 a key was one number.
 constexpr std::size_t kSecretBytes = 4, kLongSecretBytes = 32;
 constexpr std::uint16_t kMinorWithLongSecrets = 2;
@@ -39,7 +48,7 @@ Session::Session(Worker& worker, base::SessionId id, int fd, const net::PeerAddr
       prepared_(worker.statement_stock()),
       work_(worker.work_stock()) {
   // As PostgreSQL does on authentication_timeout: no message, the connection just ends.
-  login_ = std::make_unique<Login>(worker_.auth(), newest_minor(worker_.topology()), worker_.loop(),
+  login_ = std::make_unique<Login>(worker_.auth(), peer_, newest_minor(worker_.topology()), worker_.loop(),
                                    [this] { finish("login_timeout"); });
   login_->timeout.start(worker_.settings().auth.login_timeout);
 }
@@ -92,32 +101,74 @@ std::size_t Session::take_bytes(std::string_view bytes) {
 }
 
 std::size_t Session::take_startup(std::string_view bytes) {
-  const std::size_t consumed = login_->flow.take(bytes, client_.output());
-  if (login_->flow.has_message() && !place_) {
-    auto place = worker_.process().clients.enter(worker_.settings().pool.max_clients);
-    if (!place) {
-      terminate(place.error());
-      return bytes.size();
+  std::size_t consumed = 0;
+  do {
+    consumed += login_->flow.take(bytes.substr(consumed), client_.output());
+    if (login_->flow.has_message() && !place_) {
+      auto place = worker_.process().clients.enter(worker_.settings().pool.max_clients);
+      if (!place) {
+        terminate(place.error());
+        return bytes.size();
+      }
+      place_ = std::move(*place);
     }
-    place_ = std::move(*place);
+  } while (answer_login_question());
+  on_login_progress();
+  return state_ == State::finished ? bytes.size() : consumed;
+}
+
+/// False when there is none, or its answer takes time: then `answer_login` is called.
+bool Session::answer_login_question() {
+  StartupFlow& flow = login_->flow;
+  base::ByteQueue& out = client_.output();
+  switch (flow.question()) {
+    case StartupFlow::Question::none: return false;
+    case StartupFlow::Question::interfaces: flow.answer_interfaces(local_interfaces(), out); break;
+    case StartupFlow::Question::system_user: flow.answer_system_user(client_.peer_user(), out); break;
+    case StartupFlow::Question::memberships: worker_.find_memberships(id_, flow.message().user); return false;
+    case StartupFlow::Question::secret:
+      flow.answer_secret(base::fail(sqlstate::feature_not_supported, "secrets cannot be looked up"), out);
+      break;
+    case StartupFlow::Question::password_check:
+      flow.answer_password_check(base::fail(sqlstate::feature_not_supported, "passwords cannot be checked"), out);
+      break;
   }
-  switch (login_->flow.stage()) {
-    case StartupFlow::Stage::authenticated: on_authenticated(); break;
+  return true;
+}
+
+void Session::answer_login(const std::function<void(StartupFlow&, base::ByteQueue&)>& give) {
+  if (state_ != State::starting) return;
+  give(login_->flow, client_.output());
+  while (answer_login_question()) {
+  }
+  on_login_progress();
+  if (state_ == State::starting && !client_held_) client_.redeliver();
+  work_.give_back_if_over();
+}
+
+void Session::on_login_progress() {
+  const auto stage = login_->flow.stage();
+  client_held_ = stage == StartupFlow::Stage::waiting;
+  update_client_reading();
+  switch (stage) {
+    case StartupFlow::Stage::authenticated: return on_authenticated();
     case StartupFlow::Stage::cancel:
       worker_.deliver_cancel(login_->flow.cancel_request());
-      finish("cancel_request");
-      return bytes.size();
-    case StartupFlow::Stage::failed:
-      log::warning("login_failed", {{"client", peer_.text()},
-                                    {"user", login_->flow.message().user},
-                                    {"database", login_->flow.message().database},
-                                    {"sqlstate", login_->flow.error().sqlstate.view()},
-                                    {"error", login_->flow.error().message}});
-      finish("login_failed");
-      return bytes.size();
-    default: break;
+      return finish("cancel_request");
+    case StartupFlow::Stage::failed: log_failed_login(); return finish("login_failed");
+    default: return;
   }
-  return consumed;
+}
+
+void Session::log_failed_login() const {
+  const StartupFlow& flow = login_->flow;
+  log::warning("login_failed", {{"client", peer_.text()},
+                                {"user", flow.message().user},
+                                {"database", flow.message().database},
+                                {"sqlstate", flow.error().sqlstate.view()},
+                                {"error", flow.error().message},
+                                {"reason", flow.reason()},
+                                {"line", flow.line() ? flow.line()->place() : std::string()}});
 }
 
 void Session::on_authenticated() {

@@ -60,6 +60,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void leave_node(base::NodeId node);
   /// Ends when outside a transaction; at once if it is idle now.
   void drain();
+  /// A question of the login that took time has an answer: `give` hands it to the flow. Ignored when the login is over.
+  void answer_login(const std::function<void(StartupFlow&, base::ByteQueue&)>& give);
   /// Takes what the client has sent in the meantime, if nothing stands against it.
   void resume_client();
   /// Servers whose words had to wait for the end of another's message may speak.
@@ -80,9 +82,10 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   enum class Event : std::uint8_t { authenticated, welcomed, drain, end };
   /// Until the client is served.
   struct Login {
-    Login(std::shared_ptr<const ClientAuth> auth, std::uint16_t newest_minor, net::Loop& loop,
-          std::function<void()> on_timeout)
-        : flow(std::move(auth), newest_minor), timeout(loop, std::move(on_timeout)) {}
+    Login(std::shared_ptr<const ClientAuth> auth, const net::PeerAddress& peer, std::uint16_t newest_minor,
+          net::Loop& loop, std::function<void()> on_timeout)
+        : flow(std::move(auth), auth::Address::from_network(peer.ip()), newest_minor),
+          timeout(loop, std::move(on_timeout)) {}
     StartupFlow flow;
     net::Timer timeout;
     std::shared_ptr<Beginning> beginning;  ///< from the proof of who it is on
@@ -101,6 +104,9 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void on_drained(net::Connection& connection) override;
   std::size_t take_bytes(std::string_view bytes);
   std::size_t take_startup(std::string_view bytes);
+  [[nodiscard]] bool answer_login_question();
+  void on_login_progress();
+  void log_failed_login() const;
   void on_authenticated();
   void begin_as(const wire::StartupMessage& message);
   void on_welcome_lease(base::Result<pool::Lease> lease);

@@ -267,6 +267,15 @@ std::shared_ptr<Beginning> Worker::beginning(const wire::StartupMessage& message
   return known;
 }
 
+void Worker::find_memberships(base::SessionId id, const std::string& user) {
+  process_.find_memberships(user, [this, id](base::Result<auth::Memberships> found) {
+    post([id, found = std::move(found)](Worker& there) {
+      if (Session* asker = there.session(id))
+        asker->answer_login([&](StartupFlow& flow, base::ByteQueue& out) { flow.answer_memberships(found, out); });
+    });
+  });
+}
+
 void Worker::deliver_cancel(const wire::CancelRequest& request) {
   const base::WorkerId target{static_cast<std::uint16_t>(request.process_id >> kCounterBits)};
   if (Worker* worker = process_.worker(target)) worker->post([request](Worker& there) { there.cancel(request); });

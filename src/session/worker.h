@@ -100,6 +100,8 @@ class Worker final : public pool::PoolEnvironment {
   /// Whether a server on that node has made these settings before.
   [[nodiscard]] bool settings_were_taken(base::NodeId node, std::size_t text_hash) const;
   void settings_taken(base::NodeId node, std::size_t text_hash);
+  /// `Session::answer_login` will be called, if that session still lives.
+  void find_memberships(base::SessionId session, const std::string& user);
   /// Routes a cancel request to the worker whose session it names.
   void deliver_cancel(const wire::CancelRequest& request);
   /// Sends a cancel request to a server; the server connection counts it until it has arrived, or cannot arrive any

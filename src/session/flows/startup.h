@@ -1,10 +1,15 @@
-// From the first byte of a client to "authenticated": SSLRequest, GSSENCRequest, CancelRequest, StartupMessage,
-// password exchange. Pure: bytes in, bytes and a verdict out. What the client learns about the server comes afterwards
-// (session.cpp).
+// From the first byte of a client to "authenticated": SSLRequest, GSSENCRequest, CancelRequest, StartupMessage, the
+// choice of the method, and what the method asks for. Pure: bytes and facts in, bytes and a verdict out. What the
+// client learns about the server comes afterwards (session.cpp).
 //
 //   packet --SSL/GSSENC--> packet        (each at most once, refused with 'N')
-//   packet --Cancel------> cancel        packet --Startup--> authenticating | authenticated
-//   authenticating --SASL ok--> authenticated        anything else --> failed (FATAL error is in the output)
+//   packet --Cancel------> cancel        packet --Startup--> the matching line's method
+//   method: authenticated | failed | waiting | password (cleartext or MD5) | sasl_first --> sasl_final
+//   password, sasl_final --right--> authenticated        anything else --> failed (FATAL error is in the output)
+//   waiting --answer--> where it goes on
+//
+// Waiting: the flow has a question that only its owner can answer, at once or later (`question`). It takes no bytes
+// meanwhile.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -13,9 +18,11 @@
 #include <string>
 #include <string_view>
 
+#include "auth/hba.h"
+#include "auth/ident_maps.h"
+#include "auth/tls_facts.h"
 #include "base/byte_queue.h"
 #include "base/result.h"
-#include "config/settings.h"
 #include "config/users_file.h"
 #include "wire/frame.h"
 #include "wire/messages/startup.h"
@@ -25,23 +32,50 @@ namespace pgweir::session {
 
 /// How clients prove who they are. Shared, immutable; replaced as a whole on reload.
 struct ClientAuth {
-  config::AuthMethod method = config::AuthMethod::scram_sha_256;
+  auth::Hba rules = auth::for_everybody(auth::Method::scram_sha_256);
+  auth::IdentMaps ident_maps;
   config::Users users;
-  std::string mock_secret;  ///< see wire::mock_verifier
+  /// Users that are not in `users` are asked for (`StartupFlow::Question::secret`).
+  bool asks_for_secrets = false;
+  bool allow_cleartext = false;  ///< passwords in clear text over TCP without TLS
+  std::string mock_secret;       ///< see wire::mock_verifier
 };
 
 class StartupFlow {
  public:
-  enum class Stage : std::uint8_t { packet, sasl_first, sasl_final, authenticated, cancel, failed };
+  enum class Stage : std::uint8_t { packet, waiting, password, sasl_first, sasl_final, authenticated, cancel, failed };
 
-  /// `newest_minor`: of the protocol versions 3.x that the servers understand; a client that asks for more gets this
-  /// one.
-  explicit StartupFlow(std::shared_ptr<const ClientAuth> auth, std::uint16_t newest_minor = 0)
-      : auth_(std::move(auth)), newest_minor_(newest_minor) {}
+  /// What the flow must know before it can go on. To be answered by the function of the same name.
+  enum class Question : std::uint8_t {
+    none,
+    memberships,     ///< of which roles is message().user a member?
+    interfaces,      ///< which addresses has this machine?
+    system_user,     ///< as whom does the process at the other end of the Unix socket run?
+    secret,          ///< what is message().user's password checked against?
+    password_check,  ///< is password() that of message().user, by line()'s method (ldap, pam)?
+  };
+
+  /// `from`: where the client is. `newest_minor`: of the protocol versions 3.x that the servers understand; a client
+  /// that asks for more gets this one.
+  explicit StartupFlow(std::shared_ptr<const ClientAuth> auth, auth::Address from = {}, std::uint16_t newest_minor = 0)
+      : auth_(std::move(auth)), from_(from), newest_minor_(newest_minor) {}
 
   /// Consumes what it can of `bytes`, appends what must be sent to `out`; returns how many bytes were consumed.
-  /// Goes on until it needs more bytes or the stage is authenticated, cancel or failed.
+  /// Goes on until it needs more bytes or an answer, or the stage is authenticated, cancel or failed.
   [[nodiscard]] std::size_t take(std::string_view bytes, base::ByteQueue& out);
+  /// The handshake is over. Before the StartupMessage.
+  void set_tls(auth::TlsFacts facts) { tls_ = std::move(facts); }
+
+  /// Other than `none` exactly while the stage is `waiting`.
+  [[nodiscard]] Question question() const { return question_; }
+  // The answers; each only while it is asked for. An error ends the login: the client hears of it what its message and
+  // hint say. After them bytes may be taken again.
+  void answer_memberships(base::Result<auth::Memberships> memberships, base::ByteQueue& out);
+  void answer_interfaces(base::Result<auth::Interfaces> interfaces, base::ByteQueue& out);
+  void answer_system_user(base::Result<std::string> name, base::ByteQueue& out);
+  /// Nothing: there is no such user, or it has no password. The client cannot tell.
+  void answer_secret(base::Result<std::optional<config::Secret>> secret, base::ByteQueue& out);
+  void answer_password_check(base::Result<bool> right, base::ByteQueue& out);
 
   [[nodiscard]] Stage stage() const { return stage_; }
   /// Valid from the StartupMessage on.
@@ -50,30 +84,63 @@ class StartupFlow {
   /// The version 3.x that is spoken with this client. Valid from the StartupMessage on.
   [[nodiscard]] std::uint16_t minor_version() const { return std::min(message_.minor_version, newest_minor_); }
   [[nodiscard]] const wire::CancelRequest& cancel_request() const { return cancel_; }
-  /// Why it failed, for the log.
+  /// The line that decides; null before it is known and when there is none. The ClientAuth's.
+  [[nodiscard]] const auth::HbaLine* line() const { return line_; }
+  /// What the client has said in clear text. Valid while password_check is asked.
+  [[nodiscard]] std::string_view password() const { return password_; }
+  /// Who the client is outside of PostgreSQL: the system's user, or the name in its certificate. Empty: nobody asked.
+  [[nodiscard]] std::string_view external_name() const { return external_name_; }
+  /// Why it failed: what the client was told, and, only for the log, what it was not told.
   [[nodiscard]] const base::Error& error() const { return error_; }
+  [[nodiscard]] std::string_view reason() const { return reason_; }
 
  private:
   std::size_t take_packet(std::string_view bytes, base::ByteQueue& out);
-  std::size_t take_password(std::string_view bytes, base::ByteQueue& out);
+  std::size_t take_response(std::string_view bytes, base::ByteQueue& out);
   void handle(wire::StartupPacket packet, base::ByteQueue& out);
   void begin(base::ByteQueue& out);
+  [[nodiscard]] auth::Asking asking() const;
+  void decide(base::ByteQueue& out);
+  void begin_method(base::ByteQueue& out);
+  void ask(Question question);
+  [[nodiscard]] bool accept(Question question);
+  void begin_cleartext(base::ByteQueue& out);
+  void find_secret(base::ByteQueue& out);
+  void begin_secret(base::ByteQueue& out);
+  void begin_md5(base::ByteQueue& out);
   void begin_scram(base::ByteQueue& out);
+  void password(std::string_view body, base::ByteQueue& out);
+  void check_password(base::ByteQueue& out);
   void sasl_first(std::string_view body, base::ByteQueue& out);
   void sasl_final(std::string_view body, base::ByteQueue& out);
+  void check_name(base::ByteQueue& out);
+  void check_certificate(base::ByteQueue& out);
+  void succeed(base::ByteQueue& out);
+  void refuse(std::string_view reason, base::ByteQueue& out);
   void fail(base::Error error, base::ByteQueue& out);
-  [[nodiscard]] base::Error wrong_password() const;
 
   std::shared_ptr<const ClientAuth> auth_;
+  auth::Address from_;
   std::uint16_t newest_minor_;
   Stage stage_ = Stage::packet;
+  Question question_ = Question::none;
   bool refused_ssl_ = false;
   bool refused_gss_ = false;
   bool has_message_ = false;
+  wire::Replication replication_ = wire::Replication::no;
   wire::StartupMessage message_;
   wire::CancelRequest cancel_;
+  auth::TlsFacts tls_;
+  std::optional<auth::Memberships> memberships_;
+  std::optional<auth::Interfaces> interfaces_;
+  const auth::HbaLine* line_ = nullptr;
+  std::optional<config::Secret> secret_;  ///< nothing: there is none
+  std::string md5_salt_;                  ///< empty: the password is asked for in clear text
+  std::string password_;
+  std::string external_name_;
   std::optional<wire::ScramServer> scram_;
   base::Error error_;
+  std::string reason_;
 };
 
 }  // namespace pgweir::session

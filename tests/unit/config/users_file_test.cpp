@@ -40,7 +40,7 @@ TEST_CASE("secrets that are no SCRAM verifier say how to get one") {
     CHECK(has(error, "SELECT rolpassword FROM pg_authid"));
     if (secret == "secret") CHECK_FALSE(has(error, "\"secret\""));
   }
-  CHECK(has(error_of(std::string("md5") + std::string(32, 'a')), "MD5"));
+  CHECK(has(error_of("secret"), "MD5"));
 }
 
 TEST_CASE("every part of a verifier is checked") {

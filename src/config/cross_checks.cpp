@@ -160,8 +160,9 @@ void server_tls_is_whole(const Settings& settings, Violations& out) {
       add("mode", own_mode,
           fmt::format("found {}, which needs ca_file: the file with those who sign servers' certificates",
                       name_of(tls.mode)));
-    // Whoever names a file expects that it is looked at.
-    if (tls.mode != TlsMode::disable && tls.mode < TlsMode::verify_ca && !tls.ca_file.empty())
+    // Whoever names a file expects that it is looked at; but one node may be an exception to what holds for all.
+    const bool inherits_file = own_mode && !node.tls.ca_file;
+    if (!inherits_file && tls.mode != TlsMode::disable && tls.mode < TlsMode::verify_ca && !tls.ca_file.empty())
       add("mode", own_mode,
           fmt::format("found {} with a ca_file, which it would not look at; say verify-ca or verify-full, or leave "
                       "ca_file out",

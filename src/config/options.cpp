@@ -306,7 +306,7 @@ const std::vector<Option<Settings>>& table() {
 const std::vector<Option<NodeSettings>>& node_table() {
   using N = NodeSettings;
   const auto mode = [](auto field) { return choice(field); };
-  const auto path = [](auto field) { return text(field, rules::kPath); };
+  const auto path = [](auto field) { return text(field, rules::kFile); };
   static const std::vector<Option<N>> rows{
       {"name", text(at(&N::name), rules::kNodeName), Reload::restart,
        "What the node is called in hints, errors and logs. Unique.", "pg1", Presence::required},

@@ -70,6 +70,8 @@ const TextRule kNodeName{"1 to 63 of the characters a-z, 0-9, _ and -", node_nam
 const TextRule kNodeHost{"a host name, an address, or the absolute path of a Unix socket's directory", node_host};
 const TextRule kIdentifier{"a name of 1 to 63 bytes", identifier};
 const TextRule kPath{"a path, or nothing", path};
+const TextRule kFile{"a path",
+                     [](std::string_view text) { return text.empty() ? std::string_view("it is empty") : path(text); }};
 const TextRule kServerName{"a host name or an address, or nothing",
                            [](std::string_view text) { return text.empty() ? std::string_view() : host(text); }};
 const TextRule kCommand{"a command for /bin/sh, or nothing", path};

@@ -14,6 +14,7 @@ extern const TextRule kNodeName;         ///< 1 to 63 of a-z, 0-9, _ and -
 extern const TextRule kNodeHost;         ///< a host name, an address, or an absolute path
 extern const TextRule kIdentifier;       ///< a user or database of PostgreSQL: 1 to 63 bytes
 extern const TextRule kPath;             ///< a path, or nothing
+extern const TextRule kFile;             ///< a path
 extern const TextRule kServerName;       ///< a host name, or nothing
 extern const TextRule kCommand;          ///< for a shell, or nothing
 extern const TextRule kSocketDirectory;  ///< an absolute path short enough for a Unix socket in it, or nothing

@@ -155,6 +155,7 @@ void WorkerPools::open(Shard& shard, const StartupClass& startup, Ticket ticket)
   ServerIdentity identity;
   identity.node = key.node;
   identity.endpoint = environment_.endpoint(key.node);
+  identity.tls = environment_.tls(key.node);
   identity.startup = startup;
   identity.jitter_share = std::uniform_real_distribution<double>(0, 1)(random_);
   auto server =

@@ -50,6 +50,8 @@ class PoolEnvironment {
   /// Kept until `WorkerPools::reconfigure`.
   [[nodiscard]] virtual PoolLimits limits(const PoolKey& key) const = 0;
   [[nodiscard]] virtual net::Endpoint endpoint(base::NodeId node) const = 0;
+  /// How connections to it are encrypted, from now on.
+  [[nodiscard]] virtual ServerTls tls(base::NodeId node) const = 0;
   [[nodiscard]] virtual std::string node_name(base::NodeId node) const = 0;
   [[nodiscard]] virtual std::optional<std::string> password(const PoolKey& key) const = 0;
   [[nodiscard]] virtual std::size_t workers() const = 0;

@@ -60,11 +60,12 @@ config::Checked<config::PasswordFile> load_server_passwords(const config::Settin
 }
 
 Control::Control(std::string config_path, config::Settings settings, std::shared_ptr<const session::ClientAuth> auth,
-                 config::PasswordFile server_passwords)
+                 session::TlsContextsPtr tls, config::PasswordFile server_passwords)
     : session::Process(settings.nodes.size(), std::move(server_passwords)),
       config_path_(std::move(config_path)),
       settings_(std::make_shared<const config::Settings>(std::move(settings))),
       auth_(std::move(auth)),
+      tls_(std::move(tls)),
       mailbox_(std::make_unique<net::Mailbox>(loop_)),
       view_(*this),
       commands_(view_) {
@@ -114,7 +115,7 @@ void Control::start_workers() {
   const std::size_t count = settings_->workers > 0 ? settings_->workers : cores;
   // All exist before the first one runs: they reach each other through `worker()`.
   for (std::uint16_t i = 0; i < count; ++i)
-    workers_.push_back(std::make_unique<session::Worker>(base::WorkerId{i}, *this, settings_, auth_));
+    workers_.push_back(std::make_unique<session::Worker>(base::WorkerId{i}, *this, settings_, auth_, tls_));
   for (auto& one : workers_)
     threads_.push_back(std::make_unique<net::Thread>(kThreadStackBytes, [&worker = *one] { worker.run(); }));
 }
@@ -239,14 +240,29 @@ void Control::reload() {
     log::write(change.reloadable ? log::Level::info : log::Level::warning,
                change.reloadable ? "reloaded" : "reload_needs_restart",
                {{"key", change.key}, {"old", change.old_value}, {"new", change.new_value}});
-  settings_ = std::make_shared<const config::Settings>(config::take_reloadable(*settings_, *loaded));
+  auto taken = config::take_reloadable(*settings_, *loaded);
+  reload_tls(taken);
+  settings_ = std::make_shared<const config::Settings>(std::move(taken));
   log::set_level(settings_->log.level);
-  for_workers([settings = settings_, auth = auth_](session::Worker& there) { there.set_settings(settings, auth); });
+  for_workers([settings = settings_, auth = auth_, tls = tls_](session::Worker& there) {
+    there.set_settings(settings, auth, tls);
+  });
   view_.set(view_.topology(), settings_);
   loader_->set_refresh(settings_->routing.catalog_refresh);
   monitor_->reconfigure(*settings_);
   user_query_->reconfigure(*settings_);
   log::info("reload_done", {{"changes", changes.size()}});
+}
+
+/// A bad file changes nothing about TLS: it would shut everybody out, or let somebody in.
+void Control::reload_tls(config::Settings& settings) {
+  auto loaded = session::load_tls(settings);
+  if (loaded) {
+    tls_ = std::move(*loaded);
+    return;
+  }
+  settings.client_tls = settings_->client_tls;
+  log::error("tls_not_reloaded", {{"error", loaded.error().message}, {"detail", loaded.error().detail}});
 }
 
 /// SIGTERM: no new clients, open transactions may finish for a while.

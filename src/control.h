@@ -27,7 +27,7 @@ inline constexpr std::size_t kThreadStackBytes = sql::Classifier::kParserStackBy
 class Control final : public session::Process {
  public:
   Control(std::string config_path, config::Settings settings, std::shared_ptr<const session::ClientAuth> auth,
-          config::PasswordFile passwords);
+          session::TlsContextsPtr tls, config::PasswordFile passwords);
   ~Control() override;
 
   /// The thread's body; returns the exit status once everything has ended.
@@ -50,6 +50,7 @@ class Control final : public session::Process {
   void on_topology(routing::TopologyPtr topology);
   void on_catalog(const std::string& database, routing::CatalogPtr catalog, base::Time verified);
   void reload();
+  void reload_tls(config::Settings& settings);
   void drain();
   void stop();
   void stop_listening(std::function<void()> then);
@@ -60,6 +61,7 @@ class Control final : public session::Process {
   const std::string config_path_;
   std::shared_ptr<const config::Settings> settings_;
   std::shared_ptr<const session::ClientAuth> auth_;
+  session::TlsContextsPtr tls_;
   net::Loop loop_;
   std::unique_ptr<net::Mailbox> mailbox_;
   admin::View view_;

@@ -35,6 +35,11 @@ int serve(const std::string& path, bool check_only) {
   if (!settings) return report(settings.error());
   auto auth = pgweir::load_auth(*settings, nullptr);
   if (!auth) return report(auth.error());
+  auto tls = pgweir::session::load_tls(*settings);
+  if (!tls) {
+    const auto& error = tls.error();
+    return report({{path, 0, "tls", error.message + (error.detail.empty() ? "" : ". " + error.detail)}});
+  }
   auto passwords = pgweir::load_server_passwords(*settings);
   if (!passwords) return report(passwords.error());
   if (check_only) {
@@ -47,7 +52,8 @@ int serve(const std::string& path, bool check_only) {
   pgweir::base::log::open(settings->log.level, settings->log.file);
   int status = 1;
   pgweir::net::Thread control(pgweir::kThreadStackBytes, [&] {
-    status = pgweir::Control(path, std::move(*settings), std::move(*auth), std::move(*passwords)).run();
+    status =
+        pgweir::Control(path, std::move(*settings), std::move(*auth), std::move(*tls), std::move(*passwords)).run();
   });
   control.join();
   return status;

@@ -45,6 +45,11 @@ constexpr std::array kSections{
         "the primary is found out, not configured. Adding, removing or reordering nodes needs a restart."},
     Section{"auth", "Who may log in, and how pgweir itself logs in to the servers. Secrets live in their own files."},
     Section{"admin", "Who may give pgweir itself commands. What everybody may do stands with the command."},
+    Section{"tls",
+            "Encryption, between clients and pgweir (client) and between pgweir and the servers (server). All files "
+            "are PEM; relative paths start at the directory of this configuration file. On SIGHUP the files are read "
+            "again: new connections use what they say, those that are open stay as they are. If one of them is bad, "
+            "the log says why, and what was read before stays in use."},
     Section{"pool", "Server connections, who may wait for them, and how long clients may take."},
     Section{"databases",
             "What is different for single databases. Each entry names a database; what it does not give is taken from "
@@ -146,6 +151,47 @@ const std::vector<Option<Settings>>& table() {
        "Administrators: users who may give every command, separated by commas."},
       {"admin.viewers", names(at(&S::admin, &Admin::viewers)), Reload::yes,
        "Users who may give the commands that only show something, separated by commas. Administrators may too."},
+
+      {"tls.client.mode", choice(at(&S::client_tls, &ClientTls::mode)), Reload::yes,
+       "Whether clients may or must use TLS; on Unix sockets there is none. `disable`: they cannot. `allow`, `prefer`: "
+       "they may. `require`: they must; without it they are refused (28000). `verify-ca`: they must, and have to show "
+       "a "
+       "certificate that tls.client.ca_file believes in. `verify-full`: besides, its common name has to be the user's "
+       "name. A cancel request is taken without TLS in any mode: drivers send it so."},
+      {"tls.client.cert_file", text(at(&S::client_tls, &ClientTls::cert_file), rules::kPath), Reload::yes,
+       "pgweir's certificate, followed by those between it and the root. Needed unless tls.client.mode is disable."},
+      {"tls.client.key_file", text(at(&S::client_tls, &ClientTls::key_file), rules::kPath), Reload::yes,
+       "The key of that certificate. Only its owner may have access to it, who is the user that pgweir runs as; or it "
+       "belongs to root, then its group may read it (as PostgreSQL's ssl_key_file)."},
+      {"tls.client.key_passphrase_command",
+       text(at(&S::client_tls, &ClientTls::key_passphrase_command), rules::kCommand), Reload::yes,
+       "A command for /bin/sh whose output is the passphrase of the key, if that is encrypted (as PostgreSQL's "
+       "ssl_passphrase_command). `%p` in it stands for a prompt, `%%` for `%`. It has 30s, at each start and reload."},
+      {"tls.client.ca_file", text(at(&S::client_tls, &ClientTls::ca_file), rules::kPath), Reload::yes,
+       "The certificates of those who sign clients' certificates. With it, a certificate that a client shows has to be "
+       "good in every mode. Empty: none is asked for."},
+      {"tls.client.crl_file", text(at(&S::client_tls, &ClientTls::crl_file), rules::kPath), Reload::yes,
+       "Lists of revoked certificates, one of each signer in tls.client.ca_file. Empty: not looked at."},
+      {"tls.client.min_version", choice(at(&S::client_tls, &ClientTls::min_version)), Reload::yes,
+       "The oldest version of TLS that clients may speak. The newest that both know is taken."},
+
+      {"tls.server.mode", choice(at(&S::server_tls, &ServerTls::mode)), Reload::restart,
+       "How pgweir connects to servers, as libpq's sslmode; on Unix sockets there is no TLS. `disable`: without TLS. "
+       "`allow`: without, and with it if the server refuses that. `prefer`: with it, and without if the server has "
+       "none. `require`: with it, whoever the server is. `verify-ca`: besides, the server's certificate has to be "
+       "signed by somebody in tls.server.ca_file. `verify-full`: besides, it has to be for the node's host. The "
+       "monitor "
+       "and cancel requests do the same."},
+      {"tls.server.ca_file", text(at(&S::server_tls, &ServerTls::ca_file), rules::kPath), Reload::restart,
+       "The certificates of those who sign servers' certificates. Needed for verify-ca and verify-full."},
+      {"tls.server.crl_file", text(at(&S::server_tls, &ServerTls::crl_file), rules::kPath), Reload::restart,
+       "Lists of revoked certificates, one of each signer in tls.server.ca_file. Empty: not looked at."},
+      {"tls.server.cert_file", text(at(&S::server_tls, &ServerTls::cert_file), rules::kPath), Reload::restart,
+       "The certificate by which pgweir proves to servers who it is. Empty: it shows none."},
+      {"tls.server.key_file", text(at(&S::server_tls, &ServerTls::key_file), rules::kPath), Reload::restart,
+       "The key of that certificate, not encrypted, with the access that tls.client.key_file has."},
+      {"tls.server.min_version", choice(at(&S::server_tls, &ServerTls::min_version)), Reload::restart,
+       "The oldest version of TLS that servers may speak."},
 
       {"pool.mode", kinds::mode(at(&S::pool, &Pool::mode)), Reload::yes,
        "When a server connection goes back to the pool. `transaction`: when no transaction is open and nothing on the "
@@ -285,6 +331,8 @@ const std::vector<Option<Settings>>& table() {
 
 const std::vector<Option<NodeSettings>>& node_table() {
   using N = NodeSettings;
+  const auto mode = [](auto field) { return choice(field); };
+  const auto path = [](auto field) { return text(field, rules::kFile); };
   static const std::vector<Option<N>> rows{
       {"name", text(at(&N::name), rules::kNodeName), Reload::restart,
        "What the node is called in hints, errors and logs. Unique.", "pg1", Presence::required},
@@ -295,6 +343,20 @@ const std::vector<Option<NodeSettings>>& node_table() {
        "The server's port. No two nodes have the same host and port."},
       {"weight", number(at(&N::weight), 0, 1'000'000), Reload::yes,
        "The node's share of the reads while it is a standby, beside the weights of the others. 0: it gets none."},
+      {"tls.mode", maybe(at(&N::tls, &NodeTls::mode), mode), Reload::restart, "Instead of tls.server.mode.", "",
+       Presence::inherited},
+      {"tls.ca_file", maybe(at(&N::tls, &NodeTls::ca_file), path), Reload::restart, "Instead of tls.server.ca_file.",
+       "", Presence::inherited},
+      {"tls.crl_file", maybe(at(&N::tls, &NodeTls::crl_file), path), Reload::restart, "Instead of tls.server.crl_file.",
+       "", Presence::inherited},
+      {"tls.cert_file", maybe(at(&N::tls, &NodeTls::cert_file), path), Reload::restart,
+       "Instead of tls.server.cert_file.", "", Presence::inherited},
+      {"tls.key_file", maybe(at(&N::tls, &NodeTls::key_file), path), Reload::restart, "Instead of tls.server.key_file.",
+       "", Presence::inherited},
+      {"tls.server_name", text(at(&N::tls, &NodeTls::server_name), rules::kServerName), Reload::restart,
+       "The name that the node's certificate is for, and that is asked for in the handshake (SNI), where nodes[].host "
+       "is "
+       "an address. Empty: nodes[].host."},
   };
   return rows;
 }

@@ -79,6 +79,11 @@ const TextRule kIdentifier{"a name of 1 to 63 bytes", identifier};
 const TextRule kMaybeIdentifier{"1 to 63 bytes without control characters, or nothing", maybe_identifier};
 const TextRule kQuery{"one SELECT with $1 for the user's name", query};
 const TextRule kPath{"a path, or nothing", path};
+const TextRule kFile{"a path",
+                     [](std::string_view text) { return text.empty() ? std::string_view("it is empty") : path(text); }};
+const TextRule kServerName{"a host name or an address, or nothing",
+                           [](std::string_view text) { return text.empty() ? std::string_view() : host(text); }};
+const TextRule kCommand{"a command for /bin/sh, or nothing", path};
 const TextRule kSocketDirectory{"an absolute path of up to 92 bytes, or nothing", socket_directory};
 
 namespace {

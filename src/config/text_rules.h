@@ -16,6 +16,9 @@ extern const TextRule kIdentifier;       ///< a user or database of PostgreSQL: 
 extern const TextRule kMaybeIdentifier;  ///< the same, or nothing
 extern const TextRule kQuery;            ///< one line of SQL with $1 in it
 extern const TextRule kPath;             ///< a path, or nothing
+extern const TextRule kFile;             ///< a path
+extern const TextRule kServerName;       ///< a host name, or nothing
+extern const TextRule kCommand;          ///< for a shell, or nothing
 extern const TextRule kSocketDirectory;  ///< an absolute path short enough for a Unix socket in it, or nothing
 
 inline constexpr std::string_view kHostsAllowed = "host names or addresses separated by commas, or nothing";

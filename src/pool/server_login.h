@@ -33,11 +33,14 @@ class ServerLogin {
   /// first `take`. SCRAM then binds to it if the server offers that.
   void bind_to(std::string end_point) { end_point_ = std::move(end_point); }
 
+  /// The same login, for another attempt.
+  [[nodiscard]] ServerLogin again() const { return {user_, password_}; }
   /// Takes one complete message; appends what must be answered to `out`. `done` after ReadyForQuery. An error is the
   /// server's own (its SQLSTATE and message) or says what the server asked for that cannot be given.
   [[nodiscard]] base::Result<Step> take(const wire::Frame& frame, base::ByteQueue& out);
 
   [[nodiscard]] std::vector<std::pair<std::string, std::string>>& parameters() { return parameters_; }
+  [[nodiscard]] bool authenticated() const { return authenticated_; }
   [[nodiscard]] std::uint32_t process_id() const { return process_id_; }
   [[nodiscard]] const std::string& secret() const { return secret_; }
 

@@ -155,6 +155,7 @@ void WorkerPools::open(Shard& shard, const StartupClass& startup, Ticket ticket)
   ServerIdentity identity;
   identity.node = key.node;
   identity.endpoint = environment_.endpoint(key.node);
+  identity.tls = environment_.tls(key.node);
   identity.startup = startup;
   identity.jitter_share = std::uniform_real_distribution<double>(0, 1)(random_);
   auto server =
@@ -308,11 +309,11 @@ void WorkerPools::serve(Shard& shard, ServerConnection& server, Waiter waiter) {
   }
   ServerIdentity identity = server.identity();
   auto books = std::make_shared<CarriedOnServer>(std::move(server.carried));
-  const int fd = server.give_away();
+  auto socket = std::make_shared<net::DetachedSocket>(server.give_away());  // a task can be copied
   drop(shard, server);
   environment_.post(waiter.worker,
-                    [key, ticket = waiter.ticket, identity = std::move(identity), books, fd](WorkerPools& pools) {
-                      pools.receive_connection(key, ticket, identity, std::move(*books), fd);
+                    [key, ticket = waiter.ticket, identity = std::move(identity), books, socket](WorkerPools& pools) {
+                      pools.receive_connection(key, ticket, identity, std::move(*books), std::move(*socket));
                     });
 }
 
@@ -323,12 +324,12 @@ void WorkerPools::cancel_ended(ServerConnection& server) {
 }
 
 void WorkerPools::receive_connection(const PoolKey& key, Ticket ticket, ServerIdentity identity, CarriedOnServer books,
-                                     int fd) {
+                                     net::DetachedSocket socket) {
   Shard& pool = shard(key);
   auto owned =
       std::make_unique<ServerConnection>(loop_, std::move(identity), [this](ServerConnection& one) { on_free(one); });
   ServerConnection& server = *owned;
-  server.adopt(fd, std::move(books));
+  server.adopt(std::move(socket), std::move(books));
   owner_.emplace(&server, &pool);
   pool.servers.push_back(std::move(owned));
   serve(pool, server, {self_, ticket});

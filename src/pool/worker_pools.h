@@ -50,6 +50,8 @@ class PoolEnvironment {
   /// Kept until `WorkerPools::reconfigure`.
   [[nodiscard]] virtual PoolLimits limits(const PoolKey& key) const = 0;
   [[nodiscard]] virtual net::Endpoint endpoint(base::NodeId node) const = 0;
+  /// How connections to it are encrypted, from now on.
+  [[nodiscard]] virtual ServerTls tls(base::NodeId node) const = 0;
   [[nodiscard]] virtual std::string node_name(base::NodeId node) const = 0;
   /// What is known at this moment for logging in there.
   [[nodiscard]] virtual ServerCredentials credentials(const PoolKey& key) const = 0;
@@ -139,7 +141,8 @@ class WorkerPools {
   void open_for_waiters(Shard& shard, std::uint32_t limit);
   void grant(PoolState& state, Waiter waiter);
   void receive_permit(const PoolKey& key, Ticket ticket);
-  void receive_connection(const PoolKey& key, Ticket ticket, ServerIdentity identity, CarriedOnServer books, int fd);
+  void receive_connection(const PoolKey& key, Ticket ticket, ServerIdentity identity, CarriedOnServer books,
+                          net::DetachedSocket socket);
   void offer_idle(Shard& shard);
   void finish(Ticket ticket, base::Result<Lease> result);
   void drop(Shard& shard, ServerConnection& server);

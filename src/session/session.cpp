@@ -8,6 +8,7 @@
 #include "base/assertion.h"
 #include "base/log.h"
 #include "base/secret_text.h"
+#include "net/tls_stream.h"
 #include "session/settings_text.h"
 #include "wire/crypto.h"
 #include "wire/messages/backend.h"
@@ -52,6 +53,9 @@ Session::Session(Worker& worker, base::SessionId id, int fd, const net::PeerAddr
   login_ = std::make_unique<Login>(worker_.auth(), peer_, newest_minor(worker_.topology()), worker_.loop(),
                                    [this] { finish("login_timeout"); });
   login_->timeout.start(worker_.settings().auth.login_timeout);
+  const auto mode = worker_.settings().client_tls.mode;
+  login_->flow.set_tls_rules({peer_.is_tcp() && worker_.tls().clients != nullptr, mode >= config::TlsMode::require,
+                              mode == config::TlsMode::verify_full});
 }
 
 Session::~Session() = default;
@@ -84,6 +88,7 @@ std::size_t Session::on_data(net::Connection&, std::string_view bytes) {
 std::size_t Session::take_bytes(std::string_view bytes) {
   switch (state_) {
     case State::starting: {
+      if (begins_with_tls(bytes)) return 0;
       in_client_data_ = true;
       const std::size_t used = take_startup(bytes);
       in_client_data_ = false;
@@ -122,6 +127,36 @@ std::size_t Session::take_startup(std::string_view bytes) {
   return state_ == State::finished ? bytes.size() : consumed;
 }
 
+/// A client that does not ask first (libpq's sslnegotiation=direct): no start-up packet begins with this byte.
+bool Session::begins_with_tls(std::string_view bytes) {
+  constexpr char kHandshakeRecord = 0x16;
+  if (client_.tls() != nullptr || bytes.front() != kHandshakeRecord || !login_->flow.at_beginning() ||
+      !worker_.tls().clients || !peer_.is_tcp())
+    return false;
+  login_->is_direct = true;
+  client_.start_tls(worker_.tls().clients->accept(), net::Connection::Early::is_tls);
+  return true;
+}
+
+void Session::on_secured(net::Connection&) {
+  if (login_->is_direct && !client_.tls()->speaks_postgresql()) {
+    log_failed_handshake("received direct SSL connection request without ALPN protocol negotiation extension");
+    return finish("login_failed");
+  }
+  const net::TlsFacts facts = client_.tls()->facts();
+  log::debug("tls", {{"client", peer_.text()},
+                     {"version", facts.version},
+                     {"cipher", facts.cipher},
+                     {"server_name", facts.server_name},
+                     {"certificate", facts.distinguished_name}});
+  login_->flow.set_tls({true, facts.peer_certificate_verified, facts.common_name, facts.distinguished_name,
+                        facts.server_certificate_hash});
+}
+
+void Session::log_failed_handshake(std::string_view error) const {
+  log::warning("tls_failed", {{"client", peer_.text()}, {"error", error}});
+}
+
 /// False when there is none, or its answer takes time: then `answer_login` is called.
 bool Session::answer_login_question() {
   StartupFlow& flow = login_->flow;
@@ -153,6 +188,8 @@ void Session::on_login_progress() {
   client_held_ = stage == StartupFlow::Stage::waiting;
   update_client_reading();
   switch (stage) {
+    case StartupFlow::Stage::handshake:
+      return client_.start_tls(worker_.tls().clients->accept(), net::Connection::Early::forbidden);
     case StartupFlow::Stage::authenticated: return on_authenticated();
     case StartupFlow::Stage::cancel:
       worker_.deliver_cancel(login_->flow.cancel_request());
@@ -246,10 +283,7 @@ void Session::say_welcome(const WelcomePtr& welcome) {
   wire::encode_ready_for_query(out, wire::TransactionStatus::idle);
   apply(Event::welcomed);
   WorkerCounters::count(worker_.mutable_counters().sessions);
-  if (worker_.settings().log.connections)
-    log::info(
-        "connected",
-        {{"session", id_.value}, {"client", peer_.text()}, {"user", account_->user}, {"database", account_->database}});
+  if (worker_.settings().log.connections) log_connected();
   client_held_ = false;
   update_client_reading();
   resume_client();
@@ -257,9 +291,21 @@ void Session::say_welcome(const WelcomePtr& welcome) {
   if (worker_.draining()) drain();
 }
 
+void Session::log_connected() const {
+  const net::TlsFacts tls = client_.tls() != nullptr ? client_.tls()->facts() : net::TlsFacts{};
+  log::info("connected", {{"session", id_.value},
+                          {"client", peer_.text()},
+                          {"user", account_->user},
+                          {"database", account_->database},
+                          {"tls", tls.version.empty() ? std::string_view("off") : std::string_view(tls.version)},
+                          {"server_name", tls.server_name}});
+}
+
 /// A client that has closed its side in good order may still read: it gets what it has asked for, if that is soon
 /// there.
 void Session::on_end(net::Connection&, std::string_view error) {
+  if (state_ == State::starting && client_.tls() != nullptr && !client_.tls()->established() && !error.empty())
+    log_failed_handshake(error);
   const bool under_way = work_->wait != Wait::none || (!work_->queue.empty() && work_->stage == Stage::none);
   const bool answer_is_due =
       error.empty() && state_ == State::serving && under_way && work_->stream_left == 0 && !work_->queue.copying_in();

@@ -90,6 +90,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
     StartupFlow flow;
     net::Timer timeout;
     std::unique_ptr<net::Timer> pause;  ///< its turn has not come, or the client does not hear yet that it has failed
+    bool is_direct = false;                ///< it has begun with TLS, without asking for it
     std::shared_ptr<Beginning> beginning;  ///< from the proof of who it is on
   };
   /// What a cancel request must know (backend/utils/init/globals.c, MAX_CANCEL_KEY_LENGTH).
@@ -104,6 +105,10 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   std::size_t on_data(net::Connection& connection, std::string_view bytes) override;
   void on_end(net::Connection& connection, std::string_view error) override;
   void on_drained(net::Connection& connection) override;
+  void on_secured(net::Connection& connection) override;
+  [[nodiscard]] bool begins_with_tls(std::string_view bytes);
+  void log_connected() const;
+  void log_failed_handshake(std::string_view error) const;
   std::size_t take_bytes(std::string_view bytes);
   std::size_t take_startup(std::string_view bytes);
   [[nodiscard]] bool answer_login_question();

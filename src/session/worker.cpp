@@ -33,11 +33,12 @@ constexpr std::chrono::seconds kCancelTimeout{10};
 }  // namespace
 
 Worker::Worker(base::WorkerId id, Process& process, std::shared_ptr<const config::Settings> settings,
-               std::shared_ptr<const ClientAuth> auth)
+               std::shared_ptr<const ClientAuth> auth, TlsContextsPtr tls)
     : id_(id),
       process_(process),
       settings_(std::move(settings)),
       auth_(std::move(auth)),
+      tls_(std::move(tls)),
       mailbox_(std::make_unique<net::Mailbox>(loop_)),
       pools_(
           std::make_unique<pool::WorkerPools>(loop_, id_, process.pools, static_cast<pool::PoolEnvironment&>(*this))),
@@ -159,10 +160,12 @@ void Worker::set_catalog(const std::string& name, routing::CatalogPtr catalog, b
   state.verified = verified;
 }
 
-void Worker::set_settings(std::shared_ptr<const config::Settings> settings, std::shared_ptr<const ClientAuth> auth) {
+void Worker::set_settings(std::shared_ptr<const config::Settings> settings, std::shared_ptr<const ClientAuth> auth,
+                          TlsContextsPtr tls) {
   const auto old_settings = std::exchange(settings_, std::move(settings));  // the old rules point into it
   const auto old_rules = std::exchange(rules_, {});
   auth_ = std::move(auth);
+  tls_ = std::move(tls);
   beginnings_.forget();
   for (const auto& [id, session] : sessions_) session->read_rules();
   start_time_sweep();
@@ -299,7 +302,8 @@ void Worker::carry_cancel(pool::ServerConnection& server, std::function<void()> 
         cancels_.erase(number);
         loop_.after_pass([done] {});
         if (on_arrived) on_arrived();
-      });
+      },
+      identity.encrypted ? std::optional(identity.tls) : std::nullopt);
 }
 
 void Worker::abandon(pool::Lease lease, ReplyQueue queue, std::size_t reply_left) {
@@ -361,6 +365,8 @@ net::Endpoint Worker::endpoint(base::NodeId node) const {
   const auto& settings = settings_->nodes[node.value];
   return {settings.host, settings.port};
 }
+
+pool::ServerTls Worker::tls(base::NodeId node) const { return tls_->nodes[node.value]; }
 
 std::string Worker::node_name(base::NodeId node) const { return settings_->nodes[node.value].name; }
 

@@ -78,6 +78,8 @@ const std::map<std::string, std::string, std::less<>> kNoUnitTest{
     {"session/process.cpp", "random bytes; what is shared is of classes that have tests"},
     {"session/session.cpp", "needs a worker with servers: test_startup.py, test_signals.py"},
     {"session/shared_listener.cpp", "needs a worker with servers: test_listen.py; its books: listen_books_test.cpp"},
+    {"session/tls_contexts.cpp",
+     "reads files of real certificates: test_tls.py; what it makes of them: tests/unit/net"},
     {"session/worker.cpp", "a thread with its sessions and pools: test_startup.py, test_signals.py, test_pooling.py"},
     {"sql/names.cpp", "in facts_of_test.cpp"},
     {"sql/parse_tree.cpp", "in facts_of_test.cpp"},

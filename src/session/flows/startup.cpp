@@ -65,7 +65,9 @@ void StartupFlow::handle(wire::StartupPacket packet, base::ByteQueue& out) {
     bool& refused = std::holds_alternative<wire::SslRequest>(packet) ? refused_ssl_ : refused_gss_;
     if (std::exchange(refused, true))
       return fail({sqlstate::feature_not_supported, "encryption was asked for twice"}, out);
-    out.append("N");
+    const bool is_accepted = tls_rules_.offered && std::holds_alternative<wire::SslRequest>(packet);
+    if (is_accepted) stage_ = Stage::handshake;
+    out.append(is_accepted ? "S" : "N");
     return;
   }
   if (auto* cancel = std::get_if<wire::CancelRequest>(&packet)) {
@@ -91,7 +93,33 @@ void StartupFlow::begin(base::ByteQueue& out) {
                  "Valid values are: \"false\", 0, \"true\", 1, \"database\"."},
                 out);
   replication_ = *replication;
-  decide(out);
+  if (obeys_tls_rules(out)) decide(out);
+}
+
+void StartupFlow::set_tls(auth::TlsFacts facts) {
+  tls_ = std::move(facts);
+  refused_ssl_ = true;  // there is nothing more to ask for
+  if (stage_ == Stage::handshake) stage_ = Stage::packet;
+}
+
+bool StartupFlow::obeys_tls_rules(base::ByteQueue& out) {
+  if (from_.is_local()) return true;
+  if (tls_rules_.required && !tls_.tls) {
+    fail({sqlstate::invalid_authorization_specification,
+          "connection requires TLS",
+          {},
+          "Connect with sslmode=require or a stricter one (tls.client.mode)."},
+         out);
+    return false;
+  }
+  if (tls_rules_.name_is_user && tls_.common_name != message_.user) {
+    reason_ = "the certificate's common name is \"" + tls_.common_name + "\"";
+    fail({sqlstate::invalid_authorization_specification,
+          "certificate authentication failed for user \"" + message_.user + "\""},
+         out);
+    return false;
+  }
+  return true;
 }
 
 auth::Asking StartupFlow::asking() const {

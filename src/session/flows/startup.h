@@ -3,6 +3,7 @@
 // client learns about the server comes afterwards (session.cpp).
 //
 //   packet --SSL/GSSENC--> packet        (each at most once, refused with 'N')
+//   packet --SSL, offered--> handshake (answered with 'S') --set_tls--> packet
 //   packet --Cancel------> cancel        packet --Startup--> the matching line's method
 //   method: authenticated | failed | waiting | password (cleartext or MD5) | sasl_first --> sasl_final
 //   password, sasl_final --right--> authenticated        anything else --> failed (FATAL error is in the output, unless
@@ -48,7 +49,17 @@ struct ClientAuth {
 
 class StartupFlow {
  public:
-  enum class Stage : std::uint8_t { packet, waiting, password, sasl_first, sasl_final, authenticated, cancel, failed };
+  enum class Stage : std::uint8_t {
+    packet,
+    handshake,
+    waiting,
+    password,
+    sasl_first,
+    sasl_final,
+    authenticated,
+    cancel,
+    failed
+  };
 
   /// What the flow must know before it can go on. To be answered by the function of the same name.
   enum class Question : std::uint8_t {
@@ -69,8 +80,17 @@ class StartupFlow {
   /// Consumes what it can of `bytes`, appends what must be sent to `out`; returns how many bytes were consumed.
   /// Goes on until it needs more bytes or an answer, or the stage is authenticated, cancel or failed.
   [[nodiscard]] std::size_t take(std::string_view bytes, base::ByteQueue& out);
+  struct TlsRules {
+    bool offered = false;       ///< SSLRequest is answered with 'S', and the stage is handshake: the owner's to do
+    bool required = false;      ///< without TLS only on Unix sockets
+    bool name_is_user = false;  ///< the common name of a client's certificate has to be the user's name
+  };
+  /// Before any bytes.
+  void set_tls_rules(TlsRules rules) { tls_rules_ = rules; }
   /// The handshake is over. Before the StartupMessage.
-  void set_tls(auth::TlsFacts facts) { tls_ = std::move(facts); }
+  void set_tls(auth::TlsFacts facts);
+  /// No request has come yet.
+  [[nodiscard]] bool at_beginning() const { return stage_ == Stage::packet && !refused_ssl_ && !refused_gss_; }
 
   /// Other than `none` exactly while the stage is `waiting`.
   [[nodiscard]] Question question() const { return question_; }
@@ -116,6 +136,7 @@ class StartupFlow {
   std::size_t take_response(std::string_view bytes, base::ByteQueue& out);
   void handle(wire::StartupPacket packet, base::ByteQueue& out);
   void begin(base::ByteQueue& out);
+  [[nodiscard]] bool obeys_tls_rules(base::ByteQueue& out);
   [[nodiscard]] auth::Asking asking() const;
   void decide(base::ByteQueue& out);
   void begin_method(base::ByteQueue& out);
@@ -154,6 +175,7 @@ class StartupFlow {
   wire::StartupMessage message_;
   wire::CancelRequest cancel_;
   auth::TlsFacts tls_;
+  TlsRules tls_rules_;
   std::optional<auth::Memberships> memberships_;
   std::optional<auth::Interfaces> interfaces_;
   const auth::HbaLine* line_ = nullptr;

@@ -84,6 +84,8 @@ base::Result<StartupPacket> decode_startup(std::string_view body, std::uint16_t 
   return decode_startup_message(reader, code);
 }
 
+void encode_ssl_request(base::ByteQueue& out) { FrameWriter(out, 0).uint32(kSslRequestCode); }
+
 void encode_startup(base::ByteQueue& out, std::string_view user, std::string_view database,
                     const std::vector<std::pair<std::string, std::string>>& parameters) {
   FrameWriter frame(out, 0);

@@ -56,6 +56,8 @@ using StartupPacket = std::variant<SslRequest, GssEncRequest, CancelRequest, Sta
 /// `newest_minor`: the newest of the versions 3.x, as the error about another major version names it.
 [[nodiscard]] base::Result<StartupPacket> decode_startup(std::string_view body, std::uint16_t newest_minor = 0);
 
+/// To a server: may what follows be encrypted? One byte answers: S or N.
+void encode_ssl_request(base::ByteQueue& out);
 /// To a server, protocol 3.0.
 void encode_startup(base::ByteQueue& out, std::string_view user, std::string_view database,
                     const std::vector<std::pair<std::string, std::string>>& parameters);

@@ -49,6 +49,7 @@ struct Fixture final : PoolEnvironment {
   PoolLimits limits(const PoolKey&) const override { return current; }
   bool is_usable(base::NodeId) const override { return usable; }
   net::Endpoint endpoint(base::NodeId) const override { return server.endpoint; }
+  [[nodiscard]] ServerTls tls(base::NodeId) const override { return {}; }
   std::string node_name(base::NodeId) const override { return "pg1"; }
   ServerCredentials credentials(const PoolKey&) const override { return {}; }
   void credentials_refused(const PoolKey&) override {}

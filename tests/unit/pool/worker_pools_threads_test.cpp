@@ -88,6 +88,7 @@ class Threads final : public PoolEnvironment {
 
   PoolLimits limits(const PoolKey&) const override { return game.limits; }
   net::Endpoint endpoint(base::NodeId) const override { return server.endpoint; }
+  [[nodiscard]] ServerTls tls(base::NodeId) const override { return {}; }
   std::string node_name(base::NodeId) const override { return "pg1"; }
   ServerCredentials credentials(const PoolKey&) const override { return {}; }
   void credentials_refused(const PoolKey&) override {}

@@ -7,9 +7,12 @@
 #include <thread>
 #include <utility>
 
+#include "auth/hba_file.h"
 #include "base/log.h"
 #include "config/load.h"
 #include "config/reload.h"
+#include "config/users_file.h"
+#include "wire/add_verifiers.h"
 #include "wire/crypto.h"
 
 namespace pgweir {
@@ -18,17 +21,36 @@ namespace log = base::log;
 
 namespace {
 constexpr std::size_t kSecretBytes = 32;
-}
 
-config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(const config::Settings& settings) {
+/// Of a file that is named; so that the problems of all files are told at once.
+template <class Value>
+void read(const std::string& path, config::Checked<Value> (*load)(const std::string&), Value& to,
+          config::Problems& problems) {
+  if (path.empty()) return;
+  auto loaded = load(path);
+  if (loaded)
+    to = std::move(*loaded);
+  else
+    problems.insert(problems.end(), loaded.error().begin(), loaded.error().end());
+}
+}  // namespace
+
+config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(const config::Settings& settings,
+                                                                      const session::ClientAuth* before) {
   auto auth = std::make_shared<session::ClientAuth>();
-  auth->method = settings.auth.method;
-  auth->mock_secret = wire::random_bytes(kSecretBytes);
-  if (!settings.auth.users_file.empty()) {
-    auto users = config::load_users_file(settings.auth.users_file);
-    if (!users) return tl::unexpected(users.error());
-    auth->users = std::move(*users);
-  }
+  auth->rules = auth::for_everybody(settings.auth.method == config::AuthMethod::trust ? auth::Method::trust
+                                                                                      : auth::Method::scram_sha_256);
+  auth->allow_cleartext = settings.auth.allow_cleartext;
+  auth->asks_for_secrets = !settings.auth.auth_user.empty();
+  auth->limits_failures = settings.auth.failure_delay > config::Duration::zero();
+  // Kept as long as the process lives: a salt that changes would tell that a user does not exist.
+  auth->mock_secret = before ? before->mock_secret : wire::random_bytes(kSecretBytes);
+  config::Problems problems;
+  read(settings.auth.hba_file, auth::load_hba, auth->rules, problems);
+  read(settings.auth.ident_file, auth::load_ident_maps, auth->ident_maps, problems);
+  read(settings.auth.users_file, config::load_users_file, auth->users, problems);
+  if (!problems.empty()) return tl::unexpected(std::move(problems));
+  wire::add_verifiers(auth->users, before ? before->users : config::Users{}, auth->mock_secret);
   return auth;
 }
 
@@ -38,11 +60,12 @@ config::Checked<config::PasswordFile> load_server_passwords(const config::Settin
 }
 
 Control::Control(std::string config_path, config::Settings settings, std::shared_ptr<const session::ClientAuth> auth,
-                 config::PasswordFile server_passwords)
+                 session::TlsContextsPtr tls, config::PasswordFile server_passwords)
     : session::Process(settings.nodes.size(), std::move(server_passwords)),
       config_path_(std::move(config_path)),
       settings_(std::make_shared<const config::Settings>(std::move(settings))),
       auth_(std::move(auth)),
+      tls_(std::move(tls)),
       mailbox_(std::make_unique<net::Mailbox>(loop_)),
       view_(*this),
       commands_(view_) {
@@ -63,6 +86,8 @@ int Control::run() {
       [this](const std::string& database, routing::CatalogPtr catalog, base::Time verified) {
         on_catalog(database, std::move(catalog), verified);
       });
+  user_query_ = std::make_unique<cluster::UserQuery>(loop_, *settings_, passwords);
+  roles_ = std::make_unique<cluster::RoleFinder>(loop_, *settings_, passwords);
   monitor_ =
       std::make_unique<cluster::Monitor>(loop_, *settings_, passwords, freshness,
                                          [this](routing::TopologyPtr topology) { on_topology(std::move(topology)); });
@@ -76,6 +101,8 @@ int Control::run() {
   shutdown_timer_.reset();
   monitor_.reset();
   loader_.reset();
+  user_query_.reset();
+  roles_.reset();
   join_workers();
   mailbox_.reset();
   loop_.drain();
@@ -88,7 +115,7 @@ void Control::start_workers() {
   const std::size_t count = settings_->workers > 0 ? settings_->workers : cores;
   // All exist before the first one runs: they reach each other through `worker()`.
   for (std::uint16_t i = 0; i < count; ++i)
-    workers_.push_back(std::make_unique<session::Worker>(base::WorkerId{i}, *this, settings_, auth_));
+    workers_.push_back(std::make_unique<session::Worker>(base::WorkerId{i}, *this, settings_, auth_, tls_));
   for (auto& one : workers_)
     threads_.push_back(std::make_unique<net::Thread>(kThreadStackBytes, [&worker = *one] { worker.run(); }));
 }
@@ -127,6 +154,8 @@ void Control::listen() {
 void Control::on_topology(routing::TopologyPtr topology) {
   view_.set(topology, settings_);
   loader_->set_topology(topology);
+  user_query_->set_topology(topology);
+  roles_->set_topology(topology);
   for_workers([topology](session::Worker& there) { there.set_topology(topology); });
   // Not from here: the monitor is still telling.
   loop_.after_pass([this] { listen_once_nodes_are_known(); });
@@ -156,6 +185,24 @@ void Control::want_catalog(const std::string& database, base::Time not_before) {
   });
 }
 
+void Control::ask_user(const std::string& user, std::function<void(const base::Result<cluster::KnownUser>&)> answer) {
+  mailbox_->post([this, user, answer = std::move(answer)] {
+    if (!user_query_) return;
+    user_query_->ask(user, [this, user, answer](const base::Result<cluster::KnownUser>& known) {
+      if (!known) return answer(known);
+      cluster::KnownUser its = *known;
+      if (its.secret) wire::add_verifier(user, *its.secret, nullptr, auth_->mock_secret);
+      answer(*logins.store(user, std::move(its), settings_->auth.cache_ttl));
+    });
+  });
+}
+
+void Control::find_memberships(const std::string& user, std::function<void(base::Result<auth::Memberships>)> then) {
+  mailbox_->post([this, user, then = std::move(then)] {
+    if (roles_) roles_->find(user, then);
+  });
+}
+
 session::Worker* Control::worker(base::WorkerId id) {
   return id.value < workers_.size() ? workers_[id.value].get() : nullptr;
 }
@@ -176,24 +223,46 @@ void Control::reload() {
     for (const auto& problem : loaded.error()) log::error("reload_refused", {{"problem", problem.text()}});
     return;
   }
-  auto auth = load_auth(*loaded);
+  auto auth = load_auth(*loaded, auth_.get());
   if (!auth) {
     for (const auto& problem : auth.error()) log::error("reload_refused", {{"problem", problem.text()}});
     return;
   }
+  for (const auto& [user, secret] : auth_->users) {
+    const auto found = (*auth)->users.find(user);
+    logins.keys.check(user, found == (*auth)->users.end() ? nullptr : &found->second);
+  }
+  for (const auto& [user, secret] : (*auth)->users) logins.keys.check(user, &secret);
+  logins.forget_answers();
   auth_ = *auth;
   const auto changes = config::difference(*settings_, *loaded);
   for (const auto& change : changes)
     log::write(change.reloadable ? log::Level::info : log::Level::warning,
                change.reloadable ? "reloaded" : "reload_needs_restart",
                {{"key", change.key}, {"old", change.old_value}, {"new", change.new_value}});
-  settings_ = std::make_shared<const config::Settings>(config::take_reloadable(*settings_, *loaded));
+  auto taken = config::take_reloadable(*settings_, *loaded);
+  reload_tls(taken);
+  settings_ = std::make_shared<const config::Settings>(std::move(taken));
   log::set_level(settings_->log.level);
-  for_workers([settings = settings_, auth = auth_](session::Worker& there) { there.set_settings(settings, auth); });
+  for_workers([settings = settings_, auth = auth_, tls = tls_](session::Worker& there) {
+    there.set_settings(settings, auth, tls);
+  });
   view_.set(view_.topology(), settings_);
   loader_->set_refresh(settings_->routing.catalog_refresh);
   monitor_->reconfigure(*settings_);
+  user_query_->reconfigure(*settings_);
   log::info("reload_done", {{"changes", changes.size()}});
+}
+
+/// A bad file changes nothing about TLS: it would shut everybody out, or let somebody in.
+void Control::reload_tls(config::Settings& settings) {
+  auto loaded = session::load_tls(settings);
+  if (loaded) {
+    tls_ = std::move(*loaded);
+    return;
+  }
+  settings.client_tls = settings_->client_tls;
+  log::error("tls_not_reloaded", {{"error", loaded.error().message}, {"detail", loaded.error().detail}});
 }
 
 /// SIGTERM: no new clients, open transactions may finish for a while.

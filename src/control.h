@@ -10,6 +10,8 @@
 #include "admin/commands.h"
 #include "cluster/catalog_loader.h"
 #include "cluster/monitor.h"
+#include "cluster/role_finder.h"
+#include "cluster/user_query.h"
 #include "config/settings.h"
 #include "net/loop.h"
 #include "net/mailbox.h"
@@ -25,7 +27,7 @@ inline constexpr std::size_t kThreadStackBytes = sql::Classifier::kParserStackBy
 class Control final : public session::Process {
  public:
   Control(std::string config_path, config::Settings settings, std::shared_ptr<const session::ClientAuth> auth,
-          config::PasswordFile passwords);
+          session::TlsContextsPtr tls, config::PasswordFile passwords);
   ~Control() override;
 
   /// The thread's body; returns the exit status once everything has ended.
@@ -35,7 +37,9 @@ class Control final : public session::Process {
   // session::Process
   void suspect(base::NodeId node) override;
   void want_catalog(const std::string& database, base::Time not_before) override;
+  void ask_user(const std::string& user, std::function<void(const base::Result<cluster::KnownUser>&)> answer) override;
   void session_ended() override;
+  void find_memberships(const std::string& user, std::function<void(base::Result<auth::Memberships>)> then) override;
   session::Worker* worker(base::WorkerId id) override;
   std::size_t worker_count() const override { return workers_.size(); }
 
@@ -46,6 +50,7 @@ class Control final : public session::Process {
   void on_topology(routing::TopologyPtr topology);
   void on_catalog(const std::string& database, routing::CatalogPtr catalog, base::Time verified);
   void reload();
+  void reload_tls(config::Settings& settings);
   void drain();
   void stop();
   void stop_listening(std::function<void()> then);
@@ -56,6 +61,7 @@ class Control final : public session::Process {
   const std::string config_path_;
   std::shared_ptr<const config::Settings> settings_;
   std::shared_ptr<const session::ClientAuth> auth_;
+  session::TlsContextsPtr tls_;
   net::Loop loop_;
   std::unique_ptr<net::Mailbox> mailbox_;
   admin::View view_;
@@ -64,6 +70,8 @@ class Control final : public session::Process {
   std::vector<std::unique_ptr<net::Thread>> threads_;
   std::unique_ptr<cluster::Monitor> monitor_;
   std::unique_ptr<cluster::CatalogLoader> loader_;
+  std::unique_ptr<cluster::UserQuery> user_query_;
+  std::unique_ptr<cluster::RoleFinder> roles_;
   std::vector<std::unique_ptr<net::Signal>> signals_;
   std::unique_ptr<net::Timer> first_probe_timer_;
   std::unique_ptr<net::Timer> shutdown_timer_;
@@ -73,8 +81,10 @@ class Control final : public session::Process {
   int status_ = 0;
 };
 
-/// Reads the files that the settings name. Problems are printed to stderr by the caller.
-[[nodiscard]] config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(const config::Settings& settings);
+/// Reads the files that the settings name. Problems are printed to stderr by the caller. `before`: what held so far;
+/// its secret stays, or a reload would show which users do not exist.
+[[nodiscard]] config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(
+    const config::Settings& settings, const session::ClientAuth* before = nullptr);
 [[nodiscard]] config::Checked<config::PasswordFile> load_server_passwords(const config::Settings& settings);
 
 }  // namespace pgweir

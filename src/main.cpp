@@ -1,4 +1,5 @@
 // The daemon's command line: reads the configuration, says what is wrong with it, starts the control thread.
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
@@ -32,8 +33,13 @@ void raise_descriptor_limit() {
 int serve(const std::string& path, bool check_only) {
   auto settings = pgweir::config::load_file(path);
   if (!settings) return report(settings.error());
-  auto auth = pgweir::load_auth(*settings);
+  auto auth = pgweir::load_auth(*settings, nullptr);
   if (!auth) return report(auth.error());
+  auto tls = pgweir::session::load_tls(*settings);
+  if (!tls) {
+    const auto& error = tls.error();
+    return report({{path, 0, "tls", error.message + (error.detail.empty() ? "" : ". " + error.detail)}});
+  }
   auto passwords = pgweir::load_server_passwords(*settings);
   if (!passwords) return report(passwords.error());
   if (check_only) {
@@ -41,10 +47,13 @@ int serve(const std::string& path, bool check_only) {
     return 0;
   }
   raise_descriptor_limit();
+  // Memory holds passwords and data of clients: not for a file, nor for other processes of the same user.
+  if (!settings->core_dumps) ::prctl(PR_SET_DUMPABLE, 0);
   pgweir::base::log::open(settings->log.level, settings->log.file);
   int status = 1;
   pgweir::net::Thread control(pgweir::kThreadStackBytes, [&] {
-    status = pgweir::Control(path, std::move(*settings), std::move(*auth), std::move(*passwords)).run();
+    status =
+        pgweir::Control(path, std::move(*settings), std::move(*auth), std::move(*tls), std::move(*passwords)).run();
   });
   control.join();
   return status;

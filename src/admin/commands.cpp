@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <ctime>
 #include <span>
 
@@ -83,6 +84,7 @@ Rows pins(const View& view, const session::LocalAsker&) {
 
 struct Command {
   std::string_view name;
+  Privilege privilege;
   std::vector<std::string_view> columns;
   Rows (*handler)(const View&, const session::LocalAsker&);
 };
@@ -90,11 +92,12 @@ struct Command {
 std::span<const Command> commands() {
   static const std::vector<Command> kCommands{
       {"pool_nodes",
+       Privilege::everyone,
        {"node_id", "hostname", "port", "status", "pg_status", "lb_weight", "role", "pg_role", "select_cnt",
         "load_balance_node", "replication_delay", "replication_state", "replication_sync_state", "last_status_change"},
        pool_nodes},
-      {"pins", {"session", "client", "user", "database", "node", "reason", "text", "since"}, pins},
-      {"pool_version", {"pool_version"}, pool_version},
+      {"pins", Privilege::everyone, {"session", "client", "user", "database", "node", "reason", "text", "since"}, pins},
+      {"pool_version", Privilege::everyone, {"pool_version"}, pool_version},
   };
   return kCommands;
 }
@@ -106,6 +109,18 @@ base::Result<const Command*> find(std::string_view name) {
 }
 
 }  // namespace
+
+bool is_allowed(Privilege needed, std::string_view user, const config::Admin& admin) {
+  const auto is_in = [&](const std::vector<std::string>& names) {
+    return std::find(names.begin(), names.end(), user) != names.end();
+  };
+  switch (needed) {
+    case Privilege::everyone: return true;
+    case Privilege::viewer: return is_in(admin.viewers) || is_in(admin.users);
+    case Privilege::administrator: return is_in(admin.users);
+  }
+  return false;
+}
 
 void View::set(routing::TopologyPtr topology, std::shared_ptr<const config::Settings> settings) {
   const std::lock_guard lock(mutex_);
@@ -138,6 +153,9 @@ std::uint64_t View::lag_bytes(base::NodeId node) const { return process_.freshne
 base::Result<session::LocalTable> Commands::show(std::string_view name, const session::LocalAsker& asker) const {
   const auto command = find(name);
   if (!command) return base::Failure(command.error());
+  if (!is_allowed((*command)->privilege, asker.user, view_.settings()->admin))
+    return base::fail(base::sqlstate::insufficient_privilege, fmt::format("permission denied for SHOW {}", name), {},
+                      "Users who may are in admin.users or admin.viewers of pgweir's configuration.");
   session::LocalTable table;
   table.columns = (*command)->columns;
   table.rows = (*command)->handler(view_, asker);

@@ -1,4 +1,4 @@
-// The commands that any session may give: SHOW pool_*. One table (commands.cpp): name, columns, handler.
+// The commands that a session may give: SHOW pool_*. One table (commands.cpp): name, who may, columns, handler.
 #pragma once
 #include <memory>
 #include <mutex>
@@ -28,6 +28,11 @@ class View {
   routing::TopologyPtr topology_;
   std::shared_ptr<const config::Settings> settings_;
 };
+
+/// What it takes to give a command: each includes those before it.
+enum class Privilege : std::uint8_t { everyone, viewer, administrator };
+/// The only place that decides it. `user` has proved who it is.
+[[nodiscard]] bool is_allowed(Privilege needed, std::string_view user, const config::Admin& admin);
 
 class Commands final : public session::LocalCommands {
  public:

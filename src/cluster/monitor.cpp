@@ -38,6 +38,23 @@ void log_changes(const routing::Topology& before, const routing::Topology& after
   }
 }
 
+/// As the pools connect (pool/server_tls.h). Files of the operating system's user are never looked at: what is not
+/// named is looked for where nothing can be.
+void add_tls(const config::NodeSettings& node, std::vector<std::pair<std::string, std::string>>& login) {
+  const config::ServerTls& tls = node.server_tls;
+  const auto or_none = [](const std::string& file) { return file.empty() ? std::string("/dev/null/none") : file; };
+  if (!node.tls.server_name.empty()) login.emplace_back("hostaddr", node.host);
+  login.emplace_back("sslmode", std::string(config::name_of(tls.mode)));
+  if (tls.mode == config::TlsMode::disable) return;
+  // With a root certificate at hand libpq's `require` would be `verify-ca`.
+  const bool verifies = tls.mode >= config::TlsMode::verify_ca;
+  login.emplace_back("sslrootcert", or_none(verifies ? tls.ca_file : std::string()));
+  login.emplace_back("sslcrl", or_none(verifies ? tls.crl_file : std::string()));
+  login.emplace_back("sslcert", or_none(tls.cert_file));
+  login.emplace_back("sslkey", or_none(tls.key_file));
+  login.emplace_back("ssl_min_protocol_version", tls.min_version == config::TlsVersion::v1_3 ? "TLSv1.3" : "TLSv1.2");
+}
+
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> monitor_login(const config::NodeSettings& node,
@@ -47,7 +64,7 @@ std::vector<std::pair<std::string, std::string>> monitor_login(const config::Nod
                                                                base::Duration timeout) {
   const auto seconds = std::max<long long>(2, std::chrono::ceil<std::chrono::seconds>(timeout).count());
   std::vector<std::pair<std::string, std::string>> login{
-      {"host", node.host},
+      {"host", node.tls.server_name.empty() ? node.host : node.tls.server_name},
       {"port", std::to_string(node.port)},
       {"user", monitor.user},
       {"dbname", database},
@@ -56,11 +73,11 @@ std::vector<std::pair<std::string, std::string>> monitor_login(const config::Nod
       {"connect_timeout", std::to_string(seconds)},
       // Passwords come from pgweir's own file, never from one of the operating system's user: this path cannot exist.
       {"passfile", "/dev/null/none"},
-      {"sslmode", "disable"},
       {"gssencmode", "disable"},
       // The probes must not be shaped by what the role or the database sets.
       {"options",
        "-c search_path=pg_catalog -c statement_timeout=0 -c default_transaction_isolation=read\\ committed"}};
+  add_tls(node, login);
   if (const auto password = passwords.find(node.host, node.port, database, monitor.user))
     login.emplace_back("password", std::string(*password));
   return login;

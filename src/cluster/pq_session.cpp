@@ -115,10 +115,24 @@ void PqSession::poll_connect() {
 }
 
 void PqSession::query(const std::string& sql, base::Duration timeout, OnRows on_rows) {
+  send(timeout, std::move(on_rows), [&] { return PQsendQuery(connection_, sql.c_str()) == 1; });
+}
+
+void PqSession::query(const std::string& sql, const std::vector<std::string>& parameters, base::Duration timeout,
+                      OnRows on_rows) {
+  send(timeout, std::move(on_rows), [&] {
+    std::vector<const char*> values;
+    for (const std::string& one : parameters) values.push_back(one.c_str());
+    const int count = static_cast<int>(values.size());
+    return PQsendQueryParams(connection_, sql.c_str(), count, nullptr, values.data(), nullptr, nullptr, 0) == 1;
+  });
+}
+
+void PqSession::send(base::Duration timeout, OnRows on_rows, const std::function<bool()>& send_it) {
   on_rows_ = std::move(on_rows);
   result_.reset();
   start_timer(timeout);
-  if (PQsendQuery(connection_, sql.c_str()) != 1 || PQflush(connection_) < 0) {
+  if (!send_it() || PQflush(connection_) < 0) {
     loop_.after_pass([this, alive = alive_] {
       if (*alive) fail(last_error());
     });

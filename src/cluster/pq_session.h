@@ -41,10 +41,14 @@ class PqSession {
   void connect(base::Duration timeout, OnConnected on_connected);
   /// Only when connected and not busy. All values come as text. Of several statements the last one's rows count.
   void query(const std::string& sql, base::Duration timeout, OnRows on_rows);
+  /// One statement, with texts for $1 and so on.
+  void query(const std::string& sql, const std::vector<std::string>& parameters, base::Duration timeout,
+             OnRows on_rows);
   [[nodiscard]] bool connected() const { return connected_; }
   [[nodiscard]] bool busy() const { return static_cast<bool>(on_rows_) || static_cast<bool>(on_connected_); }
 
  private:
+  void send(base::Duration timeout, OnRows on_rows, const std::function<bool()>& send_it);
   void start_timer(base::Duration timeout);
   void on_time();
   void watch(net::Interest interest);

@@ -40,6 +40,13 @@ template <>
 inline constexpr std::array kChoices<Consistency>{Choice{Consistency::session, "session"},
                                                   Choice{Consistency::eventual, "eventual"}};
 template <>
+inline constexpr std::array kChoices<TlsMode>{
+    Choice{TlsMode::disable, "disable"},     Choice{TlsMode::allow, "allow"},
+    Choice{TlsMode::prefer, "prefer"},       Choice{TlsMode::require, "require"},
+    Choice{TlsMode::verify_ca, "verify-ca"}, Choice{TlsMode::verify_full, "verify-full"}};
+template <>
+inline constexpr std::array kChoices<TlsVersion>{Choice{TlsVersion::v1_2, "1.2"}, Choice{TlsVersion::v1_3, "1.3"}};
+template <>
 inline constexpr std::array kChoices<base::log::Level>{
     Choice{base::log::Level::debug, "debug"}, Choice{base::log::Level::info, "info"},
     Choice{base::log::Level::warning, "warning"}, Choice{base::log::Level::error, "error"}};

@@ -106,12 +106,80 @@ void single_has_one_node(const Settings& settings, Violations& out) {
 }
 
 void scram_needs_users(const Settings& settings, Violations& out) {
-  if (settings.auth.method == AuthMethod::scram_sha_256 && settings.auth.users_file.empty())
+  if (settings.auth.hba_file.empty() && settings.auth.method == AuthMethod::scram_sha_256 &&
+      settings.auth.users_file.empty() && settings.auth.auth_user.empty())
     out.push_back(
         {"auth.users_file",
          "is required with auth.method: scram-sha-256 (the default), and is missing or empty; name the file with "
-         "the users and their SCRAM verifiers, or say auth.method: trust",
+         "the users and their SCRAM verifiers, or auth.auth_user, who asks for them, or say auth.method: trust",
          {"auth"}});
+}
+
+void maps_need_rules(const Settings& settings, Violations& out) {
+  if (!settings.auth.ident_file.empty() && settings.auth.hba_file.empty())
+    out.push_back({"auth.ident_file",
+                   "found " + in_quotes(settings.auth.ident_file) +
+                       " without auth.hba_file; only lines of an HBA file (map=) look into it",
+                   {"auth.hba_file"}});
+}
+
+void client_tls_is_whole(const Settings& settings, Violations& out) {
+  const ClientTls& tls = settings.client_tls;
+  const std::string mode = fmt::format("tls.client.mode: {}", name_of(tls.mode));
+  if (!tls.crl_file.empty() && tls.ca_file.empty())
+    out.push_back({"tls.client.crl_file",
+                   fmt::format("found {} without tls.client.ca_file; only certificates that are checked can be revoked",
+                               in_quotes(tls.crl_file)),
+                   {"tls.client.ca_file"}});
+  if (tls.mode == TlsMode::disable) return;
+  const auto need = [&](const std::string& key, const std::string& file, std::string_view what) {
+    if (file.empty()) out.push_back({key, fmt::format("is required with {}: {}", mode, what), {"tls.client.mode"}});
+  };
+  need("tls.client.cert_file", tls.cert_file, "the file with pgweir's certificate");
+  need("tls.client.key_file", tls.key_file, "the file with the certificate's key");
+  if (tls.mode >= TlsMode::verify_ca)
+    need("tls.client.ca_file", tls.ca_file, "the file with those who sign clients' certificates");
+}
+
+bool is_address(std::string_view host) {
+  return host.find(':') != std::string_view::npos ||
+         (!host.empty() && host.find_first_not_of("0123456789.") == std::string_view::npos);
+}
+
+void server_tls_is_whole(const Settings& settings, Violations& out) {
+  for (std::size_t i = 0; i < settings.nodes.size(); ++i) {
+    const NodeSettings& node = settings.nodes[i];
+    const ServerTls& tls = node.server_tls;
+    const auto add = [&](std::string_view key, bool own, std::string message) {
+      out.push_back({own ? node_key(i, fmt::format("tls.{}", key)) : fmt::format("tls.server.{}", key),
+                     std::move(message),
+                     {"tls", node_key(i, "tls")}});
+    };
+    const bool own_mode = node.tls.mode.has_value();
+    if (tls.mode >= TlsMode::verify_ca && tls.ca_file.empty())
+      add("mode", own_mode,
+          fmt::format("found {}, which needs ca_file: the file with those who sign servers' certificates",
+                      name_of(tls.mode)));
+    // Whoever names a file expects that it is looked at; but one node may be an exception to what holds for all.
+    const bool inherits_file = own_mode && !node.tls.ca_file;
+    if (!inherits_file && tls.mode != TlsMode::disable && tls.mode < TlsMode::verify_ca && !tls.ca_file.empty())
+      add("mode", own_mode,
+          fmt::format("found {} with a ca_file, which it would not look at; say verify-ca or verify-full, or leave "
+                      "ca_file out",
+                      name_of(tls.mode)));
+    if (!tls.crl_file.empty() && tls.ca_file.empty())
+      add("crl_file", node.tls.crl_file.has_value(),
+          fmt::format("found {} without ca_file; only certificates that are checked can be revoked",
+                      in_quotes(tls.crl_file)));
+    if (tls.cert_file.empty() != tls.key_file.empty())
+      add(tls.key_file.empty() ? "cert_file" : "key_file",
+          tls.key_file.empty() ? node.tls.cert_file.has_value() : node.tls.key_file.has_value(),
+          "a certificate and its key are needed together: cert_file and key_file");
+    if (!node.tls.server_name.empty() && !is_address(node.host))
+      add("server_name", true,
+          fmt::format("found {}, but host is {}; another name can be given only where host is an address",
+                      in_quotes(node.tls.server_name), in_quotes(node.host)));
+  }
 }
 
 void listens_somewhere(const Settings& settings, Violations& out) {
@@ -147,6 +215,9 @@ std::vector<Violation> cross_check(const Settings& settings) {
   unread_statements_stay(settings, out);
   single_has_one_node(settings, out);
   scram_needs_users(settings, out);
+  maps_need_rules(settings, out);
+  client_tls_is_whole(settings, out);
+  server_tls_is_whole(settings, out);
   listens_somewhere(settings, out);
   not_its_own_node(settings, out);
   return out;

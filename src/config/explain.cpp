@@ -43,10 +43,27 @@ std::string listen_text(const Settings& settings) {
 }
 
 std::string auth_text(const Auth& auth) {
-  return fmt::format(
-      "clients log in with {}{} within {}\nservers' passwords: {}\n", name_of(auth.method),
-      auth.method == AuthMethod::trust ? " (anyone may be any user)" : fmt::format(" ({})", auth.users_file),
-      format_duration(auth.login_timeout), or_else(auth.server_password_file, "none"));
+  std::string how(name_of(auth.method));
+  if (!auth.hba_file.empty())
+    how = fmt::format("what {} says (users: {})", auth.hba_file, or_else(auth.users_file, "none"));
+  else
+    how += auth.method == AuthMethod::trust ? " (anyone may be any user)" : fmt::format(" ({})", auth.users_file);
+  return fmt::format("clients log in with {} within {}\nservers' passwords: {}\n", how,
+                     format_duration(auth.login_timeout), or_else(auth.server_password_file, "none"));
+}
+
+std::string tls_text(const Settings& settings) {
+  const ClientTls& client = settings.client_tls;
+  std::string out = fmt::format("TLS with clients: {}", name_of(client.mode));
+  if (client.mode != TlsMode::disable)
+    out += fmt::format(", {} or newer, certificate {}", name_of(client.min_version), client.cert_file);
+  if (client.mode != TlsMode::disable && !client.ca_file.empty())
+    out += fmt::format(", clients' certificates by {}", client.ca_file);
+  out += "\nTLS with servers:";
+  std::string_view between = " ";
+  for (const NodeSettings& node : settings.nodes)
+    out += fmt::format("{}{} {}", std::exchange(between, ", "), node.name, name_of(node.server_tls.mode));
+  return out + "\n";
 }
 
 std::string or_never(Duration time, std::string_view word) {
@@ -130,8 +147,8 @@ std::string rest_text(const Settings& settings) {
 }  // namespace
 
 std::string explain(const Settings& settings) {
-  return nodes_text(settings) + listen_text(settings) + auth_text(settings.auth) + pool_text(settings) +
-         routing_text(settings) + rest_text(settings);
+  return nodes_text(settings) + listen_text(settings) + auth_text(settings.auth) + tls_text(settings) +
+         pool_text(settings) + routing_text(settings) + rest_text(settings);
 }
 
 }  // namespace pgweir::config

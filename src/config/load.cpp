@@ -49,16 +49,22 @@ class Loader {
   void problem(int line, std::string key, std::string message);
   std::vector<Entry> entries(const YAML::Node& map, std::string_view path);
   void root(const YAML::Node& document);
-  void section(std::string_view name, const Entry& entry);
+  template <class Owner>
+  void section(const Entry& entry, const std::string& path, const std::string& prefix, std::string_view section_name,
+               std::span<const Option<Owner>> table, Owner& out);
+  template <class Owner>
+  void keys(const YAML::Node& map, const std::string& path, const std::string& prefix, std::string_view section_name,
+            std::span<const Option<Owner>> table, Owner& out);
   template <class Owner>
   void list(const Entry& entry, const ListRules& rules, std::span<const Option<Owner>> table, std::vector<Owner>& out);
   template <class Owner>
   Owner element(const YAML::Node& element, const ListRules& rules, std::span<const Option<Owner>> table,
-                std::string_view path);
+                const std::string& path);
   template <class Owner>
   void value(const Option<Owner>& option, Owner& owner, const Entry& entry, const std::string& path);
   void unknown(const Entry& entry, std::string_view path, std::string_view section,
                const std::vector<std::string_view>& level);
+  void inherit_tls();
   void cross_checks();
   [[nodiscard]] bool has_problem(std::string_view key) const;
 
@@ -138,28 +144,50 @@ void Loader::root(const YAML::Node& document) {
     else if (option != options().end())
       value(*option, settings_, entry, entry.key);
     else
-      section(entry.key, entry);
+      section(entry, entry.key, entry.key + ".", entry.key, options(), settings_);
   }
   if (!lines_.contains(kNodes))
     problem(0, std::string(kNodes), "is required: a list of the PostgreSQL servers, at least one");
 }
 
-void Loader::section(std::string_view name, const Entry& entry) {
+// The next part of every key in the table that begins with `prefix`, each once.
+template <class Owner>
+std::vector<std::string_view> level_of(std::span<const Option<Owner>> table, std::string_view prefix) {
   std::vector<std::string_view> level;
-  for (const Option<Settings>& option : options())
-    if (section_of(option.key) == name) level.push_back(last_part(option.key));
+  for (const Option<Owner>& option : table) {
+    if (!option.key.starts_with(prefix)) continue;
+    const std::string_view next = section_of(option.key.substr(prefix.size()));
+    if (std::find(level.begin(), level.end(), next) == level.end()) level.push_back(next);
+  }
+  return level;
+}
+
+// A map of options, or of maps of them: its value is at `path`, its keys begin with `prefix` in the table.
+template <class Owner>
+void Loader::section(const Entry& entry, const std::string& path, const std::string& prefix,
+                     std::string_view section_name, std::span<const Option<Owner>> table, Owner& out) {
+  const std::vector<std::string_view> level = level_of(table, prefix);
   if (!entry.value.IsMap()) {
-    problem(entry.line, std::string(name),
+    problem(entry.line, path,
             fmt::format("found {}; allowed is a map of the keys {}", kind_of(entry.value), comma_list(level)));
     return;
   }
-  for (const Entry& inner : entries(entry.value, name)) {
-    const std::string full = joined(name, inner.key);
-    const auto option = std::find_if(options().begin(), options().end(), [&](const auto& o) { return o.key == full; });
-    if (option == options().end())
-      unknown(inner, name, name, level);
+  keys(entry.value, path, prefix, section_name, table, out);
+}
+
+template <class Owner>
+void Loader::keys(const YAML::Node& map, const std::string& path, const std::string& prefix,
+                  std::string_view section_name, std::span<const Option<Owner>> table, Owner& out) {
+  const std::vector<std::string_view> level = level_of(table, prefix);
+  for (const Entry& entry : entries(map, path)) {
+    const std::string key = prefix + entry.key;
+    const auto option = std::find_if(table.begin(), table.end(), [&](const auto& o) { return o.key == key; });
+    if (option != table.end())
+      value(*option, out, entry, joined(path, entry.key));
+    else if (std::find(level.begin(), level.end(), entry.key) != level.end())
+      section(entry, joined(path, entry.key), key + ".", section_name, table, out);
     else
-      value(*option, settings_, inner, full);
+      unknown(entry, path, section_name, level);
   }
 }
 
@@ -180,22 +208,15 @@ void Loader::list(const Entry& entry, const ListRules& rules, std::span<const Op
 
 template <class Owner>
 Owner Loader::element(const YAML::Node& element, const ListRules& rules, std::span<const Option<Owner>> table,
-                      std::string_view path) {
+                      const std::string& path) {
   Owner out;
-  std::vector<std::string_view> level;
-  for (const Option<Owner>& option : table) level.push_back(option.key);
   if (!element.IsMap()) {
-    problem(line_of(element), std::string(path),
-            fmt::format("found {}; {} is a map of the keys {}", kind_of(element), rules.one, comma_list(level)));
+    problem(line_of(element), path,
+            fmt::format("found {}; {} is a map of the keys {}", kind_of(element), rules.one,
+                        comma_list(level_of(table, {}))));
     return out;
   }
-  for (const Entry& entry : entries(element, path)) {
-    const auto option = std::find_if(table.begin(), table.end(), [&](const auto& o) { return o.key == entry.key; });
-    if (option == table.end())
-      unknown(entry, path, rules.key, level);
-    else
-      value(*option, out, entry, joined(path, entry.key));
-  }
+  keys(element, path, {}, rules.key, table, out);
   for (const Option<Owner>& option : table)
     if (option.presence == Presence::required && !lines_.contains(joined(path, option.key)))
       problem(line_of(element), joined(path, option.key), fmt::format("is required: {}", option.codec.allowed));
@@ -223,6 +244,17 @@ void Loader::cross_checks() {
   problems_.insert(problems_.end(), found.begin(), found.end());
 }
 
+void Loader::inherit_tls() {
+  for (NodeSettings& node : settings_.nodes) {
+    ServerTls& holds = node.server_tls = settings_.server_tls;
+    holds.mode = node.tls.mode.value_or(holds.mode);
+    holds.ca_file = node.tls.ca_file.value_or(holds.ca_file);
+    holds.crl_file = node.tls.crl_file.value_or(holds.crl_file);
+    holds.cert_file = node.tls.cert_file.value_or(holds.cert_file);
+    holds.key_file = node.tls.key_file.value_or(holds.key_file);
+  }
+}
+
 Checked<Settings> Loader::load(std::string_view text, const std::filesystem::path& directory) {
   try {
     const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
@@ -230,6 +262,7 @@ Checked<Settings> Loader::load(std::string_view text, const std::filesystem::pat
       problem(line_of(documents[1]), {}, "a second document begins here; one file is one configuration");
     const YAML::Node document = documents.empty() ? YAML::Node() : documents.front();
     root(document);
+    inherit_tls();
     if (document.IsMap()) cross_checks();
   } catch (const YAML::Exception& e) {
     problem(e.mark.is_null() ? 0 : e.mark.line + 1, {}, fmt::format("is not valid YAML: {}", e.msg));
@@ -238,7 +271,15 @@ Checked<Settings> Loader::load(std::string_view text, const std::filesystem::pat
     std::stable_sort(problems_.begin(), problems_.end(), [](const auto& a, const auto& b) { return a.line < b.line; });
     return tl::unexpected(std::move(problems_));
   }
-  for (std::string* path : {&settings_.auth.users_file, &settings_.auth.server_password_file, &settings_.log.file})
+  const auto resolve_tls = [&](auto& tls) {
+    for (std::string* path : {&tls.ca_file, &tls.crl_file, &tls.cert_file, &tls.key_file})
+      if (!path->empty()) *path = (directory / *path).lexically_normal().string();
+  };
+  resolve_tls(settings_.client_tls);
+  resolve_tls(settings_.server_tls);
+  for (NodeSettings& node : settings_.nodes) resolve_tls(node.server_tls);
+  for (std::string* path : {&settings_.auth.hba_file, &settings_.auth.ident_file, &settings_.auth.users_file,
+                            &settings_.auth.server_password_file, &settings_.auth.pam_directory, &settings_.log.file})
     if (!path->empty()) *path = (directory / *path).lexically_normal().string();
   return std::move(settings_);
 }

@@ -20,6 +20,11 @@ template <class Field>
 auto hosts(Field field) {
   return make_codec(std::string(rules::kHostsAllowed), "", field, rules::parse_hosts, rules::format_hosts);
 }
+/// Written as a list of hosts is.
+template <class Field>
+auto names(Field field) {
+  return make_codec(std::string(rules::kNamesAllowed), "", field, rules::parse_names, rules::format_hosts);
+}
 template <class Field>
 auto mode(Field field) {
   return make_codec(std::string(rules::kModeAllowed), "", field, rules::parse_mode, rules::format_mode);
@@ -33,11 +38,18 @@ constexpr std::array kSections{
     Section{"topology", ""},
     Section{"listen", "Where clients connect."},
     Section{"workers", ""},
+    Section{"core_dumps", ""},
     Section{
         "nodes",
         "The PostgreSQL servers, in the order that gives them their node_id, from 0. One to 128 of them. Which one is "
         "the primary is found out, not configured. Adding, removing or reordering nodes needs a restart."},
     Section{"auth", "Who may log in, and how pgweir itself logs in to the servers. Secrets live in their own files."},
+    Section{"admin", "Who may give pgweir itself commands. What everybody may do stands with the command."},
+    Section{"tls",
+            "Encryption, between clients and pgweir (client) and between pgweir and the servers (server). All files "
+            "are PEM; relative paths start at the directory of this configuration file. On SIGHUP the files are read "
+            "again: new connections use what they say, those that are open stay as they are. If one of them is bad, "
+            "the log says why, and what was read before stays in use."},
     Section{"pool", "Server connections, who may wait for them, and how long clients may take."},
     Section{"databases",
             "What is different for single databases. Each entry names a database; what it does not give is taken from "
@@ -77,26 +89,109 @@ const std::vector<Option<Settings>>& table() {
 
       {"workers", workers(at(&S::workers)), Reload::restart,
        "Worker threads. Each client stays with one of them. `auto`: as many as the machine has cores."},
+      {"core_dumps", boolean(at(&S::core_dumps)), Reload::restart,
+       "Let the system write a core file if pgweir crashes, and let debuggers of the same user attach. Such a file "
+       "holds "
+       "passwords and data of clients."},
 
       {"auth.method", choice(at(&S::auth, &Auth::method)), Reload::yes,
-       "How clients prove who they are. `scram-sha-256`: by their password, checked against auth.users_file. `trust`: "
-       "not "
-       "at all, anyone who can connect may be any user."},
+       "How clients prove who they are when there is no auth.hba_file. `scram-sha-256`: by their password, checked "
+       "against auth.users_file. `trust`: not at all, anyone who can connect may be any user."},
+      {"auth.hba_file", text(at(&S::auth, &Auth::hba_file), rules::kPath), Reload::yes,
+       "Who may come in from where, and how they prove who they are: a file in the format of PostgreSQL 16's "
+       "pg_hba.conf. The first line that matches decides; without one the client is refused. Methods: trust, reject, "
+       "password, md5, scram-sha-256, peer, cert, ldap, pam. Host names are not supported, addresses are; hostgssenc "
+       "lines never match. `+role`, "
+       "samerole and samegroup ask a node as monitor.user. A relative path starts at the directory of this "
+       "configuration file. A reload reads the file again; with an error in it, everything stays as it was. Empty: "
+       "auth.method holds for everybody."},
+      {"auth.ident_file", text(at(&S::auth, &Auth::ident_file), rules::kPath), Reload::yes,
+       "Which users the names of the system (peer) or of certificates (cert) may be, for lines of auth.hba_file with "
+       "map=: a file in the format of PostgreSQL 16's pg_ident.conf. Paths and reload as for auth.hba_file."},
+      {"auth.allow_cleartext", boolean(at(&S::auth, &Auth::allow_cleartext)), Reload::yes,
+       "Whether lines of auth.hba_file with password, ldap or pam may ask for a password in clear text over TCP "
+       "without TLS, where anybody on the way can read it."},
       {"auth.users_file", text(at(&S::auth, &Auth::users_file), rules::kPath), Reload::yes,
-       "The users and their SCRAM verifiers, one `\"user\" \"SCRAM-SHA-256$...\"` a line, as in PgBouncer's "
-       "userlist.txt. "
-       "`SELECT rolname, rolpassword FROM pg_authid` shows the verifiers. A relative path starts at the directory of "
-       "this "
-       "configuration file. Needed for scram-sha-256.",
+       "The users and their secrets, one `\"user\" \"secret\"` a line, as in PgBouncer's userlist.txt. A secret is a "
+       "SCRAM "
+       "verifier (`SELECT rolname, rolpassword FROM pg_authid` shows them), `md5` with 32 digits, or a password. Only "
+       "the owner and its group may have access to the file. A relative path starts at the directory of this "
+       "configuration file. Empty: none; then auth.auth_user is needed for methods that ask for a password.",
        "users.txt"},
+      {"auth.auth_user", text(at(&S::auth, &Auth::auth_user), rules::kMaybeIdentifier), Reload::yes,
+       "The user with which pgweir asks a node for the secrets of users that do not stand in auth.users_file, so that "
+       "adding a role in PostgreSQL is enough to log in. Its password comes from auth.server_password_file. Empty: "
+       "nobody is asked. See security.md for the SQL that it needs."},
+      {"auth.auth_database", text(at(&S::auth, &Auth::auth_database), rules::kIdentifier), Reload::yes,
+       "The database in which auth.auth_query runs."},
+      {"auth.auth_query", text(at(&S::auth, &Auth::auth_query), rules::kQuery), Reload::yes,
+       "Asks for one user, $1: name, secret and, as a third column, until when the password is valid (or null). No "
+       "row: "
+       "no such user. It runs with search_path = pg_catalog, on the primary if there is one."},
+      {"auth.cache_ttl", duration(at(&S::auth, &Auth::cache_ttl), 0s, kDay), Reload::yes,
+       "How long an answer of auth.auth_query holds. After a failed login it is "
+       "asked "
+       "again at the next one. That there is no such user holds for 1s at most. 0: asked at each login."},
+      {"auth.failure_delay", duration(at(&S::auth, &Auth::failure_delay), 0s, 1min), Reload::yes,
+       "A client that has given a wrong password hears of it after this time. When an address has more than 5 such "
+       "failures in the last 60 of these times, passwords from there are checked one at a time, each after this time; "
+       "users who have logged in from there before, and have not failed since, are let in at once. 0: no delays."},
+      {"auth.pam_directory", text(at(&S::auth, &Auth::pam_directory), rules::kPath), Reload::yes,
+       "Where the files of PAM services are, for the method pam. Empty: where the system has them (/etc/pam.d)."},
       {"auth.server_password_file", text(at(&S::auth, &Auth::server_password_file), rules::kPath), Reload::restart,
        "The passwords with which pgweir logs in to the servers, one `host:port:database:user:password` a line, as in "
        "PostgreSQL's .pgpass; `*` matches anything. Only the owner and its group may have access to it. A relative "
-       "path "
-       "starts at the directory of this configuration file. Empty: the servers must not ask for a password."},
+       "path starts at the directory of this configuration file. For a user who does not stand there the client's own "
+       "proof is used, where clients log in by SCRAM and the server has the same verifier."},
       {"auth.login_timeout", duration(at(&S::auth, &Auth::login_timeout), 1s, 10min), Reload::yes,
        "A client that has not finished logging in after this time is disconnected (as PostgreSQL's "
        "authentication_timeout)."},
+
+      {"admin.users", names(at(&S::admin, &Admin::users)), Reload::yes,
+       "Administrators: users who may give every command, separated by commas."},
+      {"admin.viewers", names(at(&S::admin, &Admin::viewers)), Reload::yes,
+       "Users who may give the commands that only show something, separated by commas. Administrators may too."},
+
+      {"tls.client.mode", choice(at(&S::client_tls, &ClientTls::mode)), Reload::yes,
+       "Whether clients may or must use TLS; on Unix sockets there is none. `disable`: they cannot. `allow`, `prefer`: "
+       "they may. `require`: they must; without it they are refused (28000). `verify-ca`: they must, and have to show "
+       "a "
+       "certificate that tls.client.ca_file believes in. `verify-full`: besides, its common name has to be the user's "
+       "name. A cancel request is taken without TLS in any mode: drivers send it so."},
+      {"tls.client.cert_file", text(at(&S::client_tls, &ClientTls::cert_file), rules::kPath), Reload::yes,
+       "pgweir's certificate, followed by those between it and the root. Needed unless tls.client.mode is disable."},
+      {"tls.client.key_file", text(at(&S::client_tls, &ClientTls::key_file), rules::kPath), Reload::yes,
+       "The key of that certificate. Only its owner may have access to it, who is the user that pgweir runs as; or it "
+       "belongs to root, then its group may read it (as PostgreSQL's ssl_key_file)."},
+      {"tls.client.key_passphrase_command",
+       text(at(&S::client_tls, &ClientTls::key_passphrase_command), rules::kCommand), Reload::yes,
+       "A command for /bin/sh whose output is the passphrase of the key, if that is encrypted (as PostgreSQL's "
+       "ssl_passphrase_command). `%p` in it stands for a prompt, `%%` for `%`. It has 30s, at each start and reload."},
+      {"tls.client.ca_file", text(at(&S::client_tls, &ClientTls::ca_file), rules::kPath), Reload::yes,
+       "The certificates of those who sign clients' certificates. With it, a certificate that a client shows has to be "
+       "good in every mode. Empty: none is asked for."},
+      {"tls.client.crl_file", text(at(&S::client_tls, &ClientTls::crl_file), rules::kPath), Reload::yes,
+       "Lists of revoked certificates, one of each signer in tls.client.ca_file. Empty: not looked at."},
+      {"tls.client.min_version", choice(at(&S::client_tls, &ClientTls::min_version)), Reload::yes,
+       "The oldest version of TLS that clients may speak. The newest that both know is taken."},
+
+      {"tls.server.mode", choice(at(&S::server_tls, &ServerTls::mode)), Reload::restart,
+       "How pgweir connects to servers, as libpq's sslmode; on Unix sockets there is no TLS. `disable`: without TLS. "
+       "`allow`: without, and with it if the server refuses that. `prefer`: with it, and without if the server has "
+       "none. `require`: with it, whoever the server is. `verify-ca`: besides, the server's certificate has to be "
+       "signed by somebody in tls.server.ca_file. `verify-full`: besides, it has to be for the node's host. The "
+       "monitor "
+       "and cancel requests do the same."},
+      {"tls.server.ca_file", text(at(&S::server_tls, &ServerTls::ca_file), rules::kPath), Reload::restart,
+       "The certificates of those who sign servers' certificates. Needed for verify-ca and verify-full."},
+      {"tls.server.crl_file", text(at(&S::server_tls, &ServerTls::crl_file), rules::kPath), Reload::restart,
+       "Lists of revoked certificates, one of each signer in tls.server.ca_file. Empty: not looked at."},
+      {"tls.server.cert_file", text(at(&S::server_tls, &ServerTls::cert_file), rules::kPath), Reload::restart,
+       "The certificate by which pgweir proves to servers who it is. Empty: it shows none."},
+      {"tls.server.key_file", text(at(&S::server_tls, &ServerTls::key_file), rules::kPath), Reload::restart,
+       "The key of that certificate, not encrypted, with the access that tls.client.key_file has."},
+      {"tls.server.min_version", choice(at(&S::server_tls, &ServerTls::min_version)), Reload::restart,
+       "The oldest version of TLS that servers may speak."},
 
       {"pool.mode", kinds::mode(at(&S::pool, &Pool::mode)), Reload::yes,
        "When a server connection goes back to the pool. `transaction`: when no transaction is open and nothing on the "
@@ -119,7 +214,8 @@ const std::vector<Option<Settings>>& table() {
        "another statement is refused (53400)."},
       {"pool.size", kinds::size(at(&S::pool, &Pool::size)), Reload::yes,
        "The most server connections per node, database and user. A server's max_connections has to have room for them "
-       "and for those of pool.reserve, and for pgweir's own: one per node, and one while a catalog is read."},
+       "and for those of pool.reserve, and for pgweir's own: one per node, one while a catalog is read, and one while "
+       "roles are looked up for auth.hba_file."},
       {"pool.min_idle", kinds::more(at(&S::pool, &Pool::min_idle)), Reload::yes,
        "Server connections that are kept ready in each pool though nobody uses them. Missing ones are opened in the "
        "background, within pool.size, once a client has used the pool; neither pool.server_idle_timeout nor "
@@ -235,6 +331,8 @@ const std::vector<Option<Settings>>& table() {
 
 const std::vector<Option<NodeSettings>>& node_table() {
   using N = NodeSettings;
+  const auto mode = [](auto field) { return choice(field); };
+  const auto path = [](auto field) { return text(field, rules::kFile); };
   static const std::vector<Option<N>> rows{
       {"name", text(at(&N::name), rules::kNodeName), Reload::restart,
        "What the node is called in hints, errors and logs. Unique.", "pg1", Presence::required},
@@ -245,6 +343,20 @@ const std::vector<Option<NodeSettings>>& node_table() {
        "The server's port. No two nodes have the same host and port."},
       {"weight", number(at(&N::weight), 0, 1'000'000), Reload::yes,
        "The node's share of the reads while it is a standby, beside the weights of the others. 0: it gets none."},
+      {"tls.mode", maybe(at(&N::tls, &NodeTls::mode), mode), Reload::restart, "Instead of tls.server.mode.", "",
+       Presence::inherited},
+      {"tls.ca_file", maybe(at(&N::tls, &NodeTls::ca_file), path), Reload::restart, "Instead of tls.server.ca_file.",
+       "", Presence::inherited},
+      {"tls.crl_file", maybe(at(&N::tls, &NodeTls::crl_file), path), Reload::restart, "Instead of tls.server.crl_file.",
+       "", Presence::inherited},
+      {"tls.cert_file", maybe(at(&N::tls, &NodeTls::cert_file), path), Reload::restart,
+       "Instead of tls.server.cert_file.", "", Presence::inherited},
+      {"tls.key_file", maybe(at(&N::tls, &NodeTls::key_file), path), Reload::restart, "Instead of tls.server.key_file.",
+       "", Presence::inherited},
+      {"tls.server_name", text(at(&N::tls, &NodeTls::server_name), rules::kServerName), Reload::restart,
+       "The name that the node's certificate is for, and that is asked for in the handshake (SNI), where nodes[].host "
+       "is "
+       "an address. Empty: nodes[].host."},
   };
   return rows;
 }

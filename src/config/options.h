@@ -11,12 +11,14 @@
 namespace pgweir::config {
 
 enum class Reload : std::uint8_t { yes, restart };
-/// inherited: what is not given is taken from the section `pool`.
+/// inherited: what is not given is taken from the section `pool`; of a node from `tls.server`.
 enum class Presence : std::uint8_t { optional, required, inherited };
 
 template <class Owner>
 struct Option {
-  std::string_view key;  ///< full path: "listen.port"; for a key of a list's element only its last part
+  /// Full path: "listen.port", "tls.client.mode"; for a key of a list's element from the element on: "port",
+  /// "tls.mode".
+  std::string_view key;
   Codec<Owner> codec;
   Reload reload = Reload::restart;
   std::string_view documentation;  ///< one paragraph, units and the meaning of special values included

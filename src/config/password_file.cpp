@@ -19,6 +19,7 @@ struct Field {
 // Takes one field and its colon off the front of `rest`; a backslash takes the next character as it is.
 Field take_field(std::string_view& rest) {
   Field field;
+  field.text.reserve(rest.size());  // growing would leave copies behind
   std::size_t i = 0;
   for (; i < rest.size() && rest[i] != ':'; ++i) {
     if (rest[i] == '\\' && i + 1 < rest.size()) ++i;
@@ -56,7 +57,8 @@ std::string_view add_line(std::string_view text, std::vector<PasswordFile::Line>
     return "has a port that is neither * nor a whole number from 1 to 65535";
   if (number) port.text = std::to_string(*number);
   lines.push_back({pattern(std::move(host)), pattern(std::move(port)), pattern(std::move(database)),
-                   pattern(std::move(user)), std::move(password.text)});
+                   pattern(std::move(user)), base::SecretText(password.text)});
+  base::wipe(password.text);
   return {};
 }
 
@@ -70,7 +72,7 @@ std::optional<std::string_view> PasswordFile::find(std::string_view host, std::u
            matches(line.user, user);
   });
   if (found == lines_.end()) return std::nullopt;
-  return found->password;
+  return found->password.reveal();
 }
 
 Checked<PasswordFile> parse_passwords(std::string_view text, const std::string& file_name) {
@@ -89,9 +91,11 @@ Checked<PasswordFile> parse_passwords(std::string_view text, const std::string& 
 }
 
 Checked<PasswordFile> load_password_file(const std::string& path) {
-  const auto text = read_text_file(path, FileAccess::owner_and_group);
+  auto text = read_text_file(path, FileAccess::owner_and_group);
   if (!text) return tl::unexpected(Problems{{path, 0, {}, text.error().message}});
-  return parse_passwords(*text, path);
+  auto passwords = parse_passwords(*text, path);
+  base::wipe(*text);
+  return passwords;
 }
 
 }  // namespace pgweir::config

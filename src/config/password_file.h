@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/secret_text.h"
 #include "config/problem.h"
 
 namespace pgweir::config {
@@ -25,7 +26,7 @@ class PasswordFile {
 
   struct Line {
     std::optional<std::string> host, port, database, user;  ///< nothing: matches anything
-    std::string password;
+    base::SecretText password;
   };
   explicit PasswordFile(std::vector<Line> lines = {}) : lines_(std::move(lines)) {}
 

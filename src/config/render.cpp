@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "config/options.h"
@@ -36,7 +37,8 @@ std::string yaml_value(const std::string& value) { return value.empty() ? "\"\""
 template <class Owner>
 std::string default_text(const Option<Owner>& option) {
   if (option.presence == Presence::required) return "Required";
-  if (option.presence == Presence::inherited) return "Default: as in `pool`";
+  if (option.presence == Presence::inherited)
+    return option.key.starts_with("tls.") ? "Default: as in `tls.server`" : "Default: as in `pool`";
   const std::string value = option.codec.format(Owner{});
   return value.empty() ? "Default: empty" : fmt::format("Default: `{}`", value);
 }
@@ -142,8 +144,14 @@ std::string render_sample() {
     if (section.name == kUsers) out += sample_overrides(kUsers, user_options());
     if (is_list(section.name)) continue;
     if (grouped) out += fmt::format("{}:\n", section.name);
-    for (const Option<Settings>& option : options())
-      if (section_of(option.key) == section.name) out += sample_option(option, grouped ? "  " : "");
+    std::string_view group;  // "client" of "tls.client.mode"
+    for (const Option<Settings>& option : options()) {
+      if (section_of(option.key) != section.name) continue;
+      const std::string_view inner = grouped ? option.key.substr(section.name.size() + 1) : std::string_view();
+      const std::string_view of = inner.find('.') == std::string_view::npos ? std::string_view() : section_of(inner);
+      if (std::exchange(group, of) != of && !of.empty()) out += fmt::format("  {}:\n", of);
+      out += sample_option(option, of.empty() ? (grouped ? "  " : "") : "    ");
+    }
   }
   return out;
 }

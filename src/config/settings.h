@@ -20,6 +20,9 @@ enum class ListenMode : std::uint8_t { pin, shared };
 enum class Reads : std::uint8_t { standbys, primary };
 enum class Balance : std::uint8_t { statement, session };
 enum class Consistency : std::uint8_t { session, eventual };
+/// libpq's sslmode, for either side.
+enum class TlsMode : std::uint8_t { disable, allow, prefer, require, verify_ca, verify_full };
+enum class TlsVersion : std::uint8_t { v1_2, v1_3 };
 
 /// The words of the configuration file.
 [[nodiscard]] std::string_view name_of(TopologyKind value);
@@ -29,6 +32,8 @@ enum class Consistency : std::uint8_t { session, eventual };
 [[nodiscard]] std::string_view name_of(Reads value);
 [[nodiscard]] std::string_view name_of(Balance value);
 [[nodiscard]] std::string_view name_of(Consistency value);
+[[nodiscard]] std::string_view name_of(TlsMode value);
+[[nodiscard]] std::string_view name_of(TlsVersion value);
 
 /// The finest unit that a configuration file can say.
 using Duration = std::chrono::microseconds;
@@ -37,12 +42,43 @@ inline constexpr std::size_t kKiB = 1024;
 inline constexpr std::size_t kMiB = 1024 * kKiB;
 inline constexpr std::size_t kGiB = 1024 * kMiB;
 
+// All files of TLS are resolved against the configuration file's directory; empty: none.
+
+/// Between clients and pgweir.
+struct ClientTls {
+  TlsMode mode = TlsMode::disable;
+  std::string cert_file, key_file;  ///< pgweir's own
+  std::string key_passphrase_command;
+  std::string ca_file, crl_file;  ///< for clients' certificates
+  TlsVersion min_version = TlsVersion::v1_2;
+  friend bool operator==(const ClientTls&, const ClientTls&) = default;
+};
+
+/// Between pgweir and servers.
+struct ServerTls {
+  TlsMode mode = TlsMode::disable;
+  std::string ca_file, crl_file;    ///< for servers' certificates
+  std::string cert_file, key_file;  ///< by which pgweir proves who it is
+  TlsVersion min_version = TlsVersion::v1_2;
+  friend bool operator==(const ServerTls&, const ServerTls&) = default;
+};
+
+/// What one node says of it: what is given stands in for the value of `tls.server`.
+struct NodeTls {
+  std::optional<TlsMode> mode{};
+  std::optional<std::string> ca_file{}, crl_file{}, cert_file{}, key_file{};
+  std::string server_name;  ///< instead of the node's host; empty: that
+  friend bool operator==(const NodeTls&, const NodeTls&) = default;
+};
+
 /// One element of `nodes`; its position is the NodeId.
 struct NodeSettings {
   std::string name;
   std::string host;  ///< name or address; an absolute path is the directory of a Unix socket
   std::uint16_t port = 5432;
   std::uint32_t weight = 1;
+  NodeTls tls{};
+  ServerTls server_tls{};  ///< what holds: `tls`, and `tls.server` where it says nothing
   friend bool operator==(const NodeSettings&, const NodeSettings&) = default;
 };
 
@@ -57,10 +93,26 @@ struct Listen {
 
 struct Auth {
   AuthMethod method = AuthMethod::scram_sha_256;
+  std::string hba_file;              ///< resolved against the configuration file's directory; empty: `method` for all
+  std::string ident_file;            ///< likewise; empty: no maps
+  bool allow_cleartext = false;      ///< passwords in clear text over TCP without TLS
   std::string users_file;            ///< resolved against the configuration file's directory; empty: none
   std::string server_password_file;  ///< likewise
+  std::string auth_user;             ///< empty: users are not asked for
+  std::string auth_database = "postgres";
+  std::string auth_query = "SELECT rolname, rolpassword, rolvaliduntil FROM pgweir.lookup($1)";
+  Duration cache_ttl = std::chrono::seconds{10};
+  Duration failure_delay = std::chrono::seconds{1};
+  std::string pam_directory;  ///< empty: the system's
   Duration login_timeout = std::chrono::seconds{60};
   friend bool operator==(const Auth&, const Auth&) = default;
+};
+
+/// Who may give which commands to pgweir itself: names of users, who have logged in as everybody else.
+struct Admin {
+  std::vector<std::string> users;    ///< administrators
+  std::vector<std::string> viewers;  ///< may look
+  friend bool operator==(const Admin&, const Admin&) = default;
 };
 
 /// The section `pool`; also what holds for one user in one database (`Settings::pool_for`). A time of 0: no limit.
@@ -145,8 +197,12 @@ struct Settings {
   TopologyKind topology = TopologyKind::streaming;
   Listen listen;
   std::uint16_t workers = 0;  ///< 0: as many as there are cores
+  bool core_dumps = false;
   std::vector<NodeSettings> nodes;
   Auth auth;
+  Admin admin;
+  ClientTls client_tls;
+  ServerTls server_tls;
   Pool pool;
   std::vector<PoolOverride> databases;
   std::vector<PoolOverride> users;

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <system_error>
 
+#include "base/secret_text.h"
 #include "fmt/format.h"
 
 namespace pgweir::config {
@@ -34,6 +35,18 @@ base::Failure system_failure(std::string_view what) {
                     fmt::format("{}: {}", what, std::generic_category().message(errno)));
 }
 
+// The files may hold secrets: no copy is left behind.
+void append(std::string& bytes, std::string_view more) {
+  if (bytes.capacity() - bytes.size() < more.size()) {
+    std::string larger;
+    larger.reserve(2 * (bytes.size() + more.size()));
+    larger = bytes;
+    base::wipe(bytes);
+    bytes.swap(larger);
+  }
+  bytes.append(more);
+}
+
 base::Result<std::string> read_all(int fd) {
   std::string bytes;
   std::array<char, 65536> chunk;
@@ -42,7 +55,8 @@ base::Result<std::string> read_all(int fd) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return system_failure("cannot be read");
     if (got == 0) return bytes;
-    bytes.append(chunk.data(), static_cast<std::size_t>(got));
+    append(bytes, {chunk.data(), static_cast<std::size_t>(got)});
+    base::wipe(chunk.data(), static_cast<std::size_t>(got));
     if (bytes.size() > kLargestTextFile) return base::fail(base::sqlstate::config_file_error, "is larger than 64MB");
   }
 }

@@ -56,6 +56,13 @@ std::string_view identifier(std::string_view text) {
   return has_control(text) ? "it has control characters" : "";
 }
 
+std::string_view maybe_identifier(std::string_view text) { return text.empty() ? "" : identifier(text); }
+
+std::string_view query(std::string_view text) {
+  if (has_control(text)) return "it has control characters";
+  return text.find("$1") == std::string_view::npos ? "it does not ask for the user ($1)" : "";
+}
+
 std::string_view path(std::string_view text) { return has_control(text) ? "it has control characters" : ""; }
 
 std::string_view trimmed(std::string_view text) {
@@ -69,25 +76,38 @@ std::string_view trimmed(std::string_view text) {
 const TextRule kNodeName{"1 to 63 of the characters a-z, 0-9, _ and -", node_name};
 const TextRule kNodeHost{"a host name, an address, or the absolute path of a Unix socket's directory", node_host};
 const TextRule kIdentifier{"a name of 1 to 63 bytes", identifier};
+const TextRule kMaybeIdentifier{"1 to 63 bytes without control characters, or nothing", maybe_identifier};
+const TextRule kQuery{"one SELECT with $1 for the user's name", query};
 const TextRule kPath{"a path, or nothing", path};
+const TextRule kFile{"a path",
+                     [](std::string_view text) { return text.empty() ? std::string_view("it is empty") : path(text); }};
+const TextRule kServerName{"a host name or an address, or nothing",
+                           [](std::string_view text) { return text.empty() ? std::string_view() : host(text); }};
+const TextRule kCommand{"a command for /bin/sh, or nothing", path};
 const TextRule kSocketDirectory{"an absolute path of up to 92 bytes, or nothing", socket_directory};
 
-Parsed<std::vector<std::string>> parse_hosts(std::string_view text) {
-  std::vector<std::string> hosts;
-  if (trimmed(text).empty()) return hosts;
+namespace {
+/// Separated by commas; `reason` says what is wrong with one, if anything is.
+Parsed<std::vector<std::string>> parse_list(std::string_view text, std::string_view (*reason_of)(std::string_view)) {
+  std::vector<std::string> found;
+  if (trimmed(text).empty()) return found;
   for (bool more = true; more;) {
     const std::size_t comma = text.find(',');
     more = comma != std::string_view::npos;
     const std::string_view each = trimmed(text.substr(0, comma));
-    if (const std::string_view reason = host(each); !reason.empty())
+    if (const std::string_view reason = reason_of(each); !reason.empty())
       return tl::unexpected(fmt::format("of {}, {}", in_quotes(each), reason));
-    if (std::find(hosts.begin(), hosts.end(), each) != hosts.end())
+    if (std::find(found.begin(), found.end(), each) != found.end())
       return tl::unexpected(fmt::format("{} stands there twice", in_quotes(each)));
-    hosts.emplace_back(each);
+    found.emplace_back(each);
     if (more) text.remove_prefix(comma + 1);
   }
-  return hosts;
+  return found;
 }
+}  // namespace
+
+Parsed<std::vector<std::string>> parse_hosts(std::string_view text) { return parse_list(text, host); }
+Parsed<std::vector<std::string>> parse_names(std::string_view text) { return parse_list(text, identifier); }
 
 std::string format_hosts(const std::vector<std::string>& hosts) { return comma_list(hosts); }
 

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -27,6 +29,8 @@ class PeerAddress {
   PeerAddress(const sockaddr_storage& address, std::size_t size);
 
   [[nodiscard]] bool is_tcp() const noexcept { return size_ > 0; }
+  /// The address alone, in network order: 4 or 16 bytes; none of a Unix socket. Good as long as this object.
+  [[nodiscard]] std::string_view ip() const noexcept;
   /// "127.0.0.1:53112", "[::1]:53112" or "[local]".
   [[nodiscard]] std::string text() const;
 
@@ -35,6 +39,17 @@ class PeerAddress {
   std::array<char, kBytes> bytes_{};
   std::uint8_t size_ = 0;  ///< 0: a Unix socket, which has no name at this end
 };
+
+/// One address of this machine, with the mask of its network; both in network order, 4 or 16 bytes.
+struct InterfaceAddress {
+  std::string address, mask;
+};
+/// Those of all interfaces that are up, as they are now. Does not block. Fails with what the system said.
+[[nodiscard]] base::Result<std::vector<InterfaceAddress>> interface_addresses();
+
+/// The name of the user that the process at the other end of a Unix socket ran as when it connected (SO_PEERCRED).
+/// Looks the name up in the system's user database, which may take a while if that is elsewhere.
+[[nodiscard]] base::Result<std::string> peer_user(int fd);
 
 /// TCP_NODELAY and keep-alive; nothing on a Unix socket. Of a listening socket: accepted ones inherit them.
 void tune_stream(int fd);

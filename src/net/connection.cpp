@@ -1,4 +1,5 @@
-// The one place where pgweir receives from and sends to stream sockets; see connection.h.
+// Receiving from and sending to stream sockets, which nobody does but this file and connection_tls.cpp; see
+// connection.h.
 #include "net/connection.h"
 
 #include <netdb.h>
@@ -13,7 +14,10 @@
 #include <utility>
 
 #include "base/assertion.h"
+#include "net/address.h"
+#include "net/connection_handle.h"
 #include "net/loop.h"
+#include "net/tls_stream.h"
 
 namespace pgweir::net {
 
@@ -24,12 +28,14 @@ constexpr std::size_t kLeastRoom = 16 * 1024;
 constexpr std::size_t kDirectBytes = 16 * 1024;
 }  // namespace
 
-// Outlives the Connection until libuv has let go of it.
-struct Connection::Handle {
-  uv_poll_t poll{};
-  Connection* owner = nullptr;
-  int fd = -1;
-};
+DetachedSocket::DetachedSocket(int fd, std::unique_ptr<TlsStream> tls) : fd_(fd), tls_(std::move(tls)) {}
+
+DetachedSocket::DetachedSocket(DetachedSocket&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), tls_(std::move(other.tls_)) {}
+
+DetachedSocket::~DetachedSocket() {
+  if (fd_ >= 0) ::close(fd_);
+}
 
 Connection::Connection(Loop& loop, int fd, Handler& handler) : loop_(loop), handler_(&handler), handle_(new Handle) {
   handle_->owner = this;
@@ -37,6 +43,11 @@ Connection::Connection(Loop& loop, int fd, Handler& handler) : loop_(loop), hand
   handle_->poll.data = handle_;
   PGWEIR_ASSERT(uv_poll_init(loop_.uv(), &handle_->poll, fd) == 0);
   update_interest();
+}
+
+Connection::Connection(Loop& loop, DetachedSocket socket, Handler& handler)
+    : Connection(loop, std::exchange(socket.fd_, -1), handler) {
+  tls_ = std::move(socket.tls_);
 }
 
 Connection::~Connection() { close(); }
@@ -47,7 +58,10 @@ void Connection::close() {
   drain_mark_ = 0;
   ended_ = true;
   const bool registered = flush_registered_;
-  if (!out_.empty()) flush();
+  if (tls_)
+    close_secured();
+  else if (!out_.empty())
+    flush();
   if (registered) loop_.forget(*this);
   Handle* handle = std::exchange(handle_, nullptr);
   handle->owner = nullptr;
@@ -60,12 +74,17 @@ void Connection::close() {
   pending_.release();
 }
 
-int Connection::release_descriptor() {
-  PGWEIR_ASSERT(handle_ && out_.empty() && pending_.empty());
-  const int fd = std::exchange(handle_->fd, -1);
+base::Result<std::string> Connection::peer_user() const {
+  PGWEIR_ASSERT(handle_);
+  return net::peer_user(handle_->fd);
+}
+
+DetachedSocket Connection::release() {
+  PGWEIR_ASSERT(handle_ && unsent() == 0 && pending_.empty());
+  DetachedSocket socket(std::exchange(handle_->fd, -1), std::move(tls_));
   uv_poll_stop(&handle_->poll);
   close();
-  return fd;
+  return socket;
 }
 
 void Connection::update_interest() {
@@ -91,6 +110,9 @@ void Connection::pause_reading() {
 void Connection::resume_reading() {
   reading_ = true;
   update_interest();
+  // The end may have come inside TLS, where the socket does not tell of it again.
+  if (tls_ && tls_->at_end()) [[unlikely]]
+    (void)output();
 }
 
 void Connection::on_ready(int status, int events) {
@@ -114,6 +136,7 @@ void Connection::read_now() {
 
 /// False when there was nothing to read.
 bool Connection::read_once() {
+  if (tls_) return read_secured();
   const bool gather = pending_.size() + kLeastRoom > Loop::kScratchBytes;
   PGWEIR_ASSERT(!loop_.scratch_in_use);
   const std::span<char> room =
@@ -149,12 +172,14 @@ void Connection::deliver(std::string_view bytes, bool from_pending) {
   Handle* handle = handle_;
   Loop& loop = loop_;
   delivering_ = true;
+  const bool was_secured = tls_ != nullptr;
   if (!from_pending) loop.scratch_in_use = true;
   const std::size_t consumed = handler_->on_data(*this, bytes);
   if (!from_pending) loop.scratch_in_use = false;
   if (!handle->owner) return;  // this object may be gone: only the handle is still there
   delivering_ = false;
   PGWEIR_ASSERT(consumed <= bytes.size());
+  if (!was_secured && tls_) return begin_tls(bytes.substr(consumed));
   if (from_pending) {
     pending_.consume(consumed);
   } else {
@@ -184,6 +209,7 @@ void Connection::write_through(std::string_view bytes) {
     write(bytes);
     return;
   }
+  if (tls_) return send_secured(bytes);
   const std::string_view queued = out_.view();
   std::array<iovec, 2> parts{iovec{const_cast<char*>(queued.data()), queued.size()},
                              iovec{const_cast<char*>(bytes.data()), bytes.size()}};
@@ -210,6 +236,7 @@ void Connection::write_through(std::string_view bytes) {
 void Connection::flush() {
   flush_registered_ = false;
   if (!handle_) return;
+  if (tls_) return flush_secured();
   if (!out_.empty() && !write_broken_) {
     const ssize_t sent = ::send(handle_->fd, out_.view().data(), out_.size(), MSG_NOSIGNAL);
     if (sent > 0) out_.consume(static_cast<std::size_t>(sent));
@@ -226,13 +253,13 @@ void Connection::flush() {
 }
 
 void Connection::after_send() {
-  const bool wait = !out_.empty();
+  const bool wait = tls_ ? sealed_unsent() > 0 : !out_.empty();
   if (wait != waiting_writable_) {
     waiting_writable_ = wait;
     update_interest();
   }
   if (out_.empty() && out_.capacity() > 0) loop_.give_buffer(std::move(out_));
-  if (drain_mark_ > 0 && out_.size() <= drain_mark_ / 2) {
+  if (drain_mark_ > 0 && unsent() <= drain_mark_ / 2) {
     drain_mark_ = 0;
     handler_->on_drained(*this);
   }

@@ -63,6 +63,12 @@ base::Time Loop::now() const { return base::Time(std::chrono::milliseconds(uv_no
 
 void Loop::after_pass(std::function<void()> task) { tasks_.push_back(std::move(task)); }
 
+std::span<char> Loop::sealed() {
+  constexpr std::size_t kBytes = kScratchBytes + kSealedBytes;
+  if (!sealed_) sealed_ = std::make_unique_for_overwrite<char[]>(kBytes);
+  return {sealed_.get(), kBytes};
+}
+
 base::ByteQueue Loop::take_buffer() {
   if (spare_buffers_.empty()) return {};
   base::ByteQueue buffer = std::move(spare_buffers_.back());

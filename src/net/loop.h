@@ -43,6 +43,10 @@ class Loop {
   [[nodiscard]] std::span<char> scratch() noexcept { return {scratch_.get(), kScratchBytes}; }
   /// True while some callback looks at the scratch buffer.
   bool scratch_in_use = false;
+  /// For TLS records as they come and as they go: two halves of one buffer that is made at first use.
+  static constexpr std::size_t kSealedBytes = 68 * 1024;
+  [[nodiscard]] std::span<char> sealed_in() { return sealed().first(kScratchBytes); }
+  [[nodiscard]] std::span<char> sealed_out() { return sealed().last(kSealedBytes); }
 
   /// An empty queue, with memory from an earlier connection where there is some.
   [[nodiscard]] base::ByteQueue take_buffer();
@@ -57,11 +61,13 @@ class Loop {
  private:
   struct Hooks;
   void end_of_pass();
+  [[nodiscard]] std::span<char> sealed();
 
   std::unique_ptr<uv_loop_s, void (*)(uv_loop_s*)> uv_;
   std::unique_ptr<Hooks> hooks_;
   std::unique_ptr<TimerQueue> timers_;
   std::unique_ptr<char[]> scratch_;
+  std::unique_ptr<char[]> sealed_;  ///< null until some connection has TLS
   std::vector<base::ByteQueue> spare_buffers_;
   std::vector<Connection*> unflushed_;  ///< in the order of their first bytes; null: forgotten
   std::vector<std::function<void()>> tasks_;

@@ -24,12 +24,12 @@ ServerConnection::ServerConnection(net::Loop& loop, ServerIdentity identity, OnF
 
 ServerConnection::~ServerConnection() = default;
 
-void ServerConnection::open(std::string user, std::string database, std::optional<std::string> password,
+void ServerConnection::open(std::string user, std::string database, ServerCredentials credentials,
                             base::Duration timeout, OnOpened on_opened) {
   on_opened_ = std::move(on_opened);
   user_ = std::move(user);
   database_ = std::move(database);
-  login_.emplace(user_, std::move(password));
+  login_.emplace(user_, std::move(credentials));
   const auto limit = std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count();
   timer_ = std::make_unique<net::Timer>(loop_, [this, limit] {
     finish_opening(base::Failure(
@@ -37,27 +37,78 @@ void ServerConnection::open(std::string user, std::string database, std::optiona
                     "Opening a server connection may take " + std::to_string(limit) + " ms (pool.connect_timeout)."}));
   });
   timer_->start(timeout);
-  connector_ = std::make_unique<net::Connector>(loop_, identity_.endpoint, timeout,
+  timeout_ = timeout;
+  if (identity_.tls.wish == ServerTls::Wish::never || identity_.tls.wish == ServerTls::Wish::if_refused ||
+      identity_.endpoint.is_unix())
+    negotiation_ = Negotiation::over;
+  connect();
+}
+
+void ServerConnection::connect() {
+  connector_ = std::make_unique<net::Connector>(loop_, identity_.endpoint, timeout_,
                                                 [this](base::Result<int> fd) { on_connected(std::move(fd)); });
 }
 
 void ServerConnection::on_connected(base::Result<int> fd) {
   if (!fd) return finish_opening(base::Failure(fd.error()));
   connection_ = std::make_unique<net::Connection>(loop_, *fd, static_cast<net::Connection::Handler&>(*this));
+  if (negotiation_ == Negotiation::over) return say_startup();
+  wire::encode_ssl_request(connection_->output());
+  negotiation_ = Negotiation::asked;
+}
+
+/// Everything behind the one byte is an error of net::Connection's when TLS begins, and no secret when it does not.
+std::size_t ServerConnection::take_ssl_byte(std::string_view bytes) {
+  const auto answer = take_ssl_answer(bytes.front(), identity_.tls);
+  if (!answer) {
+    finish_opening(base::Failure(answer.error()));
+    return bytes.size();
+  }
+  if (*answer == SslAnswer::yes) {
+    negotiation_ = Negotiation::handshake;
+    connection_->start_tls(identity_.tls.context->connect(identity_.tls.expected), net::Connection::Early::forbidden);
+  } else {
+    negotiation_ = Negotiation::over;
+    say_startup();
+  }
+  return 1;
+}
+
+void ServerConnection::on_secured(net::Connection&) {
+  negotiation_ = Negotiation::over;
+  identity_.encrypted = true;
+  say_startup();
+}
+
+void ServerConnection::say_startup() {
   wire::encode_startup(connection_->output(), user_, database_, identity_.startup.parameters());
 }
 
-void ServerConnection::adopt(int fd, CarriedOnServer books) {
+/// libpq's sslmode=allow: the server may take only encrypted connections, which it says before it asks for a password.
+bool ServerConnection::tries_again_with_tls(const base::Error& error) {
+  if (identity_.tls.wish != ServerTls::Wish::if_refused || identity_.encrypted || identity_.endpoint.is_unix() ||
+      login_->authenticated() || error.sqlstate != base::sqlstate::invalid_authorization_specification)
+    return false;
+  identity_.tls.wish = ServerTls::Wish::always;
+  login_.emplace(login_->again());
+  negotiation_ = Negotiation::none;
+  connection_.reset();
+  connect();
+  return true;
+}
+
+void ServerConnection::adopt(net::DetachedSocket socket, CarriedOnServer books) {
   carried = std::move(books);
-  connection_ = std::make_unique<net::Connection>(loop_, fd, static_cast<net::Connection::Handler&>(*this));
+  connection_ =
+      std::make_unique<net::Connection>(loop_, std::move(socket), static_cast<net::Connection::Handler&>(*this));
   state_ = State::idle;
   idle_since = loop_.now();
 }
 
-int ServerConnection::give_away() {
+net::DetachedSocket ServerConnection::give_away() {
   PGWEIR_ASSERT(state_ == State::idle);
   state_ = State::dead;
-  return connection_->release_descriptor();
+  return connection_->release();
 }
 
 void ServerConnection::lease_to(ServerUser& user) {
@@ -119,6 +170,7 @@ void ServerConnection::set_parameter(std::string_view name, std::string_view val
 
 std::size_t ServerConnection::on_data(net::Connection&, std::string_view bytes) {
   if (state_ == State::leased) return user_of_lease_->on_server_data(*this, bytes);
+  if (negotiation_ == Negotiation::asked) return take_ssl_byte(bytes);
   std::size_t consumed = 0;
   wire::Frame frame;
   while (state_ == State::opening || state_ == State::resetting || state_ == State::idle) {
@@ -148,6 +200,7 @@ std::size_t ServerConnection::on_data(net::Connection&, std::string_view bytes) 
 bool ServerConnection::take_login_frame(const wire::Frame& frame) {
   auto step = login_->take(frame, connection_->output());
   if (!step) {
+    if (tries_again_with_tls(step.error())) return false;
     finish_opening(base::Failure(step.error()));
     return false;
   }
@@ -208,6 +261,11 @@ void ServerConnection::finish_opening(base::Result<bool> result) {
 }
 
 void ServerConnection::on_end(net::Connection&, std::string_view error) {
+  if (state_ == State::opening && negotiation_ == Negotiation::handshake) {
+    finish_opening(base::Failure(base::Error{base::sqlstate::connection_failure,
+                                             "the TLS handshake with the server failed: " + std::string(error)}));
+    return;
+  }
   if (state_ == State::opening) {
     finish_opening(base::Failure(base::Error{
         base::sqlstate::connection_failure,

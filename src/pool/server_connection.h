@@ -21,6 +21,7 @@
 #include "net/timer.h"
 #include "pool/carried_on_server.h"
 #include "pool/server_login.h"
+#include "pool/server_tls.h"
 #include "pool/startup_class.h"
 #include "wire/messages/backend.h"
 
@@ -48,6 +49,8 @@ class ServerUser {
 struct ServerIdentity {
   base::NodeId node;
   net::Endpoint endpoint;
+  ServerTls tls;           ///< what is wanted
+  bool encrypted = false;  ///< what is
   StartupClass startup;
   std::uint32_t process_id = 0;
   std::string secret;
@@ -70,13 +73,13 @@ class ServerConnection final : private net::Connection::Handler {
   ServerConnection(net::Loop& loop, ServerIdentity identity, OnFree on_free);
   ~ServerConnection();
 
-  /// Starts to connect and log in. `timeout` covers both.
-  void open(std::string user, std::string database, std::optional<std::string> password, base::Duration timeout,
+  /// Starts to connect and log in, encrypted as `identity.tls` wants it. `timeout` covers both.
+  void open(std::string user, std::string database, ServerCredentials credentials, base::Duration timeout,
             OnOpened on_opened);
-  /// Takes over a descriptor of an idle connection that another worker gave away.
-  void adopt(int fd, CarriedOnServer books);
-  /// For an idle one: gives the descriptor away; the object is dead afterwards.
-  [[nodiscard]] int give_away();
+  /// Takes over the socket of an idle connection that another worker gave away.
+  void adopt(net::DetachedSocket socket, CarriedOnServer books);
+  /// For an idle one: gives the socket away, with its TLS; the object is dead afterwards.
+  [[nodiscard]] net::DetachedSocket give_away();
 
   void lease_to(ServerUser& user);
   /// The lease goes on with another user.
@@ -115,8 +118,13 @@ class ServerConnection final : private net::Connection::Handler {
   std::size_t on_data(net::Connection& connection, std::string_view bytes) override;
   void on_end(net::Connection& connection, std::string_view error) override;
   void on_drained(net::Connection& connection) override;
+  void on_secured(net::Connection& connection) override;
 
+  void connect();
   void on_connected(base::Result<int> fd);
+  std::size_t take_ssl_byte(std::string_view bytes);
+  void say_startup();
+  [[nodiscard]] bool tries_again_with_tls(const base::Error& error);
   bool take_login_frame(const wire::Frame& frame);
   bool take_reset_frame(const wire::Frame& frame);
   bool take_idle_frame(const wire::Frame& frame);
@@ -134,7 +142,10 @@ class ServerConnection final : private net::Connection::Handler {
   std::optional<ServerLogin> login_;
   std::string user_, database_;
   ServerUser* user_of_lease_ = nullptr;
+  base::Duration timeout_{};  ///< of one attempt to connect
   int replies_to_reset_ = 0;
+  enum class Negotiation : std::uint8_t { none, asked, handshake, over };
+  Negotiation negotiation_ = Negotiation::none;  ///< of TLS
 };
 
 }  // namespace pgweir::pool

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "wire/crypto.h"
+#include "auth/password.h"
 #include "wire/messages/backend.h"
 #include "wire/messages/frontend.h"
 
@@ -33,8 +33,8 @@ base::Failure unexpected(char type) {
 
 }  // namespace
 
-ServerLogin::ServerLogin(std::string user, std::optional<std::string> password)
-    : user_(std::move(user)), password_(std::move(password)) {}
+ServerLogin::ServerLogin(std::string user, ServerCredentials credentials)
+    : user_(std::move(user)), credentials_(std::move(credentials)) {}
 
 base::Result<Step> ServerLogin::take(const wire::Frame& frame, base::ByteQueue& out) {
   switch (frame.type) {
@@ -82,17 +82,12 @@ base::Result<Step> ServerLogin::authenticate(std::string_view body, base::ByteQu
     authenticated_ = true;
     return Step::wait;
   }
-  const bool wants_password =
-      request->code == Code::cleartext_password || request->code == Code::md5_password || request->code == Code::sasl;
-  if (wants_password && !password_)
-    return base::fail(sqlstate::invalid_password, "no password is known for user \"" + user_ + "\" on the server", {},
-                      "Add a line for it to auth.server_password_file.");
   switch (request->code) {
-    case Code::cleartext_password: wire::encode_password(out, *password_); return Step::wait;
-    case Code::md5_password:
-      if (request->data.size() != 4) return base::fail(sqlstate::protocol_violation, "malformed md5 request");
-      wire::encode_password(out, "md5" + wire::md5_hex(wire::md5_hex(*password_ + user_) + std::string(request->data)));
+    case Code::cleartext_password:
+      if (credentials_.password.empty()) return nothing_known("the password itself");
+      wire::encode_password(out, credentials_.password.reveal());
       return Step::wait;
+    case Code::md5_password: return answer_md5(request->data, out);
     case Code::sasl: return start_scram(request->data, out);
     case Code::sasl_continue: return continue_scram(request->data, out);
     case Code::sasl_final: return finish_scram(request->data);
@@ -103,13 +98,42 @@ base::Result<Step> ServerLogin::authenticate(std::string_view body, base::ByteQu
   }
 }
 
+base::Failure ServerLogin::nothing_known(std::string_view asked_for) const {
+  const bool has_some = !credentials_.md5.empty() || credentials_.keys;
+  return base::fail(
+      sqlstate::invalid_password, "no password is known for user \"" + user_ + "\" on the server",
+      "The server asks for " + std::string(asked_for) + (has_some ? "; only a hash of it is known." : "."),
+      "Add a line for it to auth.server_password_file, or let clients log in by scram-sha-256 where the "
+      "server has the same SCRAM verifier.");
+}
+
+base::Result<Step> ServerLogin::answer_md5(std::string_view salt, base::ByteQueue& out) {
+  constexpr std::size_t kSaltBytes = 4;
+  if (salt.size() != kSaltBytes) return base::fail(sqlstate::protocol_violation, "malformed md5 request");
+  if (!credentials_.password.empty())
+    credentials_.md5 = base::SecretText(auth::md5_hash(credentials_.password.reveal(), user_));
+  if (credentials_.md5.empty()) return nothing_known("an MD5 hash of the password");
+  const config::Md5Hash hash{std::string(credentials_.md5.reveal())};
+  wire::encode_password(out, auth::md5_response(hash, salt));
+  return Step::wait;
+}
+
 base::Result<Step> ServerLogin::start_scram(std::string_view mechanisms, base::ByteQueue& out) {
   const auto offered = wire::sasl_mechanisms(mechanisms);
-  if (std::find(offered.begin(), offered.end(), wire::kScramSha256) == offered.end())
+  const auto offers = [&](std::string_view one) {
+    return std::find(offered.begin(), offered.end(), one) != offered.end();
+  };
+  wire::ScramClient::Channel channel{end_point_, offers(wire::kScramSha256Plus)};
+  if (!offers(wire::kScramSha256) && !(channel.plus_offered && !end_point_.empty()))
     return not_supported("an unknown SASL");
-  scram_.emplace(*password_, wire::scram_nonce());
+  if (!credentials_.password.empty())
+    scram_.emplace(credentials_.password.reveal(), wire::scram_nonce(), std::move(channel));
+  else if (credentials_.keys)
+    scram_.emplace(std::move(*credentials_.keys), wire::scram_nonce(), std::move(channel));
+  else
+    return nothing_known("proof of the password (SCRAM)");
   server_proved_itself_ = false;
-  wire::encode_sasl_initial_response(out, wire::kScramSha256, scram_->first());
+  wire::encode_sasl_initial_response(out, scram_->mechanism(), scram_->first());
   return Step::wait;
 }
 

@@ -18,6 +18,7 @@ struct WorkerPools::Shard {
   base::Time last_used{};               ///< by a session of this worker
   std::optional<StartupClass> startup;  ///< of the last one that was opened for a session: what is kept ready
   base::Time no_filling_before{};
+  bool told_not_ready = false;  ///< that no connection could be opened that nobody waits for
 
   void add_idle(ServerConnection& server) {
     idle.push_back(&server);

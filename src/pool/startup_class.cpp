@@ -1,17 +1,14 @@
 // Start-up parameters in a form that can be compared; see startup_class.h.
 #include "pool/startup_class.h"
 
-#include <algorithm>
-#include <array>
 #include <map>
 #include <string_view>
 
+#include "wire/messages/startup.h"
+
 namespace pgweir::pool {
 
-bool asks_for_replication(const std::string& value) {
-  static constexpr std::array<std::string_view, 6> kFalse{"", "0", "false", "off", "no", "f"};
-  return std::find(kFalse.begin(), kFalse.end(), value) == kFalse.end();
-}
+bool asks_for_replication(const std::string& value) { return wire::replication_of(value) != wire::Replication::no; }
 
 StartupClass::StartupClass(std::vector<std::pair<std::string, std::string>> parameters, const std::string& replication)
     : replication_(asks_for_replication(replication)) {

@@ -155,6 +155,7 @@ void WorkerPools::open(Shard& shard, const StartupClass& startup, Ticket ticket)
   ServerIdentity identity;
   identity.node = key.node;
   identity.endpoint = environment_.endpoint(key.node);
+  identity.tls = environment_.tls(key.node);
   identity.startup = startup;
   identity.jitter_share = std::uniform_real_distribution<double>(0, 1)(random_);
   auto server =
@@ -163,12 +164,13 @@ void WorkerPools::open(Shard& shard, const StartupClass& startup, Ticket ticket)
   owner_.emplace(&opened, &shard);
   shard.servers.push_back(std::move(server));
   opened.open(
-      key.user, key.database, environment_.password(key), shard.limits.connect_timeout,
+      key.user, key.database, environment_.credentials(key), shard.limits.connect_timeout,
       [this, ticket](ServerConnection& one, base::Result<bool> result) { on_opened(ticket, one, std::move(result)); });
 }
 
 void WorkerPools::on_opened(Ticket ticket, ServerConnection& server, base::Result<bool> result) {
   Shard& pool = *owner_.at(&server);
+  if (result) pool.told_not_ready = false;
   if (!result)
     on_open_failed(pool, server, ticket, std::move(result.error()));
   else if (requests_.contains(ticket))
@@ -181,12 +183,20 @@ void WorkerPools::on_opened(Ticket ticket, ServerConnection& server, base::Resul
 void WorkerPools::on_open_failed(Shard& shard, ServerConnection& server, Ticket ticket, base::Error error) {
   constexpr std::chrono::seconds kPauseAfterFailure{5};
   const PoolKey& key = shard.state.key();
-  environment_.suspect(key.node);
-  log::warning("server_connect_failed", {{"node", environment_.node_name(key.node)},
-                                         {"database", key.database},
-                                         {"user", key.user},
-                                         {"sqlstate", error.sqlstate.view()},
-                                         {"error", error.message}});
+  const bool refused = error.sqlstate == base::sqlstate::invalid_password ||
+                       error.sqlstate == base::sqlstate::invalid_authorization_specification;
+  if (refused)
+    environment_.credentials_refused(key);
+  else
+    environment_.suspect(key.node);
+  // What nobody waits for is tried again and again: nothing is known for it, perhaps, until a client has logged in.
+  const bool told = ticket == kNobody && refused && std::exchange(shard.told_not_ready, true);
+  if (!told)
+    log::warning("server_connect_failed", {{"node", environment_.node_name(key.node)},
+                                           {"database", key.database},
+                                           {"user", key.user},
+                                           {"sqlstate", error.sqlstate.view()},
+                                           {"error", error.message}});
   shard.no_filling_before = loop_.now() + kPauseAfterFailure;
   drop(shard, server);
   pass_permit_on(shard);
@@ -299,11 +309,11 @@ void WorkerPools::serve(Shard& shard, ServerConnection& server, Waiter waiter) {
   }
   ServerIdentity identity = server.identity();
   auto books = std::make_shared<CarriedOnServer>(std::move(server.carried));
-  const int fd = server.give_away();
+  auto socket = std::make_shared<net::DetachedSocket>(server.give_away());  // a task can be copied
   drop(shard, server);
   environment_.post(waiter.worker,
-                    [key, ticket = waiter.ticket, identity = std::move(identity), books, fd](WorkerPools& pools) {
-                      pools.receive_connection(key, ticket, identity, std::move(*books), fd);
+                    [key, ticket = waiter.ticket, identity = std::move(identity), books, socket](WorkerPools& pools) {
+                      pools.receive_connection(key, ticket, identity, std::move(*books), std::move(*socket));
                     });
 }
 
@@ -314,12 +324,12 @@ void WorkerPools::cancel_ended(ServerConnection& server) {
 }
 
 void WorkerPools::receive_connection(const PoolKey& key, Ticket ticket, ServerIdentity identity, CarriedOnServer books,
-                                     int fd) {
+                                     net::DetachedSocket socket) {
   Shard& pool = shard(key);
   auto owned =
       std::make_unique<ServerConnection>(loop_, std::move(identity), [this](ServerConnection& one) { on_free(one); });
   ServerConnection& server = *owned;
-  server.adopt(fd, std::move(books));
+  server.adopt(std::move(socket), std::move(books));
   owner_.emplace(&server, &pool);
   pool.servers.push_back(std::move(owned));
   serve(pool, server, {self_, ticket});

@@ -50,8 +50,13 @@ class PoolEnvironment {
   /// Kept until `WorkerPools::reconfigure`.
   [[nodiscard]] virtual PoolLimits limits(const PoolKey& key) const = 0;
   [[nodiscard]] virtual net::Endpoint endpoint(base::NodeId node) const = 0;
+  /// How connections to it are encrypted, from now on.
+  [[nodiscard]] virtual ServerTls tls(base::NodeId node) const = 0;
   [[nodiscard]] virtual std::string node_name(base::NodeId node) const = 0;
-  [[nodiscard]] virtual std::optional<std::string> password(const PoolKey& key) const = 0;
+  /// What is known at this moment for logging in there.
+  [[nodiscard]] virtual ServerCredentials credentials(const PoolKey& key) const = 0;
+  /// The server has not let us in with them (28P01, 28000).
+  virtual void credentials_refused(const PoolKey& key) = 0;
   [[nodiscard]] virtual std::size_t workers() const = 0;
   /// Runs `task` on that worker's thread with its pools.
   virtual void post(base::WorkerId worker, std::function<void(WorkerPools&)> task) = 0;
@@ -136,7 +141,8 @@ class WorkerPools {
   void open_for_waiters(Shard& shard, std::uint32_t limit);
   void grant(PoolState& state, Waiter waiter);
   void receive_permit(const PoolKey& key, Ticket ticket);
-  void receive_connection(const PoolKey& key, Ticket ticket, ServerIdentity identity, CarriedOnServer books, int fd);
+  void receive_connection(const PoolKey& key, Ticket ticket, ServerIdentity identity, CarriedOnServer books,
+                          net::DetachedSocket socket);
   void offer_idle(Shard& shard);
   void finish(Ticket ticket, base::Result<Lease> result);
   void drop(Shard& shard, ServerConnection& server);

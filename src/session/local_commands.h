@@ -18,6 +18,7 @@ struct LocalTable {
 
 /// What a command may want to know about the session that asks.
 struct LocalAsker {
+  std::string_view user;
   std::optional<base::NodeId> last_read_node;
 };
 
@@ -25,7 +26,8 @@ struct LocalAsker {
 class LocalCommands {
  public:
   virtual ~LocalCommands() = default;
-  /// `name`: what follows SHOW, lower case. Error 42704 when there is no such command.
+  /// `name`: what follows SHOW, lower case. Error 42704 when there is no such command, 42501 when the asker may not
+  /// give it.
   [[nodiscard]] virtual base::Result<LocalTable> show(std::string_view name, const LocalAsker& asker) const = 0;
   /// Its columns, without running it; error as above.
   [[nodiscard]] virtual base::Result<std::vector<std::string_view>> columns(std::string_view name) const = 0;

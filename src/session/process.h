@@ -4,9 +4,11 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 
+#include "auth/hba.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "cluster/shared_freshness.h"
@@ -16,6 +18,7 @@
 #include "session/client_places.h"
 #include "session/known_statements.h"
 #include "session/local_commands.h"
+#include "session/logins.h"
 #include "session/pins.h"
 
 namespace pgweir::session {
@@ -46,6 +49,12 @@ class Process {
   virtual void suspect(base::NodeId node) = 0;
   virtual void want_catalog(const std::string& database, base::Time not_before) = 0;
   virtual void session_ended() = 0;
+  /// Any thread; `then` is called on the control thread.
+  virtual void find_memberships(const std::string& user, std::function<void(base::Result<auth::Memberships>)> then) = 0;
+  /// Any thread. Asks the nodes what they know of a user, and keeps it in `logins`. `answer` is called on the control
+  /// thread.
+  virtual void ask_user(const std::string& user,
+                        std::function<void(const base::Result<cluster::KnownUser>&)> answer) = 0;
   /// Any thread; null for a worker that does not exist.
   virtual Worker* worker(base::WorkerId id) = 0;
   virtual std::size_t worker_count() const = 0;
@@ -55,6 +64,7 @@ class Process {
   cluster::SharedFreshness freshness;
   const config::PasswordFile passwords;
   ClientPlaces clients;
+  Logins logins;
   const LocalCommands* local_commands = nullptr;
   PinDirectory pins;
   KnownStatements known_statements;

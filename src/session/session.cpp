@@ -7,6 +7,8 @@
 
 #include "base/assertion.h"
 #include "base/log.h"
+#include "base/secret_text.h"
+#include "net/tls_stream.h"
 #include "session/settings_text.h"
 #include "wire/crypto.h"
 #include "wire/messages/backend.h"
@@ -17,6 +19,15 @@ namespace log = base::log;
 namespace sqlstate = base::sqlstate;
 
 namespace {
+base::Result<auth::Interfaces> local_interfaces() {
+  const auto found = net::interface_addresses();
+  if (!found) return base::Failure(found.error());
+  auth::Interfaces all;
+  for (const net::InterfaceAddress& one : *found)
+    all.push_back({auth::Address::from_network(one.address), auth::Address::from_network(one.mask)});
+  return all;
+}
+
 // Before protocol 3.2 a key was one number.
 constexpr std::size_t kSecretBytes = 4, kLongSecretBytes = 32;
 constexpr std::uint16_t kMinorWithLongSecrets = 2;
@@ -39,9 +50,12 @@ Session::Session(Worker& worker, base::SessionId id, int fd, const net::PeerAddr
       prepared_(worker.statement_stock()),
       work_(worker.work_stock()) {
   // As PostgreSQL does on authentication_timeout: no message, the connection just ends.
-  login_ = std::make_unique<Login>(worker_.auth(), newest_minor(worker_.topology()), worker_.loop(),
+  login_ = std::make_unique<Login>(worker_.auth(), peer_, newest_minor(worker_.topology()), worker_.loop(),
                                    [this] { finish("login_timeout"); });
   login_->timeout.start(worker_.settings().auth.login_timeout);
+  const auto mode = worker_.settings().client_tls.mode;
+  login_->flow.set_tls_rules({peer_.is_tcp() && worker_.tls().clients != nullptr, mode >= config::TlsMode::require,
+                              mode == config::TlsMode::verify_full});
 }
 
 Session::~Session() = default;
@@ -74,6 +88,7 @@ std::size_t Session::on_data(net::Connection&, std::string_view bytes) {
 std::size_t Session::take_bytes(std::string_view bytes) {
   switch (state_) {
     case State::starting: {
+      if (begins_with_tls(bytes)) return 0;
       in_client_data_ = true;
       const std::size_t used = take_startup(bytes);
       in_client_data_ = false;
@@ -92,36 +107,112 @@ std::size_t Session::take_bytes(std::string_view bytes) {
 }
 
 std::size_t Session::take_startup(std::string_view bytes) {
-  const std::size_t consumed = login_->flow.take(bytes, client_.output());
-  if (login_->flow.has_message() && !place_) {
-    auto place = worker_.process().clients.enter(worker_.settings().pool.max_clients);
-    if (!place) {
-      terminate(place.error());
-      return bytes.size();
+  std::size_t consumed = 0;
+  do {
+    const auto fresh = bytes.substr(consumed);
+    const std::size_t taken = login_->flow.take(fresh, client_.output());
+    // A password may be among them. They lie in a buffer of ours, which may be written to.
+    base::wipe(const_cast<char*>(fresh.data()), taken);
+    consumed += taken;
+    if (login_->flow.has_message() && !place_) {
+      auto place = worker_.process().clients.enter(worker_.settings().pool.max_clients);
+      if (!place) {
+        terminate(place.error());
+        return bytes.size();
+      }
+      place_ = std::move(*place);
     }
-    place_ = std::move(*place);
+  } while (answer_login_question());
+  on_login_progress();
+  return state_ == State::finished ? bytes.size() : consumed;
+}
+
+/// A client that does not ask first (libpq's sslnegotiation=direct): no start-up packet begins with this byte.
+bool Session::begins_with_tls(std::string_view bytes) {
+  constexpr char kHandshakeRecord = 0x16;
+  if (client_.tls() != nullptr || bytes.front() != kHandshakeRecord || !login_->flow.at_beginning() ||
+      !worker_.tls().clients || !peer_.is_tcp())
+    return false;
+  login_->is_direct = true;
+  client_.start_tls(worker_.tls().clients->accept(), net::Connection::Early::is_tls);
+  return true;
+}
+
+void Session::on_secured(net::Connection&) {
+  if (login_->is_direct && !client_.tls()->speaks_postgresql()) {
+    log_failed_handshake("received direct SSL connection request without ALPN protocol negotiation extension");
+    return finish("login_failed");
   }
-  switch (login_->flow.stage()) {
-    case StartupFlow::Stage::authenticated: on_authenticated(); break;
+  const net::TlsFacts facts = client_.tls()->facts();
+  log::debug("tls", {{"client", peer_.text()},
+                     {"version", facts.version},
+                     {"cipher", facts.cipher},
+                     {"server_name", facts.server_name},
+                     {"certificate", facts.distinguished_name}});
+  login_->flow.set_tls({true, facts.peer_certificate_verified, facts.common_name, facts.distinguished_name,
+                        facts.server_certificate_hash});
+}
+
+void Session::log_failed_handshake(std::string_view error) const {
+  log::warning("tls_failed", {{"client", peer_.text()}, {"error", error}});
+}
+
+/// False when there is none, or its answer takes time: then `answer_login` is called.
+bool Session::answer_login_question() {
+  StartupFlow& flow = login_->flow;
+  base::ByteQueue& out = client_.output();
+  switch (flow.question()) {
+    case StartupFlow::Question::none: return false;
+    case StartupFlow::Question::interfaces: flow.answer_interfaces(local_interfaces(), out); break;
+    case StartupFlow::Question::system_user: flow.answer_system_user(client_.peer_user(), out); break;
+    case StartupFlow::Question::memberships: worker_.find_memberships(id_, flow.message().user); return false;
+    case StartupFlow::Question::secret: return find_secret();
+    case StartupFlow::Question::turn: return find_turn();
+    case StartupFlow::Question::password_check: return check_password_elsewhere();
+  }
+  return true;
+}
+
+void Session::answer_login(const std::function<void(StartupFlow&, base::ByteQueue&)>& give) {
+  if (state_ != State::starting) return;
+  give(login_->flow, client_.output());
+  while (answer_login_question()) {
+  }
+  on_login_progress();
+  if (state_ == State::starting && !client_held_) client_.redeliver();
+  work_.give_back_if_over();
+}
+
+void Session::on_login_progress() {
+  const auto stage = login_->flow.stage();
+  client_held_ = stage == StartupFlow::Stage::waiting;
+  update_client_reading();
+  switch (stage) {
+    case StartupFlow::Stage::handshake:
+      return client_.start_tls(worker_.tls().clients->accept(), net::Connection::Early::forbidden);
+    case StartupFlow::Stage::authenticated: return on_authenticated();
     case StartupFlow::Stage::cancel:
       worker_.deliver_cancel(login_->flow.cancel_request());
-      finish("cancel_request");
-      return bytes.size();
-    case StartupFlow::Stage::failed:
-      log::warning("login_failed", {{"client", peer_.text()},
-                                    {"user", login_->flow.message().user},
-                                    {"database", login_->flow.message().database},
-                                    {"sqlstate", login_->flow.error().sqlstate.view()},
-                                    {"error", login_->flow.error().message}});
-      finish("login_failed");
-      return bytes.size();
-    default: break;
+      return finish("cancel_request");
+    case StartupFlow::Stage::failed: log_failed_login(); return hold_failed_login();
+    default: return;
   }
-  return consumed;
+}
+
+void Session::log_failed_login() const {
+  const StartupFlow& flow = login_->flow;
+  log::warning("login_failed", {{"client", peer_.text()},
+                                {"user", flow.message().user},
+                                {"database", flow.message().database},
+                                {"sqlstate", flow.error().sqlstate.view()},
+                                {"error", flow.error().message},
+                                {"reason", flow.reason()},
+                                {"line", flow.line() ? flow.line()->place() : std::string()}});
 }
 
 void Session::on_authenticated() {
   login_->timeout.stop();
+  note_login();
   const auto& message = login_->flow.message();
   begin_as(message);
   auto& welcome = login_->beginning->welcome;
@@ -192,10 +283,7 @@ void Session::say_welcome(const WelcomePtr& welcome) {
   wire::encode_ready_for_query(out, wire::TransactionStatus::idle);
   apply(Event::welcomed);
   WorkerCounters::count(worker_.mutable_counters().sessions);
-  if (worker_.settings().log.connections)
-    log::info(
-        "connected",
-        {{"session", id_.value}, {"client", peer_.text()}, {"user", account_->user}, {"database", account_->database}});
+  if (worker_.settings().log.connections) log_connected();
   client_held_ = false;
   update_client_reading();
   resume_client();
@@ -203,9 +291,21 @@ void Session::say_welcome(const WelcomePtr& welcome) {
   if (worker_.draining()) drain();
 }
 
+void Session::log_connected() const {
+  const net::TlsFacts tls = client_.tls() != nullptr ? client_.tls()->facts() : net::TlsFacts{};
+  log::info("connected", {{"session", id_.value},
+                          {"client", peer_.text()},
+                          {"user", account_->user},
+                          {"database", account_->database},
+                          {"tls", tls.version.empty() ? std::string_view("off") : std::string_view(tls.version)},
+                          {"server_name", tls.server_name}});
+}
+
 /// A client that has closed its side in good order may still read: it gets what it has asked for, if that is soon
 /// there.
 void Session::on_end(net::Connection&, std::string_view error) {
+  if (state_ == State::starting && client_.tls() != nullptr && !client_.tls()->established() && !error.empty())
+    log_failed_handshake(error);
   const bool under_way = work_->wait != Wait::none || (!work_->queue.empty() && work_->stage == Stage::none);
   const bool answer_is_due =
       error.empty() && state_ == State::serving && under_way && work_->stream_left == 0 && !work_->queue.copying_in();
@@ -266,6 +366,7 @@ void Session::finish(std::string_view why) {
   apply(Event::end);
   if (listening_) listening_->listener.forget(id_);
   if (login_) login_->timeout.stop();
+  if (login_ && login_->pause) login_->pause->stop();
   gone_timer_.reset();
   cancel_tickets();
   give_up_leases();

@@ -61,6 +61,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void leave_node(base::NodeId node);
   /// Ends when outside a transaction; at once if it is idle now.
   void drain();
+  /// A question of the login that took time has an answer: `give` hands it to the flow. Ignored when the login is over.
+  void answer_login(const std::function<void(StartupFlow&, base::ByteQueue&)>& give);
   /// Takes what the client has sent in the meantime, if nothing stands against it.
   void resume_client();
   /// Servers whose words had to wait for the end of another's message may speak.
@@ -81,11 +83,14 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   enum class Event : std::uint8_t { authenticated, welcomed, drain, end };
   /// Until the client is served.
   struct Login {
-    Login(std::shared_ptr<const ClientAuth> auth, std::uint16_t newest_minor, net::Loop& loop,
-          std::function<void()> on_timeout)
-        : flow(std::move(auth), newest_minor), timeout(loop, std::move(on_timeout)) {}
+    Login(std::shared_ptr<const ClientAuth> auth, const net::PeerAddress& peer, std::uint16_t newest_minor,
+          net::Loop& loop, std::function<void()> on_timeout)
+        : flow(std::move(auth), auth::Address::from_network(peer.ip()), newest_minor),
+          timeout(loop, std::move(on_timeout)) {}
     StartupFlow flow;
     net::Timer timeout;
+    std::unique_ptr<net::Timer> pause;  ///< its turn has not come, or the client does not hear yet that it has failed
+    bool is_direct = false;                ///< it has begun with TLS, without asking for it
     std::shared_ptr<Beginning> beginning;  ///< from the proof of who it is on
   };
   /// What a cancel request must know (backend/utils/init/globals.c, MAX_CANCEL_KEY_LENGTH).
@@ -100,8 +105,21 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   std::size_t on_data(net::Connection& connection, std::string_view bytes) override;
   void on_end(net::Connection& connection, std::string_view error) override;
   void on_drained(net::Connection& connection) override;
+  void on_secured(net::Connection& connection) override;
+  [[nodiscard]] bool begins_with_tls(std::string_view bytes);
+  void log_connected() const;
+  void log_failed_handshake(std::string_view error) const;
   std::size_t take_bytes(std::string_view bytes);
   std::size_t take_startup(std::string_view bytes);
+  [[nodiscard]] bool answer_login_question();
+  // flows/login.cpp: the questions of a login; false when the answer comes later
+  [[nodiscard]] bool find_secret();
+  [[nodiscard]] bool find_turn();
+  [[nodiscard]] bool check_password_elsewhere();
+  void note_login();
+  void hold_failed_login();
+  void on_login_progress();
+  void log_failed_login() const;
   void on_authenticated();
   void begin_as(const wire::StartupMessage& message);
   void on_welcome_lease(base::Result<pool::Lease> lease);

@@ -33,11 +33,12 @@ constexpr std::chrono::seconds kCancelTimeout{10};
 }  // namespace
 
 Worker::Worker(base::WorkerId id, Process& process, std::shared_ptr<const config::Settings> settings,
-               std::shared_ptr<const ClientAuth> auth)
+               std::shared_ptr<const ClientAuth> auth, TlsContextsPtr tls)
     : id_(id),
       process_(process),
       settings_(std::move(settings)),
       auth_(std::move(auth)),
+      tls_(std::move(tls)),
       mailbox_(std::make_unique<net::Mailbox>(loop_)),
       pools_(
           std::make_unique<pool::WorkerPools>(loop_, id_, process.pools, static_cast<pool::PoolEnvironment&>(*this))),
@@ -159,10 +160,12 @@ void Worker::set_catalog(const std::string& name, routing::CatalogPtr catalog, b
   state.verified = verified;
 }
 
-void Worker::set_settings(std::shared_ptr<const config::Settings> settings, std::shared_ptr<const ClientAuth> auth) {
+void Worker::set_settings(std::shared_ptr<const config::Settings> settings, std::shared_ptr<const ClientAuth> auth,
+                          TlsContextsPtr tls) {
   const auto old_settings = std::exchange(settings_, std::move(settings));  // the old rules point into it
   const auto old_rules = std::exchange(rules_, {});
   auth_ = std::move(auth);
+  tls_ = std::move(tls);
   beginnings_.forget();
   for (const auto& [id, session] : sessions_) session->read_rules();
   start_time_sweep();
@@ -267,6 +270,15 @@ std::shared_ptr<Beginning> Worker::beginning(const wire::StartupMessage& message
   return known;
 }
 
+void Worker::find_memberships(base::SessionId id, const std::string& user) {
+  process_.find_memberships(user, [this, id](base::Result<auth::Memberships> found) {
+    post([id, found = std::move(found)](Worker& there) {
+      if (Session* asker = there.session(id))
+        asker->answer_login([&](StartupFlow& flow, base::ByteQueue& out) { flow.answer_memberships(found, out); });
+    });
+  });
+}
+
 void Worker::deliver_cancel(const wire::CancelRequest& request) {
   const base::WorkerId target{static_cast<std::uint16_t>(request.process_id >> kCounterBits)};
   if (Worker* worker = process_.worker(target)) worker->post([request](Worker& there) { there.cancel(request); });
@@ -290,7 +302,8 @@ void Worker::carry_cancel(pool::ServerConnection& server, std::function<void()> 
         cancels_.erase(number);
         loop_.after_pass([done] {});
         if (on_arrived) on_arrived();
-      });
+      },
+      identity.encrypted ? std::optional(identity.tls) : std::nullopt);
 }
 
 void Worker::abandon(pool::Lease lease, ReplyQueue queue, std::size_t reply_left) {
@@ -353,12 +366,34 @@ net::Endpoint Worker::endpoint(base::NodeId node) const {
   return {settings.host, settings.port};
 }
 
+pool::ServerTls Worker::tls(base::NodeId node) const { return tls_->nodes[node.value]; }
+
 std::string Worker::node_name(base::NodeId node) const { return settings_->nodes[node.value].name; }
 
-std::optional<std::string> Worker::password(const pool::PoolKey& key) const {
+/// The password file first. Then what clients are checked against, where it is of use, and what they have proved.
+pool::ServerCredentials Worker::credentials(const pool::PoolKey& key) const {
   const auto& node = settings_->nodes[key.node.value];
-  const auto found = process_.passwords.find(node.host, node.port, key.database, key.user);
-  return found ? std::optional<std::string>(*found) : std::nullopt;
+  pool::ServerCredentials found;
+  if (const auto line = process_.passwords.find(node.host, node.port, key.database, key.user)) {
+    found.password = base::SecretText(*line);
+    return found;
+  }
+  const auto use = [&found](const config::Secret& secret) {
+    if (const auto* plain = std::get_if<config::PlainPassword>(&secret)) found.password = base::SecretText(plain->text);
+    if (const auto* md5 = std::get_if<config::Md5Hash>(&secret)) found.md5 = base::SecretText(md5->text);
+  };
+  if (const auto user = auth_->users.find(key.user); user != auth_->users.end())
+    use(user->second);
+  else if (const auto known = process_.logins.last_known(key.user); known && known->secret)
+    use(*known->secret);
+  if (const auto keys = process_.logins.keys.find(key.user)) found.keys = *keys;
+  return found;
+}
+
+void Worker::credentials_refused(const pool::PoolKey& key) {
+  Logins& logins = process_.logins;
+  if (const auto keys = logins.keys.find(key.user)) logins.keys.forget(key.user, keys);
+  logins.distrust(key.user);
 }
 
 std::size_t Worker::workers() const { return process_.worker_count(); }

@@ -29,6 +29,7 @@
 #include "session/known_statements.h"
 #include "session/process.h"
 #include "session/reply_queue.h"
+#include "session/tls_contexts.h"
 #include "session/welcomes.h"
 #include "session/work.h"
 #include "sql/classifier.h"
@@ -43,7 +44,7 @@ class Worker;
 class Worker final : public pool::PoolEnvironment {
  public:
   Worker(base::WorkerId id, Process& process, std::shared_ptr<const config::Settings> settings,
-         std::shared_ptr<const ClientAuth> auth);
+         std::shared_ptr<const ClientAuth> auth, TlsContextsPtr tls);
   ~Worker();
 
   /// The thread's body: runs until `stop` was called and everything is closed.
@@ -63,7 +64,8 @@ class Worker final : public pool::PoolEnvironment {
   void stop_listening();
   void set_topology(routing::TopologyPtr topology);
   void set_catalog(const std::string& database, routing::CatalogPtr catalog, base::Time verified);
-  void set_settings(std::shared_ptr<const config::Settings> settings, std::shared_ptr<const ClientAuth> auth);
+  void set_settings(std::shared_ptr<const config::Settings> settings, std::shared_ptr<const ClientAuth> auth,
+                    TlsContextsPtr tls);
   void catalog_changed_elsewhere(const std::string& database, base::Time when);
   /// Ends sessions as soon as they are outside a transaction.
   void drain();
@@ -78,6 +80,7 @@ class Worker final : public pool::PoolEnvironment {
   [[nodiscard]] const routing::Topology& topology() const { return *topology_; }
   [[nodiscard]] const config::Settings& settings() const { return *settings_; }
   [[nodiscard]] std::shared_ptr<const ClientAuth> auth() const { return auth_; }
+  [[nodiscard]] const TlsContexts& tls() const { return *tls_; }
   [[nodiscard]] Process& process() { return process_; }
   [[nodiscard]] Welcomes& welcomes() { return welcomes_; }
   /// What this message leads to under the settings of now.
@@ -100,6 +103,8 @@ class Worker final : public pool::PoolEnvironment {
   /// Whether a server on that node has made these settings before.
   [[nodiscard]] bool settings_were_taken(base::NodeId node, std::size_t text_hash) const;
   void settings_taken(base::NodeId node, std::size_t text_hash);
+  /// `Session::answer_login` will be called, if that session still lives.
+  void find_memberships(base::SessionId session, const std::string& user);
   /// Routes a cancel request to the worker whose session it names.
   void deliver_cancel(const wire::CancelRequest& request);
   /// Sends a cancel request to a server; the server connection counts it until it has arrived, or cannot arrive any
@@ -130,8 +135,10 @@ class Worker final : public pool::PoolEnvironment {
   [[nodiscard]] pool::PoolLimits limits(const pool::PoolKey& key) const override;
   [[nodiscard]] bool is_usable(base::NodeId node) const override;
   [[nodiscard]] net::Endpoint endpoint(base::NodeId node) const override;
+  [[nodiscard]] pool::ServerTls tls(base::NodeId node) const override;
   [[nodiscard]] std::string node_name(base::NodeId node) const override;
-  [[nodiscard]] std::optional<std::string> password(const pool::PoolKey& key) const override;
+  [[nodiscard]] pool::ServerCredentials credentials(const pool::PoolKey& key) const override;
+  void credentials_refused(const pool::PoolKey& key) override;
   [[nodiscard]] std::size_t workers() const override;
   void post(base::WorkerId worker, std::function<void(pool::WorkerPools&)> task) override;
   void suspect(base::NodeId node) override;
@@ -148,6 +155,7 @@ class Worker final : public pool::PoolEnvironment {
   Process& process_;
   std::shared_ptr<const config::Settings> settings_;
   std::shared_ptr<const ClientAuth> auth_;
+  TlsContextsPtr tls_;
   net::Loop loop_;
   std::unique_ptr<net::Mailbox> mailbox_;
   std::vector<std::unique_ptr<net::Listener>> client_listeners_;  ///< the first worker's

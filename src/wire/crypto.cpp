@@ -7,12 +7,14 @@
 #include <openssl/rand.h>
 #include <stringprep.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 
 #include "base/assertion.h"
+#include "base/secret_text.h"
 
 namespace pgweir::wire {
 
@@ -106,13 +108,20 @@ std::string base64_decode(std::string_view text) {
 }
 
 std::string saslprep(std::string_view password) {
-  const std::string input(password);
+  std::string input(password);
+  // ASCII is what it was before, and the library would leave a copy in memory.
+  const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+  if (std::all_of(input.begin(), input.end(), is_ascii)) return input;
   char* prepared = nullptr;
   if (stringprep_profile(input.c_str(), &prepared, "SASLprep", static_cast<Stringprep_profile_flags>(0)) !=
       STRINGPREP_OK)
     return input;
   const std::unique_ptr<char, decltype(&std::free)> owner(prepared, &std::free);
-  return owner && *owner != 0 ? std::string(owner.get()) : input;
+  if (!owner || *owner == 0) return input;
+  base::wipe(input);
+  std::string result(owner.get());
+  base::wipe(prepared, result.size());
+  return result;
 }
 
 }  // namespace pgweir::wire

@@ -2,7 +2,6 @@
 #include "wire/scram.h"
 
 #include <charconv>
-#include <optional>
 #include <utility>
 
 #include "wire/crypto.h"
@@ -14,7 +13,7 @@ namespace {
 namespace sqlstate = base::sqlstate;
 
 constexpr int kMostIterations = 1'000'000;
-constexpr int kMockIterations = 4096;
+constexpr std::string_view kEndPoint = "tls-server-end-point";
 
 base::Failure malformed(std::string_view detail) {
   return base::fail(sqlstate::protocol_violation, "malformed SCRAM message", std::string(detail));
@@ -42,22 +41,87 @@ std::string auth_message(std::string_view client_first_bare, std::string_view se
   return message;
 }
 
+std::string hmac(std::string_view key, std::string_view data) {
+  Sha256Digest digest = hmac_sha256(key, data);
+  std::string text(view(digest));
+  base::wipe(digest.data(), digest.size());
+  return text;
+}
+
+std::string hash(std::string_view data) { return std::string(view(sha256(data))); }
+
+ScramKeys derive(std::string_view prepared_password, std::string_view salt, int iterations) {
+  Sha256Digest salted = pbkdf2_sha256(prepared_password, salt, iterations);
+  ScramKeys keys{iterations, std::string(salt), hmac(view(salted), "Client Key"), hmac(view(salted), "Server Key")};
+  base::wipe(salted.data(), salted.size());
+  return keys;
+}
+
+ScramKeys derive_from_raw(std::string_view password, std::string_view salt, int iterations) {
+  std::string prepared = saslprep(password);
+  ScramKeys keys = derive(prepared, salt, iterations);
+  base::wipe(prepared);
+  return keys;
+}
+
 }  // namespace
 
-ScramServer::ScramServer(config::ScramVerifier verifier, bool known, std::string nonce)
-    : verifier_(std::move(verifier)), known_(known), nonce_(std::move(nonce)) {}
+bool ScramKeys::fit(const config::ScramVerifier& verifier) const {
+  return !client_key.empty() && iterations == verifier.iterations && salt == verifier.salt &&
+         equal_in_constant_time(hash(client_key), verifier.stored_key) &&
+         equal_in_constant_time(server_key, verifier.server_key);
+}
 
-base::Result<std::string> ScramServer::first(std::string_view client_first) {
+std::vector<std::string_view> offered_mechanisms(std::string_view end_point) {
+  if (end_point.empty()) return {kScramSha256};
+  return {kScramSha256Plus, kScramSha256};
+}
+
+ScramServer::ScramServer(config::ScramVerifier verifier, bool known, std::string nonce, std::string end_point)
+    : verifier_(std::move(verifier)), known_(known), nonce_(std::move(nonce)), end_point_(std::move(end_point)) {}
+
+/// Takes the flag of RFC 5802, section 7 (gs2-cbind-flag) off the front of `rest`.
+base::Result<bool> ScramServer::check_binding(std::string_view& rest, bool plus) {
+  const char flag = rest.empty() ? '\0' : rest.front();
+  if (flag == 'n' || flag == 'y') {
+    if (plus) return malformed("The client selected SCRAM-SHA-256-PLUS, but its message has no channel binding data.");
+    // It could bind and was told that we cannot: that was not us.
+    if (flag == 'y' && !end_point_.empty())
+      return base::fail(sqlstate::invalid_authorization_specification, "SCRAM channel binding negotiation error",
+                        "The client supports SCRAM channel binding but thinks the server does not.  However, this "
+                        "server does support channel binding.");
+    rest.remove_prefix(1);
+  } else if (flag == 'p') {
+    if (!plus) {
+      if (end_point_.empty())
+        return base::fail(sqlstate::feature_not_supported, "channel binding is not offered without TLS");
+      return malformed("The client selected SCRAM-SHA-256 without channel binding, but its message has some.");
+    }
+    const auto type = attribute(rest, 'p');
+    if (type != kEndPoint)
+      return base::fail(sqlstate::feature_not_supported, "unsupported SCRAM channel-binding type",
+                        "Only tls-server-end-point is supported.");
+    return true;  // with its comma
+  } else {
+    return malformed("Unexpected channel-binding flag.");
+  }
+  if (!rest.starts_with(",")) return malformed("Unexpected text behind the channel-binding flag.");
+  rest.remove_prefix(1);
+  return true;
+}
+
+base::Result<std::string> ScramServer::first(std::string_view client_first, std::string_view mechanism) {
+  const bool plus = mechanism == kScramSha256Plus;
+  if (plus ? end_point_.empty() : mechanism != kScramSha256)
+    return base::fail(sqlstate::protocol_violation, "client selected an invalid SASL authentication mechanism");
   std::string_view rest = client_first;
-  if (rest.starts_with("p="))
-    return base::fail(sqlstate::feature_not_supported, "channel binding is not offered without TLS");
-  if (!rest.starts_with("n,") && !rest.starts_with("y,")) return malformed("Unexpected channel-binding flag.");
-  rest.remove_prefix(2);
+  if (auto bound = check_binding(rest, plus); !bound) return base::Failure(bound.error());
   if (rest.starts_with("a="))
     return base::fail(sqlstate::feature_not_supported, "client uses authorization identity, but it is not supported");
   if (!rest.starts_with(",")) return malformed("Unexpected attribute where the header ends.");
   rest.remove_prefix(1);
-  gs2_header_ = client_first.substr(0, client_first.size() - rest.size());
+  binding_ = client_first.substr(0, client_first.size() - rest.size());
+  if (plus) binding_ += end_point_;
   client_first_bare_ = rest;
   if (rest.starts_with("m="))
     return base::fail(sqlstate::feature_not_supported, "client requires an unsupported SCRAM extension");
@@ -75,32 +139,68 @@ base::Result<std::string> ScramServer::final(std::string_view client_final) {
   const auto nonce = attribute(rest, 'r');
   const auto proof_at = client_final.rfind(",p=");
   if (!binding || !nonce || proof_at == std::string_view::npos) return malformed("Expected binding, nonce and proof.");
-  if (*binding != base64_encode(gs2_header_)) return malformed("The channel-binding data does not match.");
+  if (!equal_in_constant_time(*binding, base64_encode(binding_)))
+    return malformed("The channel-binding data does not match.");
   if (!equal_in_constant_time(*nonce, nonce_)) return malformed("The nonce does not match.");
   const std::string proof = base64_decode(client_final.substr(proof_at + 3));
   if (proof.size() != kSha256Bytes) return malformed("The proof has a wrong size.");
 
   const std::string message = auth_message(client_first_bare_, server_first_, client_final.substr(0, proof_at));
-  const Sha256Digest signature = hmac_sha256(verifier_.stored_key, message);
-  const Sha256Digest stored_key = sha256(exclusive_or(proof, view(signature)));
-  const bool right = equal_in_constant_time(view(stored_key), verifier_.stored_key);
+  ScramKeys keys{verifier_.iterations, verifier_.salt, exclusive_or(proof, hmac(verifier_.stored_key, message)),
+                 verifier_.server_key};
+  const bool right = equal_in_constant_time(hash(keys.client_key), verifier_.stored_key);
   if (!right || !known_) return base::fail(sqlstate::invalid_password, "password authentication failed");
-  return "v=" + base64_encode(view(hmac_sha256(verifier_.server_key, message)));
+  keys_ = std::move(keys);
+  return "v=" + base64_encode(hmac(verifier_.server_key, message));
 }
 
 config::ScramVerifier mock_verifier(std::string_view user, std::string_view secret) {
   config::ScramVerifier verifier;
-  verifier.iterations = kMockIterations;
+  verifier.iterations = kDefaultIterations;
   verifier.salt = view(hmac_sha256(secret, user)).substr(0, 16);
   verifier.stored_key = std::string(kSha256Bytes, '\0');
   verifier.server_key = std::string(kSha256Bytes, '\0');
   return verifier;
 }
 
-ScramClient::ScramClient(std::string_view password, std::string nonce)
-    : password_(saslprep(password)), nonce_(std::move(nonce)) {}
+config::ScramVerifier make_verifier(std::string_view password, std::string salt, int iterations) {
+  const ScramKeys keys = derive_from_raw(password, salt, iterations);
+  return {iterations, std::move(salt), hash(keys.client_key), keys.server_key};
+}
 
-std::string ScramClient::first() const { return "n,,n=,r=" + nonce_; }
+std::optional<ScramKeys> keys_of(std::string_view password, const config::ScramVerifier& verifier) {
+  std::optional<ScramKeys> keys = derive_from_raw(password, verifier.salt, verifier.iterations);
+  if (!keys->fit(verifier)) keys.reset();
+  return keys;
+}
+
+ScramClient::ScramClient(std::string_view password, std::string nonce, Channel channel)
+    : nonce_(std::move(nonce)), channel_(std::move(channel)) {
+  std::string prepared = saslprep(password);
+  password_ = base::SecretText(prepared);
+  base::wipe(prepared);
+}
+
+ScramClient::ScramClient(ScramKeys keys, std::string nonce, Channel channel)
+    : keys_(std::move(keys)), nonce_(std::move(nonce)), channel_(std::move(channel)) {}
+
+/// "y": we could bind, and the server has not offered it. A server that has then knows that somebody is in between.
+std::string ScramClient::header() const {
+  if (binds()) return "p=" + std::string(kEndPoint) + ",,";
+  return channel_.end_point.empty() ? "n,," : "y,,";
+}
+
+std::string ScramClient::first() const { return header() + "n=,r=" + nonce_; }
+
+base::Result<ScramKeys> ScramClient::keys_for(std::string_view salt, int iterations) const {
+  if (!keys_) return derive(password_.reveal(), salt, iterations);
+  if (keys_->salt != salt || keys_->iterations != iterations)
+    return base::fail(sqlstate::invalid_password, "the server has another SCRAM verifier for this user",
+                      "The password was changed after the client had proved that it knows it, or this server's "
+                      "verifier is not the one that clients are checked against.",
+                      "The next client that logs in with the password of now makes it work again.");
+  return *keys_;
+}
 
 base::Result<std::string> ScramClient::final(std::string_view server_first) {
   std::string_view rest = server_first;
@@ -117,14 +217,13 @@ base::Result<std::string> ScramClient::final(std::string_view server_first) {
   if (salt.empty() || !is_number || iterations < 1 || iterations > kMostIterations)
     return malformed("Salt or iteration count cannot be right.");
 
-  const Sha256Digest salted = pbkdf2_sha256(password_, salt, iterations);
-  const Sha256Digest client_key = hmac_sha256(view(salted), "Client Key");
-  const Sha256Digest server_key = hmac_sha256(view(salted), "Server Key");
-  const std::string without_proof = "c=biws,r=" + std::string(*nonce);
+  const auto keys = keys_for(salt, iterations);
+  if (!keys) return base::Failure(keys.error());
+  const std::string binding = header() + (binds() ? channel_.end_point : std::string());
+  const std::string without_proof = "c=" + base64_encode(binding) + ",r=" + std::string(*nonce);
   const std::string message = auth_message("n=,r=" + nonce_, server_first, without_proof);
-  const Sha256Digest signature = hmac_sha256(view(sha256(view(client_key))), message);
-  server_signature_ = view(hmac_sha256(view(server_key), message));
-  return without_proof + ",p=" + base64_encode(exclusive_or(view(client_key), view(signature)));
+  server_signature_ = hmac(keys->server_key, message);
+  return without_proof + ",p=" + base64_encode(exclusive_or(keys->client_key, hmac(hash(keys->client_key), message)));
 }
 
 base::Result<bool> ScramClient::verify(std::string_view server_final) const {

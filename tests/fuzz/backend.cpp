@@ -24,8 +24,9 @@ void decode_all(std::string_view body) {
 }
 
 // True when the server was believed.
-bool log_in(std::string_view bytes, std::optional<std::string> password) {
-  pool::ServerLogin login("alice", std::move(password));
+bool log_in(std::string_view bytes, pool::ServerCredentials credentials, std::string end_point) {
+  pool::ServerLogin login("alice", std::move(credentials));
+  login.bind_to(std::move(end_point));
   base::ByteQueue out;
   wire::Frame frame;
   while (wire::read_frame(bytes, frame) == wire::FrameStatus::ok && frame.complete()) {
@@ -47,7 +48,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     decode_all(frame.body);
     rest.remove_prefix(frame.bytes_here());
   }
-  (void)log_in(bytes, "secret");
-  (void)log_in(bytes, std::nullopt);
+  pool::ServerCredentials password, keys;
+  password.password = base::SecretText("secret");
+  keys.keys = wire::ScramKeys{16, "salt", std::string(32, 'c'), std::string(32, 's')};
+  for (const char* end_point : {"", "hash"}) {
+    (void)log_in(bytes, password, end_point);
+    (void)log_in(bytes, keys, end_point);
+    (void)log_in(bytes, {}, end_point);
+  }
   return 0;
 }

@@ -86,7 +86,7 @@ class Pgweir:
             "listen": {"host": self.host, "port": self.port, "unix_socket_dir": str(self.directory)},
             "workers": int(os.environ.get("PGWEIR_WORKERS", "2")),
             "nodes": [{"name": n.name, "host": n.host, "port": n.port, "weight": 1} for n in servers],
-            "auth": {"method": "trust"},
+            "auth": {"method": "trust", "failure_delay": "0s"},
             "pool": {"mode": os.environ.get("PGWEIR_TEST_POOL_MODE", "transaction"), "size": 50, "max_clients": 1000, "queue_timeout": "10s"},
             "routing": {"reads": "standbys", "consistency": "session"},
             "monitor": {"user": "pgweir_monitor", "database": "postgres", "interval": "100ms", "timeout": f"{SCALE:g}s",

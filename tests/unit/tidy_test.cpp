@@ -19,16 +19,17 @@ namespace {
 namespace fs = std::filesystem;
 
 // A folder may include folders of lower numbers, and itself.
-const std::map<std::string, int, std::less<>> kFloors{{"base", 0},    {"config", 1},  {"net", 2},  {"wire", 3},
-                                                      {"sql", 3},     {"routing", 4}, {"pool", 5}, {"cluster", 5},
-                                                      {"session", 6}, {"admin", 7},   {"ctl", 8},  {"", 8}};
+const std::map<std::string, int, std::less<>> kFloors{
+    {"base", 0}, {"config", 1},  {"net", 2},     {"wire", 3},  {"sql", 3}, {"routing", 4}, {"auth", 4},
+    {"pool", 5}, {"cluster", 5}, {"session", 6}, {"admin", 7}, {"ctl", 8}, {"", 8}};
 
 // A header that only one folder may include.
 struct Owned {
   std::string_view header;
   std::string_view folder;
 };
-constexpr std::array kOwned{Owned{"uv.h", "net"}, Owned{"openssl/ssl.h", "net"}, Owned{"pg_query", "sql"}};
+constexpr std::array kOwned{Owned{"uv.h", "net"},     Owned{"openssl/ssl.h", "net"}, Owned{"pg_query", "sql"},
+                            Owned{"pcre2.h", "auth"}, Owned{"ldap.h", "net"},        Owned{"security/", "net"}};
 
 // Sources without a unit test of their own, and why.
 const std::map<std::string, std::string, std::less<>> kNoUnitTest{
@@ -38,6 +39,7 @@ const std::map<std::string, std::string, std::less<>> kNoUnitTest{
     {"cluster/catalog_loader.cpp", "asks a real server over libpq: test_routing.py"},
     {"cluster/monitor.cpp", "drives probes of real servers: test_monitor.py"},
     {"cluster/node_probe.cpp", "asks a real server over libpq: test_monitor.py"},
+    {"cluster/user_query.cpp", "asks a real server over libpq: test_auth_query.py; the answers: user_answer_test.cpp"},
     {"cluster/pq_session.cpp", "wraps a libpq connection to a real server: test_monitor.py"},
     {"config/cross_checks.cpp", "every rule is in load_test.cpp, where its line is checked too"},
     {"config/explain.cpp", "in render_test.cpp"},
@@ -48,6 +50,7 @@ const std::map<std::string, std::string, std::less<>> kNoUnitTest{
     {"config/text_file.cpp", "in load_test.cpp and password_file_test.cpp"},
     {"config/text_rules.cpp", "in load_test.cpp"},
     {"routing/catalog_verdict.cpp", "in route_test.cpp"},
+    {"net/pam_login.cpp", "asks the system's PAM: test_pam.py"},
     {"pool/upkeep.cpp", "in worker_pools_test.cpp"},
     {"routing/explain.cpp", "in route_test.cpp"},
     {"routing/reasons.cpp", "in route_test.cpp"},
@@ -62,6 +65,8 @@ const std::map<std::string, std::string, std::less<>> kNoUnitTest{
     {"session/flows/extended.cpp", "needs a worker with servers: tests/protocol"},
     {"session/flows/local.cpp", "needs a worker with servers: test_show.py"},
     {"session/flows/plan.cpp", "needs a worker with servers: test_routing.py, test_corpus.py"},
+    {"session/flows/login.cpp",
+     "needs a worker: test_auth_query.py, test_ldap.py, test_pam.py, test_login_failures.py"},
     {"session/flows/listen.cpp", "needs a worker with servers: test_listen.py"},
     {"session/flows/pins.cpp", "needs a worker with servers: test_transaction_pooling.py; the audit: audit_test.cpp"},
     {"session/flows/prepare.cpp", "needs a worker with servers: tests/semantics, tests/protocol"},
@@ -73,6 +78,8 @@ const std::map<std::string, std::string, std::less<>> kNoUnitTest{
     {"session/process.cpp", "random bytes; what is shared is of classes that have tests"},
     {"session/session.cpp", "needs a worker with servers: test_startup.py, test_signals.py"},
     {"session/shared_listener.cpp", "needs a worker with servers: test_listen.py; its books: listen_books_test.cpp"},
+    {"session/tls_contexts.cpp",
+     "reads files of real certificates: test_tls.py; what it makes of them: tests/unit/net"},
     {"session/worker.cpp", "a thread with its sessions and pools: test_startup.py, test_signals.py, test_pooling.py"},
     {"sql/names.cpp", "in facts_of_test.cpp"},
     {"sql/parse_tree.cpp", "in facts_of_test.cpp"},

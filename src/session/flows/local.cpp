@@ -114,7 +114,7 @@ bool Session::end_without_server(const sql::StatementFacts& statement, std::stri
 LocalTable Session::run_local(const sql::Classified& query, std::string_view text) {
   const auto& statement = *only_statement(query);
   if (statement.kind == StatementKind::explain_route) return explain_route(text.substr(statement.inner_offset));
-  auto table = worker_.process().local_commands->show(statement.name, {last_read_node_});
+  auto table = worker_.process().local_commands->show(statement.name, {account_->user, last_read_node_});
   if (table) return std::move(*table);
   return {};  // is_local() has asked for its columns, so it exists
 }

@@ -23,9 +23,9 @@ base::Result<StartupPacket> decode_cancel(BodyReader reader) {
 
 void take_parameter(StartupMessage& message, std::string_view name, std::string_view value) {
   if (name == "user")
-    message.user = value;
+    message.user = value.substr(0, kLongestName);
   else if (name == "database")
-    message.database = value;
+    message.database = value.substr(0, kLongestName);
   else if (name == "replication")
     message.replication = value;
   else if (name.starts_with("_pq_."))
@@ -53,6 +53,21 @@ base::Result<StartupPacket> decode_startup_message(BodyReader reader, std::uint3
 
 }  // namespace
 
+std::optional<Replication> replication_of(std::string_view value) {
+  if (value.empty()) return Replication::no;
+  if (value == "database") return Replication::database;
+  std::string lower(value);
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  // Any beginning of a word that only one of them has.
+  const auto begins = [&](std::string_view word, std::size_t at_least) {
+    return lower.size() >= at_least && word.starts_with(lower);
+  };
+  if (begins("true", 1) || begins("yes", 1) || begins("on", 2) || lower == "1") return Replication::physical;
+  if (begins("false", 1) || begins("no", 1) || begins("off", 2) || lower == "0") return Replication::no;
+  return std::nullopt;
+}
+
 base::Result<StartupPacket> decode_startup(std::string_view body, std::uint16_t newest_minor) {
   BodyReader reader(body);
   const std::uint32_t code = reader.uint32();
@@ -68,6 +83,8 @@ base::Result<StartupPacket> decode_startup(std::string_view body, std::uint16_t 
                                                      std::to_string(newest_minor));
   return decode_startup_message(reader, code);
 }
+
+void encode_ssl_request(base::ByteQueue& out) { FrameWriter(out, 0).uint32(kSslRequestCode); }
 
 void encode_startup(base::ByteQueue& out, std::string_view user, std::string_view database,
                     const std::vector<std::pair<std::string, std::string>>& parameters) {

@@ -19,6 +19,8 @@ class NoWorkers final : public session::Process {
   void suspect(base::NodeId) override {}
   void want_catalog(const std::string&, base::Time) override {}
   void session_ended() override {}
+  void find_memberships(const std::string&, std::function<void(base::Result<auth::Memberships>)>) override {}
+  void ask_user(const std::string&, std::function<void(const base::Result<cluster::KnownUser>&)>) override {}
   session::Worker* worker(base::WorkerId) override { return nullptr; }
   std::size_t worker_count() const override { return 1; }
 };
@@ -82,7 +84,7 @@ TEST_CASE("SHOW pool_nodes has pgpool's columns in pgpool's order") {
 
 TEST_CASE("SHOW pool_nodes says what is believed, and what the server said") {
   Fixture f;
-  const auto table = f.show("pool_nodes", {base::NodeId{1}});
+  const auto table = f.show("pool_nodes", {{}, base::NodeId{1}});
   CHECK(column(table, "node_id") == Column{"0", "1", "2", "3"});
   CHECK(column(table, "port") == Column{"5000", "5001", "5002", "5003"});
   CHECK(column(table, "status") == Column{"up", "up", "down", "quarantine"});
@@ -151,4 +153,25 @@ TEST_CASE("columns are known without running a command; what there is not is an 
     CHECK(shown.error().sqlstate == base::sqlstate::undefined_object);
     CHECK_FALSE(f.commands.columns(name).has_value());
   }
+}
+
+TEST_CASE("one table says who may: everyone, viewers, administrators") {
+  using admin::is_allowed;
+  using admin::Privilege;
+  config::Admin names;
+  names.users = {"root", "both"};
+  names.viewers = {"look", "both"};
+  struct Row {
+    std::string_view user;
+    bool everyone, viewer, administrator;
+  };
+  for (const Row& row :
+       {Row{"root", true, true, true}, Row{"look", true, true, false}, Row{"both", true, true, true},
+        Row{"app", true, false, false}, Row{"ROOT", true, false, false}, Row{"", true, false, false}}) {
+    CAPTURE(row.user);
+    CHECK(is_allowed(Privilege::everyone, row.user, names) == row.everyone);
+    CHECK(is_allowed(Privilege::viewer, row.user, names) == row.viewer);
+    CHECK(is_allowed(Privilege::administrator, row.user, names) == row.administrator);
+  }
+  CHECK_FALSE(is_allowed(Privilege::viewer, "root", config::Admin{}));
 }

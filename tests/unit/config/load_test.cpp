@@ -98,10 +98,14 @@ TEST_CASE("nodes keep their order; anchors work; a host may be a socket director
 
 TEST_CASE("relative paths start at the directory of the file") {
   const std::string text =
-      kNodesText + "auth: {users_file: users.txt, server_password_file: /etc/p}\nlog: {file: ../x.log}\n";
+      kNodesText +
+      "auth: {users_file: users.txt, server_password_file: /etc/p, hba_file: pg_hba.conf, ident_file: i}\n"
+      "log: {file: ../x.log}\n";
   const auto loaded = load_text(text, "/etc/pgweir/pgweir.yaml");
   REQUIRE(loaded.has_value());
   CHECK(loaded->auth.users_file == "/etc/pgweir/users.txt");
+  CHECK(loaded->auth.hba_file == "/etc/pgweir/pg_hba.conf");
+  CHECK(loaded->auth.ident_file == "/etc/pgweir/i");
   CHECK(loaded->auth.server_password_file == "/etc/p");
   CHECK(loaded->log.file == "/etc/x.log");
 }
@@ -231,6 +235,8 @@ TEST_CASE("rules over several keys") {
                 {"found 2 nodes", "exactly one"});
   check_problem(kNodesText, 0, "auth.users_file", {"is required with auth.method: scram-sha-256"});
   check_problem(kNodesText + "auth:\n  users_file: ''\n", 3, "auth.users_file", {"or say auth.method: trust"});
+  check_problem(kNodesText + "auth:\n  method: trust\n  ident_file: x\n", 4, "auth.ident_file",
+                {"without auth.hba_file"});
   check_extra("pool: {size: 3, min_idle: 4}", 1, "pool.min_idle", {"found 4", "more than pool.size (3)"});
   check_extra("routing: {parser: off, reads: primary}", 1, "routing.parser",
               {"found off with pool.mode: transaction", "only session is possible"});
@@ -283,4 +289,15 @@ TEST_CASE("a file that cannot be read is a problem, not an exception") {
   const auto directory = load_file("/");
   REQUIRE_FALSE(directory.has_value());
   CHECK(directory.error().front().message == "is not a regular file");
+}
+
+TEST_CASE("an HBA file stands in for the users file, and names of administrators are a list") {
+  const auto loaded =
+      load_text(kNodesText + "auth: {hba_file: /x}\nadmin: {users: 'root, a b', viewers: ''}\n", "x.yaml");
+  REQUIRE(loaded.has_value());
+  CHECK(loaded->admin.users == std::vector<std::string>{"root", "a b"});
+  CHECK(loaded->admin.viewers.empty());
+  check_problem(kNodesText + "auth: {method: trust}\nadmin: {users: 'a,,b'}\n", 3, "admin.users", {"it is empty"});
+  check_problem(kNodesText + "auth: {method: trust}\nadmin: {users: 'a, a'}\n", 3, "admin.users",
+                {"stands there twice"});
 }

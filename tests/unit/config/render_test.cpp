@@ -96,6 +96,8 @@ TEST_CASE("explain says where everything goes") {
   text = explain(settings);
   CHECK(has(text, "everything runs on the primary"));
   CHECK(has(text, "anyone may be any user"));
+  settings.auth.hba_file = "/etc/pg_hba.conf";
+  CHECK(has(explain(settings), "what /etc/pg_hba.conf says (users: /etc/users.txt)"));
   settings.topology = TopologyKind::single;
   CHECK(has(explain(settings), "everything runs on the one node"));
 }

@@ -1,7 +1,11 @@
 #include "config/users_file.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
 #include <string>
-#include <utility>
+#include <variant>
 #include <vector>
 
 #include "doctest/doctest.h"
@@ -16,62 +20,9 @@ const std::string kStored = "ICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICA=";
 const std::string kServer = "ISEhISEhISEhISEhISEhISEhISEhISEhISEhISEhISE=";
 const std::string kVerifier = "SCRAM-SHA-256$4096:" + kSalt + "$" + kStored + ":" + kServer;
 
-std::string error_of(const std::string& secret) {
-  const auto verifier = parse_verifier(secret);
-  return verifier ? "" : verifier.error().message;
-}
-
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
-
-TEST_CASE("a verifier is split and decoded") {
-  const auto verifier = parse_verifier(kVerifier);
-  REQUIRE(verifier.has_value());
-  CHECK(verifier->iterations == 4096);
-  CHECK(verifier->salt == std::string("\0\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17", 16));
-  CHECK(verifier->stored_key == std::string(32, ' '));
-  CHECK(verifier->server_key == std::string(32, '!'));
-}
-
-TEST_CASE("secrets that are no SCRAM verifier say how to get one") {
-  for (const std::string& secret : {std::string("md5") + std::string(32, 'a'), std::string("secret"), std::string()}) {
-    const std::string error = error_of(secret);
-    CHECK(has(error, "SELECT rolpassword FROM pg_authid"));
-    if (secret == "secret") CHECK_FALSE(has(error, "\"secret\""));
-  }
-  CHECK(has(error_of(std::string("md5") + std::string(32, 'a')), "MD5"));
-}
-
-TEST_CASE("every part of a verifier is checked") {
-  const std::string head = "SCRAM-SHA-256$";
-  for (const auto& each : std::vector<std::pair<std::string, std::string>>{
-           {head, "not of the form"},
-           {head + "4096:" + kSalt, "not of the form"},
-           {head + "4096:" + kSalt + "$" + kStored, "not of the form"},
-           {head + "x:" + kSalt + "$" + kStored + ":" + kServer, "iterations"},
-           {head + "0:" + kSalt + "$" + kStored + ":" + kServer, "iterations"},
-           {head + "9999999999:" + kSalt + "$" + kStored + ":" + kServer, "iterations"},
-           {head + "4096:$" + kStored + ":" + kServer, "salt"},
-           {head + "4096:AAE$" + kStored + ":" + kServer, "salt"},
-           {head + "4096:A*==$" + kStored + ":" + kServer, "salt"},
-           {head + "4096:AB==$" + kStored + ":" + kServer, "salt"},
-           {head + "4096:====$" + kStored + ":" + kServer, "salt"},
-           {head + "4096:" + kSalt + "$" + kSalt + ":" + kServer, "StoredKey"},
-           {head + "4096:" + kSalt + "$" + kStored + ":" + kSalt, "ServerKey"},
-           {head + "4096:" + kSalt + "$" + kStored + ":", "ServerKey"},
-           {kVerifier + "x", "ServerKey"}}) {
-    CAPTURE(each.first);
-    CHECK(has(error_of(each.first), each.second));
-  }
-}
-
-TEST_CASE("a cut verifier is never accepted") {
-  for (std::size_t length = 0; length < kVerifier.size(); ++length) {
-    CAPTURE(length);
-    CHECK_FALSE(parse_verifier(std::string_view(kVerifier).substr(0, length)).has_value());
-  }
-}
 
 TEST_CASE("the users file: comments, blank lines, doubled quotes, the rest of the line ignored") {
   const auto users = parse_users("; comment\n# comment\n\n\"app\" \"" + kVerifier + "\"\r\n  \"we\"\"ird user\"\t\"" +
@@ -89,10 +40,21 @@ TEST_CASE("the users file: comments, blank lines, doubled quotes, the rest of th
   CHECK_FALSE(fine->contains("APP"));
 }
 
+TEST_CASE("the users file: secrets of all kinds; who has an empty one has no password") {
+  const auto users = parse_users("\"a\" \"" + kVerifier + "\"\n\"b\" \"md5" + std::string(32, '0') +
+                                     "\"\n\"c\" \"a \"\"plain\"\" one\"\n\"d\" \"\"\n",
+                                 "users.txt");
+  REQUIRE(users.has_value());
+  CHECK(users->size() == 3);
+  CHECK(std::holds_alternative<ScramVerifier>(users->at("a")));
+  CHECK(std::holds_alternative<Md5Hash>(users->at("b")));
+  CHECK(std::get<PlainPassword>(users->at("c")).text == "a \"plain\" one");
+}
+
 TEST_CASE("every bad line of a users file is reported, without its secret") {
-  const auto users = parse_users(
-      "app x\n\"a\"\n\"b\" \"hunter2\"\n\"\" \"x\"\n\"c\" \"" + kVerifier + "\"\n\"c\" \"" + kVerifier + "\"\n\"d\n",
-      "users.txt");
+  const auto users = parse_users("app x\n\"a\"\n\"b\" \"SCRAM-SHA-256$hunter2\"\n\"\" \"x\"\n\"c\" \"" + kVerifier +
+                                     "\"\n\"c\" \"" + kVerifier + "\"\n\"d\n",
+                                 "users.txt");
   REQUIRE_FALSE(users.has_value());
   std::vector<int> lines;
   for (const Problem& problem : users.error()) {
@@ -109,4 +71,26 @@ TEST_CASE("a users file that is not there is a problem") {
   const auto users = load_users_file("/nonexistent/users.txt");
   REQUIRE_FALSE(users.has_value());
   CHECK(users.error().front().text() == "/nonexistent/users.txt: cannot be opened: No such file or directory");
+}
+
+TEST_CASE("a users file that others may read, or its group may write, is refused") {
+  std::string path = "/tmp/pgweir_users_XXXXXX";
+  const int fd = ::mkstemp(path.data());
+  REQUIRE(fd >= 0);
+  const std::string line = "\"a\" \"" + kVerifier + "\"\n";
+  REQUIRE(::write(fd, line.data(), line.size()) == static_cast<ssize_t>(line.size()));
+  for (const mode_t mode : {0600, 0640, 0400, 0440}) {
+    REQUIRE(::fchmod(fd, mode) == 0);
+    CHECK(load_users_file(path).has_value());
+  }
+  for (const mode_t mode : {0644, 0604, 0660, 0601, 0620}) {
+    CAPTURE(mode);
+    REQUIRE(::fchmod(fd, mode) == 0);
+    const auto users = load_users_file(path);
+    REQUIRE_FALSE(users.has_value());
+    CHECK(has(users.error().front().text(), "has mode 0"));
+    CHECK(has(users.error().front().text(), "chmod 0600"));
+  }
+  ::close(fd);
+  ::unlink(path.c_str());
 }

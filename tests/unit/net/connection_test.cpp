@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 
@@ -302,10 +303,10 @@ TEST_CASE("closing sends what there is to send, once") {
 TEST_CASE("the descriptor can be given away, within a callback too, and goes on elsewhere") {
   for (const bool split : {false, true}) {
     Fixture f;
-    int fd = -1;
+    std::optional<net::DetachedSocket> socket;
     f.recorder.data = [&](net::Connection& connection, std::string_view bytes) -> std::size_t {
       if (bytes.size() < 4) return 0;
-      fd = connection.release_descriptor();
+      socket.emplace(connection.release());
       return bytes.size();
     };
     if (split) {
@@ -315,10 +316,10 @@ TEST_CASE("the descriptor can be given away, within a callback too, and goes on 
     } else {
       f.pair.send("abcd");
     }
-    run_until(f.loop, [&] { return fd >= 0; });
+    run_until(f.loop, [&] { return socket.has_value(); });
     net::Loop other;
     Recorder recorder;
-    net::Connection moved(other, fd, recorder);
+    net::Connection moved(other, std::move(*socket), recorder);
     f.pair.send("efg");
     moved.write("answer");
     run_until(other, [&] { return recorder.received == "efg"; });

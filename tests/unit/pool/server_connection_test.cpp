@@ -43,7 +43,7 @@ struct Fixture {
     return std::make_unique<ServerConnection>(loop, std::move(identity), [this](ServerConnection&) { ++freed; });
   }
   void open(base::Duration timeout = 10s) {
-    connection->open("alice", "db", std::nullopt, timeout, [this](ServerConnection&, base::Result<bool> how) {
+    connection->open("alice", "db", {}, timeout, [this](ServerConnection&, base::Result<bool> how) {
       ++opened;
       result = std::move(how);
     });
@@ -262,11 +262,11 @@ TEST_CASE("given away on one loop, adopted on another") {
   f.open();
   f.connection->carried = books();
   CarriedOnServer taken = std::move(f.connection->carried);
-  const int fd = f.connection->give_away();
+  net::DetachedSocket socket = f.connection->give_away();
   CHECK(f.connection->state() == State::dead);
   net::Loop other;
   ServerConnection moved(other, f.connection->identity(), [](ServerConnection&) {});
-  moved.adopt(fd, std::move(taken));
+  moved.adopt(std::move(socket), std::move(taken));
   CHECK(moved.state() == State::idle);
   REQUIRE(moved.carried.settings);
   CHECK(moved.carried.settings->front().key == "work_mem");

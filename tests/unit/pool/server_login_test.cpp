@@ -20,9 +20,16 @@ using Step = ServerLogin::Step;
 using Code = wire::AuthenticationCode;
 namespace sqlstate = base::sqlstate;
 
+ServerCredentials with_password(std::string_view password) {
+  ServerCredentials credentials;
+  credentials.password = base::SecretText(password);
+  return credentials;
+}
+
 class Login {
  public:
-  explicit Login(std::optional<std::string> password = "secret") : login("alice", std::move(password)) {}
+  explicit Login(std::string_view password = "secret") : Login(with_password(password)) {}
+  explicit Login(ServerCredentials credentials) : login("alice", std::move(credentials)) {}
 
   base::Result<Step> take(const Message& message) {
     wire::Frame frame;
@@ -94,7 +101,7 @@ const std::string kMechanisms = c_string("SCRAM-SHA-256-PLUS") + c_string("SCRAM
 }  // namespace
 
 TEST_CASE("trust") {
-  Login login(std::nullopt);
+  Login login(ServerCredentials{});
   finish(login);
 }
 
@@ -146,6 +153,84 @@ TEST_CASE("scram") {
   SUBCASE("the server skips the end of the authentication") { check_violation(login.take(kReady)); }
 }
 
+TEST_CASE("scram with channel binding, when the connection is encrypted and the server offers it") {
+  Login login;
+  login.login.bind_to("hash of the server's certificate");
+  wire::ScramServer server(verifier_of("secret"), true, "server", "hash of the server's certificate");
+  CHECK(waits(login.authentication(Code::sasl, kMechanisms)));
+  const auto initial_message = login.answer();
+  const auto initial = wire::decode_sasl_initial_response(initial_message.body);
+  REQUIRE(initial.has_value());
+  CHECK(initial->mechanism == wire::kScramSha256Plus);
+  const auto first = server.first(initial->data, initial->mechanism);
+  REQUIRE(first.has_value());
+  CHECK(waits(login.authentication(Code::sasl_continue, *first)));
+  const auto final = server.final(login.answer().body);
+  REQUIRE(final.has_value());
+  CHECK(waits(login.authentication(Code::sasl_final, *final)));
+  finish(login);
+}
+
+TEST_CASE("scram on an encrypted connection to a server that does not offer to bind: it is told that we could") {
+  Login login;
+  login.login.bind_to("hash");
+  CHECK(waits(login.authentication(Code::sasl, c_string("SCRAM-SHA-256") + c_string(""))));
+  const auto message = login.answer();
+  const auto initial = wire::decode_sasl_initial_response(message.body);
+  REQUIRE(initial.has_value());
+  CHECK(initial->mechanism == wire::kScramSha256);
+  CHECK(initial->data.starts_with("y,,"));
+}
+
+TEST_CASE("scram with a client's keys instead of a password") {
+  ServerCredentials credentials;
+  credentials.keys = wire::keys_of("secret", verifier_of("secret"));
+  SUBCASE("the server has the same verifier") {
+    Login login(credentials);
+    wire::ScramServer server(verifier_of("secret"), true, "server");
+    CHECK(waits(login.authentication(Code::sasl, kMechanisms)));
+    const auto message = login.answer();
+    const auto first = server.first(wire::decode_sasl_initial_response(message.body)->data);
+    CHECK(waits(login.authentication(Code::sasl_continue, *first)));
+    const auto final = server.final(login.answer().body);
+    REQUIRE(final.has_value());
+    CHECK(waits(login.authentication(Code::sasl_final, *final)));
+    finish(login);
+  }
+  SUBCASE("the server has another one") {
+    Login login(credentials);
+    auto other = verifier_of("secret");
+    other.salt = "other";
+    wire::ScramServer server(other, true, "server");
+    CHECK(waits(login.authentication(Code::sasl, kMechanisms)));
+    const auto message = login.answer();
+    const auto first = server.first(wire::decode_sasl_initial_response(message.body)->data);
+    const auto step = login.authentication(Code::sasl_continue, *first);
+    REQUIRE_FALSE(step.has_value());
+    CHECK(step.error().sqlstate == sqlstate::invalid_password);
+    CHECK(login.silent());
+  }
+  SUBCASE("the server wants the password itself, or its MD5 hash") {
+    for (const Code code : {Code::cleartext_password, Code::md5_password}) {
+      Login login(credentials);
+      const auto step = login.authentication(code, code == Code::md5_password ? "salt" : "");
+      REQUIRE_FALSE(step.has_value());
+      CHECK(step.error().sqlstate == sqlstate::invalid_password);
+      CHECK(step.error().hint.find("auth.server_password_file") != std::string::npos);
+      CHECK(login.silent());
+    }
+  }
+}
+
+TEST_CASE("md5 with the hash alone") {
+  ServerCredentials credentials;
+  credentials.md5 = base::SecretText("md5" + wire::md5_hex("secretalice"));
+  Login login(credentials);
+  CHECK(waits(login.authentication(Code::md5_password, "salt")));
+  CHECK(login.answer() == Message{'p', c_string("md5" + wire::md5_hex(wire::md5_hex("secretalice") + "salt"))});
+  finish(login);
+}
+
 TEST_CASE("scram out of order") {
   Login login;
   check_violation(login.authentication(Code::sasl_continue, "r=x"));
@@ -163,7 +248,7 @@ TEST_CASE("scram out of order") {
 
 TEST_CASE("what cannot be given is said") {
   for (const Code code : {Code::cleartext_password, Code::md5_password, Code::sasl}) {
-    Login login(std::nullopt);
+    Login login(ServerCredentials{});
     const auto step = login.authentication(code, code == Code::sasl ? kMechanisms : "salt");
     REQUIRE_FALSE(step.has_value());
     CHECK(step.error().sqlstate == sqlstate::invalid_password);

@@ -49,8 +49,10 @@ struct Fixture final : PoolEnvironment {
   PoolLimits limits(const PoolKey&) const override { return current; }
   bool is_usable(base::NodeId) const override { return usable; }
   net::Endpoint endpoint(base::NodeId) const override { return server.endpoint; }
+  [[nodiscard]] ServerTls tls(base::NodeId) const override { return {}; }
   std::string node_name(base::NodeId) const override { return "pg1"; }
-  std::optional<std::string> password(const PoolKey&) const override { return std::nullopt; }
+  ServerCredentials credentials(const PoolKey&) const override { return {}; }
+  void credentials_refused(const PoolKey&) override {}
   std::size_t workers() const override { return pools.size(); }
   void post(base::WorkerId worker, std::function<void(WorkerPools&)> task) override {
     posted.emplace_back(worker.value, std::move(task));

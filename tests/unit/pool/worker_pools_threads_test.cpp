@@ -88,8 +88,10 @@ class Threads final : public PoolEnvironment {
 
   PoolLimits limits(const PoolKey&) const override { return game.limits; }
   net::Endpoint endpoint(base::NodeId) const override { return server.endpoint; }
+  [[nodiscard]] ServerTls tls(base::NodeId) const override { return {}; }
   std::string node_name(base::NodeId) const override { return "pg1"; }
-  std::optional<std::string> password(const PoolKey&) const override { return std::nullopt; }
+  ServerCredentials credentials(const PoolKey&) const override { return {}; }
+  void credentials_refused(const PoolKey&) override {}
   std::size_t workers() const override { return kWorkers; }
   bool is_usable(base::NodeId) const override { return true; }
   void post(base::WorkerId worker, std::function<void(WorkerPools&)> task) override {

@@ -2,6 +2,8 @@
 #include "wire/scram.h"
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "doctest/doctest.h"
 #include "wire/crypto.h"
@@ -13,13 +15,7 @@ using namespace pgweir::wire;
 namespace sqlstate = base::sqlstate;
 
 config::ScramVerifier verifier_of(std::string_view password, const std::string& salt, int iterations) {
-  config::ScramVerifier verifier;
-  verifier.iterations = iterations;
-  verifier.salt = salt;
-  const auto salted = pbkdf2_sha256(saslprep(password), salt, iterations);
-  verifier.stored_key = view(sha256(view(hmac_sha256(view(salted), "Client Key"))));
-  verifier.server_key = view(hmac_sha256(view(salted), "Server Key"));
-  return verifier;
+  return make_verifier(password, salt, iterations);
 }
 
 // One exchange; what each side says at the end.
@@ -157,6 +153,144 @@ TEST_CASE("a client believes only a server that knows the verifier") {
   for (const std::string_view forged : {"", "v=", "e=other-error", "v=AAAA"})
     CHECK_FALSE(client.verify(forged).has_value());
   CHECK(client.verify(*final).has_value());
+}
+
+// RFC 7677 again: the verifier of its password, as PostgreSQL would keep it.
+TEST_CASE("a verifier is made of a password") {
+  const auto made = make_verifier("pencil", base64_decode("W22ZaJ0SNY7soEsUEjb6gQ=="), 4096);
+  CHECK(base64_encode(made.stored_key) == "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=");
+  CHECK(base64_encode(made.server_key) == "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=");
+}
+
+TEST_CASE("channel binding: client and server agree when they see the same certificate") {
+  const auto verifier = verifier_of("secret", "salt", 16);
+  const auto run = [&](const std::string& seen_by_client, const std::string& of_server) {
+    ScramClient client("secret", "client", {seen_by_client, true});
+    ScramServer server(verifier, true, "server", of_server);
+    CHECK(client.mechanism() == kScramSha256Plus);
+    CHECK(client.first() == "p=tls-server-end-point,,n=,r=client");
+    const auto first = server.first(client.first(), client.mechanism());
+    REQUIRE(first.has_value());
+    const auto final = client.final(*first);
+    REQUIRE(final.has_value());
+    auto answer = server.final(*final);
+    if (answer) CHECK(client.verify(*answer).has_value());
+    return answer;
+  };
+  CHECK(run("hash of a certificate", "hash of a certificate").has_value());
+  const auto other = run("hash of the man in the middle", "hash of a certificate");
+  REQUIRE_FALSE(other.has_value());
+  CHECK(other.error().sqlstate == sqlstate::protocol_violation);
+}
+
+TEST_CASE("channel binding: what is offered, and what a client chooses") {
+  CHECK(offered_mechanisms("") == std::vector<std::string_view>{"SCRAM-SHA-256"});
+  CHECK(offered_mechanisms("hash") == std::vector<std::string_view>{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"});
+  const auto first = [](std::string end_point, bool offered) {
+    const ScramClient client("secret", "client", {std::move(end_point), offered});
+    return std::string(client.mechanism()) + " " + client.first();
+  };
+  CHECK(first("", false) == "SCRAM-SHA-256 n,,n=,r=client");
+  CHECK(first("", true) == "SCRAM-SHA-256 n,,n=,r=client");  // without TLS there is nothing to bind to
+  CHECK(first("hash", false) == "SCRAM-SHA-256 y,,n=,r=client");
+  CHECK(first("hash", true) == "SCRAM-SHA-256-PLUS p=tls-server-end-point,,n=,r=client");
+}
+
+TEST_CASE("channel binding: what a server refuses") {
+  const auto verifier = verifier_of("secret", "salt", 16);
+  const auto code = [&](std::string_view message, std::string_view mechanism, const std::string& end_point) {
+    ScramServer server(verifier, true, "server", end_point);
+    const auto answer = server.first(message, mechanism);
+    return answer ? std::string("taken") : std::string(answer.error().sqlstate.view());
+  };
+  const std::string plain(kScramSha256), plus(kScramSha256Plus);
+  CHECK(code("p=tls-server-end-point,,n=,r=a", plus, "hash") == "taken");
+  CHECK(code("n,,n=,r=a", plain, "hash") == "taken");  // a client that cannot bind
+  // It could, and has not seen the offer: somebody has taken it out of the list.
+  CHECK(code("y,,n=,r=a", plain, "hash") == "28000");
+  CHECK(code("y,,n=,r=a", plain, "") == "taken");
+  CHECK(code("y,,n=,r=a", plus, "hash") == "08P01");
+  CHECK(code("n,,n=,r=a", plus, "hash") == "08P01");
+  CHECK(code("p=tls-server-end-point,,n=,r=a", plain, "hash") == "08P01");
+  CHECK(code("p=tls-server-end-point,,n=,r=a", plus, "") == "08P01");  // never offered
+  CHECK(code("n,,n=,r=a", "SCRAM-SHA-1", "hash") == "08P01");
+  CHECK(code("n,,n=,r=a", "", "hash") == "08P01");
+  for (const std::string_view type : {"p=tls-unique,,", "p=tls-exporter,,", "p=,,", "p=tls-server-end-point2,,"})
+    CHECK(code(std::string(type) + "n=,r=a", plus, "hash") == "0A000");
+  for (const std::string_view header : {"p", "p=", "p=tls-server-end-point", "p,,", "ptls-server-end-point,,"})
+    CHECK(code(std::string(header) + "n=,r=a", plus, "hash") != "taken");
+  CHECK(code("p=tls-server-end-point,a=other,n=,r=a", plus, "hash") == "0A000");
+}
+
+TEST_CASE("channel binding: the data of the final message is compared") {
+  const auto verifier = verifier_of("secret", "salt", 16);
+  // A client that says it binds and sends the header alone, or another channel, with a proof that is right for that.
+  const auto refused = [&](const std::string& data) {
+    ScramServer server(verifier, true, "server", "hash");
+    const auto first = server.first("p=tls-server-end-point,,n=,r=client", kScramSha256Plus);
+    REQUIRE(first.has_value());
+    const std::string without_proof = "c=" + base64_encode(data) + ",r=clientserver";
+    const auto keys = keys_of("secret", verifier);
+    REQUIRE(keys.has_value());
+    std::string proof = keys->client_key;
+    const auto signature = hmac_sha256(verifier.stored_key, "n=,r=client," + *first + "," + without_proof);
+    for (std::size_t i = 0; i < proof.size(); ++i) proof[i] = static_cast<char>(proof[i] ^ signature[i]);
+    return !server.final(without_proof + ",p=" + base64_encode(proof)).has_value();
+  };
+  CHECK_FALSE(refused("p=tls-server-end-point,,hash"));
+  for (const std::string data : {"p=tls-server-end-point,,", "p=tls-server-end-point,,hasx",
+                                 "p=tls-server-end-point,,hash2", "n,,", "y,,", "", "hash"}) {
+    CAPTURE(data);
+    CHECK(refused(data));
+  }
+}
+
+TEST_CASE("pass-through: the keys of a client that has proved itself log in where the verifier is the same") {
+  const auto verifier = verifier_of("secret", "salt", 16);
+  ScramClient client("secret", "client");
+  ScramServer server(verifier, true, "server");
+  REQUIRE(server.final(*client.final(*server.first(client.first()))).has_value());
+  const ScramKeys keys = server.take_keys();
+  CHECK(keys.fit(verifier));
+  CHECK_FALSE(keys.fit(verifier_of("secret", "other salt", 16)));
+  CHECK_FALSE(keys.fit(verifier_of("other", "salt", 16)));
+  CHECK_FALSE(ScramKeys{}.fit(verifier));
+
+  ScramClient onward(keys, "onward", {"hash", true});
+  ScramServer next(verifier, true, "next", "hash");
+  const auto final = onward.final(*next.first(onward.first(), onward.mechanism()));
+  REQUIRE(final.has_value());
+  const auto answer = next.final(*final);
+  REQUIRE(answer.has_value());
+  CHECK(onward.verify(*answer).has_value());
+
+  // Another salt or another number of iterations: nothing is sent that could be of use to anybody.
+  for (const auto& other : {verifier_of("secret", "other", 16), verifier_of("secret", "salt", 17)}) {
+    ScramClient stale(keys, "stale", {});
+    ScramServer elsewhere(other, true, "elsewhere");
+    const auto refused = stale.final(*elsewhere.first(stale.first()));
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().sqlstate == sqlstate::invalid_password);
+    CHECK_FALSE(stale.verify("v=" + base64_encode(std::string(32, 'x'))).has_value());
+  }
+}
+
+TEST_CASE("a failed exchange gives no keys") {
+  const auto verifier = verifier_of("secret", "salt", 16);
+  ScramClient client("wrong", "client");
+  ScramServer server(verifier, true, "server");
+  REQUIRE_FALSE(server.final(*client.final(*server.first(client.first()))).has_value());
+  CHECK(server.take_keys().client_key.empty());
+}
+
+TEST_CASE("a password in clear text gives the keys, a wrong one none") {
+  const auto verifier = verifier_of("secret", "salt", 16);
+  const auto keys = keys_of("secret", verifier);
+  REQUIRE(keys.has_value());
+  CHECK(keys->fit(verifier));
+  for (const std::string_view wrong : {"", "Secret", "secret ", "secre"})
+    CHECK_FALSE(keys_of(wrong, verifier).has_value());
+  CHECK_FALSE(keys_of("secret", mock_verifier("alice", "mock secret")).has_value());
 }
 
 TEST_CASE("nonces are printable, without commas, and differ") {

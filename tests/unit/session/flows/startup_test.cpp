@@ -35,15 +35,15 @@ config::ScramVerifier verifier_of(std::string_view password) {
   return verifier;
 }
 
-std::shared_ptr<const ClientAuth> auth(config::AuthMethod method = config::AuthMethod::scram_sha_256) {
+std::shared_ptr<const ClientAuth> client_auth(auth::Method method = auth::Method::scram_sha_256) {
   auto made = std::make_shared<ClientAuth>();
-  made->method = method;
+  made->rules = auth::for_everybody(method);
   made->users.emplace("alice", verifier_of("secret"));
   made->mock_secret = "mock secret";
   return made;
 }
 
-std::shared_ptr<const ClientAuth> trust() { return auth(config::AuthMethod::trust); }
+std::shared_ptr<const ClientAuth> trust() { return client_auth(auth::Method::trust); }
 
 std::string packet(std::string_view body) {
   return big_endian(static_cast<std::uint32_t>(body.size() + 4)) + std::string(body);
@@ -61,7 +61,7 @@ const std::string kGss = packet(big_endian(wire::kGssEncRequestCode));
 class Client {
  public:
   explicit Client(std::shared_ptr<const ClientAuth> how, std::uint16_t newest_minor = 0)
-      : flow(std::move(how), newest_minor) {}
+      : flow(std::move(how), {}, newest_minor) {}
 
   void send(std::string_view bytes) {
     unread_.append(bytes);
@@ -105,7 +105,8 @@ Refusal refusal(Client& client) {
   return {std::string(fields->severity), std::string(fields->sqlstate), std::string(fields->message)};
 }
 
-void check_refused(std::string_view bytes, const base::Sqlstate& code, std::shared_ptr<const ClientAuth> how = auth()) {
+void check_refused(std::string_view bytes, const base::Sqlstate& code,
+                   std::shared_ptr<const ClientAuth> how = client_auth()) {
   Client client(std::move(how));
   client.send(bytes);
   const auto refused = refusal(client);
@@ -199,7 +200,7 @@ TEST_CASE("a cancel request, of both lengths, at every split") {
   for (const std::string& secret : {std::string("\0\1\2\3", 4), std::string(32, 'k'), std::string(256, 'k')}) {
     const std::string bytes = packet(big_endian(wire::kCancelRequestCode) + big_endian(77) + secret);
     for (std::size_t split = 0; split <= bytes.size(); ++split) {
-      Client client(auth());
+      Client client(client_auth());
       client.send(bytes.substr(0, split));
       CHECK(client.stage() == (split == bytes.size() ? Stage::cancel : Stage::packet));
       client.send(bytes.substr(split));
@@ -317,7 +318,7 @@ TEST_CASE("a minor version that the servers speak is accepted without a word") {
 TEST_CASE("a SCRAM login, at every split of every message") {
   for (std::size_t split = 0; split <= 120; ++split) {
     CAPTURE(split);
-    Client client(auth());
+    Client client(client_auth());
     log_in(client, "alice", "secret", split);
     CHECK(client.stage() == Stage::authenticated);
     CHECK(client.unread() == 0);
@@ -325,7 +326,7 @@ TEST_CASE("a SCRAM login, at every split of every message") {
 }
 
 TEST_CASE("a SCRAM login byte by byte") {
-  Client client(auth());
+  Client client(client_auth());
   wire::ScramClient scram("secret", "abcdefgh");
   const auto trickle = [&](const std::string& bytes) {
     for (const char byte : bytes) client.send({&byte, 1});
@@ -344,11 +345,11 @@ TEST_CASE("a SCRAM login byte by byte") {
 }
 
 TEST_CASE("a wrong password and an unknown user look the same") {
-  Client wrong(auth());
+  Client wrong(client_auth());
   const auto known = log_in(wrong, "alice", "guess", 1000);
   CHECK(wrong.stage() == Stage::failed);
   CHECK(wrong.flow.error().sqlstate == sqlstate::invalid_password);
-  Client stranger(auth());
+  Client stranger(client_auth());
   const auto unknown = log_in(stranger, "mallory", "secret", 1000);
   CHECK(stranger.stage() == Stage::failed);
   REQUIRE(known.size() == 3);
@@ -368,13 +369,13 @@ TEST_CASE("a wrong password and an unknown user look the same") {
     return data.substr(salt, data.find(",i=") - salt);
   };
   CHECK(salt_of(known[1]).size() == salt_of(unknown[1]).size());
-  Client again(auth());
+  Client again(client_auth());
   CHECK(salt_of(log_in(again, "mallory", "other", 1000)[1]) == salt_of(unknown[1]));
 }
 
 TEST_CASE("no user can do without a password") {
   for (const char* user : {"alice", "mallory"}) {
-    Client client(auth());
+    Client client(client_auth());
     log_in(client, user, "", 1000);
     CHECK(client.stage() == Stage::failed);
   }
@@ -401,7 +402,7 @@ TEST_CASE("what is not a SASL response is a violation") {
 TEST_CASE("every truncation of the SASL messages waits or fails, and none logs in") {
   const std::string first = "n,,n=,r=abcdefgh";
   for (std::size_t size = 0; size < first.size(); ++size) {
-    Client client(auth());
+    Client client(client_auth());
     client.send(startup("alice"));
     client.send(encoded(
         [&](auto& out) { wire::encode_sasl_initial_response(out, wire::kScramSha256, first.substr(0, size)); }));
@@ -409,7 +410,7 @@ TEST_CASE("every truncation of the SASL messages waits or fails, and none logs i
     CHECK(client.stage() == (size > 8 ? Stage::sasl_final : Stage::failed));
   }
   for (std::size_t drop = 1; drop < 120; ++drop) {
-    Client client(auth());
+    Client client(client_auth());
     wire::ScramClient scram("secret", "abcdefgh");
     client.send(startup("alice"));
     client.send(
@@ -425,7 +426,7 @@ TEST_CASE("every truncation of the SASL messages waits or fails, and none logs i
 }
 
 TEST_CASE("nothing is taken after a failure") {
-  Client client(auth());
+  Client client(client_auth());
   client.send(big_endian(3));
   CHECK(client.stage() == Stage::failed);
   client.received();

@@ -23,7 +23,7 @@ SOURCES = ["local", "127.0.0.1", "127.0.0.2", "127.200.0.9", "::1"]
 # Files beside the HBA file that its @words name.
 WORD_FILES = {"dbs.txt": "test, \"my db\" # and no more\nsamerole\n", "users.txt": "bob\n+crew carol\n", "none.txt": "# nothing\n"}
 INCLUDED = {"more.conf": "hostnossl staff all samehost trust\n", "parts/1.conf": "local alice alice trust\n",
-            "parts/2.conf": "host test @users.txt all reject\n".replace("@", "@../"), "parts/other": "host all all all trust\n"}
+            "parts/2.conf": "host test @../users.txt all reject\n", "parts/other": "host all all all trust\n"}
 
 
 def ident_map(system_user: str) -> str:

@@ -191,7 +191,9 @@ void Control::ask_user(const std::string& user, std::function<void(const base::R
     user_query_->ask(user, [this, user, answer](const base::Result<cluster::KnownUser>& known) {
       if (!known) return answer(known);
       cluster::KnownUser its = *known;
-      if (its.secret) wire::add_verifier(user, *its.secret, nullptr, auth_->mock_secret);
+      const auto last = logins.last_known(user);
+      const config::Secret* before = last && last->secret ? &*last->secret : nullptr;
+      if (its.secret) wire::add_verifier(user, *its.secret, before, auth_->mock_secret);
       answer(*logins.store(user, std::move(its), settings_->auth.cache_ttl));
     });
   });

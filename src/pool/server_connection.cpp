@@ -5,6 +5,7 @@
 
 #include "base/assertion.h"
 #include "net/loop.h"
+#include "net/tls_stream.h"
 #include "wire/frame.h"
 #include "wire/messages/frontend.h"
 #include "wire/messages/startup.h"
@@ -77,6 +78,7 @@ std::size_t ServerConnection::take_ssl_byte(std::string_view bytes) {
 void ServerConnection::on_secured(net::Connection&) {
   negotiation_ = Negotiation::over;
   identity_.encrypted = true;
+  login_->bind_to(connection_->tls()->facts().server_certificate_hash);
   say_startup();
 }
 

@@ -33,8 +33,8 @@ class ServerLogin {
   /// first `take`. SCRAM then binds to it if the server offers that.
   void bind_to(std::string end_point) { end_point_ = std::move(end_point); }
 
-  /// The same login, for another attempt.
-  [[nodiscard]] ServerLogin again() const { return {user_, password_}; }
+  /// The same login, for another attempt, before the server has asked for anything. This one is over.
+  [[nodiscard]] ServerLogin again() { return {user_, std::move(credentials_)}; }
   /// Takes one complete message; appends what must be answered to `out`. `done` after ReadyForQuery. An error is the
   /// server's own (its SQLSTATE and message) or says what the server asked for that cannot be given.
   [[nodiscard]] base::Result<Step> take(const wire::Frame& frame, base::ByteQueue& out);

@@ -85,8 +85,10 @@ class Authority:
         _openssl("ca", "-batch", "-config", self._conf, "-notext", "-in", request, "-out", certificate, "-startdate",
                  _date(days[0]), "-enddate", _date(days[1]))
         if passphrase is not None:
-            _openssl("pkey", "-in", key, "-aes128", "-passout", f"pass:{passphrase}", "-out", key)
-            key.chmod(0o600)
+            locked = key.with_suffix(".locked")
+            _openssl("pkey", "-in", key, "-aes128", "-passout", f"pass:{passphrase}", "-out", locked)
+            locked.chmod(0o600)
+            locked.rename(key)
         return certificate, key
 
     def revoke(self, *certificates: Path) -> Path:

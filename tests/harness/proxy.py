@@ -176,10 +176,9 @@ class Pgweir:
 
     # --- clients -------------------------------------------------------------------------------------------------
 
-    def connect(self, *, dbname: str = "test", user: str = "postgres", autocommit: bool = True,
-                **more) -> psycopg.Connection:
-        return psycopg.connect(host=self.host, port=self.port, dbname=dbname, user=user, autocommit=autocommit,
-                               **{"connect_timeout": 20, **self.login, **more})
+    def connect(self, *, dbname: str = "test", autocommit: bool = True, **more) -> psycopg.Connection:
+        return psycopg.connect(port=self.port, dbname=dbname, autocommit=autocommit,
+                               **{"host": self.host, "user": "postgres", "connect_timeout": 20, **self.login, **more})
 
     def sql(self, statement: str, *parameters, **connection) -> list[tuple]:
         """One statement in a session of its own."""

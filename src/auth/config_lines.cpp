@@ -19,6 +19,8 @@ namespace fs = std::filesystem;
 
 /// As PostgreSQL's CONF_FILE_MAX_DEPTH.
 constexpr int kDeepest = 10;
+/// Files that name themselves twice would be read without end, deep as they may be.
+constexpr int kMostFiles = 10'000;
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
 
@@ -74,7 +76,8 @@ std::optional<Scanner::Scanned> Scanner::next() {
 /// Reads one file after the other into `lines`.
 class Reader {
  public:
-  Reader(const Files& files, std::vector<ConfigLine>& lines) : files_(files), lines_(lines) {}
+  Reader(const Files& files, std::vector<ConfigLine>& lines, int& count)
+      : files_(files), lines_(lines), count_(count) {}
   /// The reason why the file cannot be read; empty when it can.
   std::string read(const std::string& path, int depth);
 
@@ -86,10 +89,12 @@ class Reader {
 
   const Files& files_;
   std::vector<ConfigLine>& lines_;
+  int& count_;  ///< of files read, by all readers
 };
 
 std::string Reader::read(const std::string& path, int depth) {
   if (depth > kDeepest) return fmt::format("files are nested deeper than {}", kDeepest);
+  if (++count_ > kMostFiles) return fmt::format("more than {} files are included", kMostFiles);
   const auto text = files_.read(path);
   if (!text) return text.error().message;
   std::string_view rest = *text;
@@ -140,7 +145,7 @@ Field Reader::take_field(Scanner& scanner, ConfigLine& line, int depth) {
 void Reader::expand(const std::string& name, Field& field, ConfigLine& line, int depth) {
   const std::string path = beside(line.file, name);
   std::vector<ConfigLine> there;
-  if (std::string error = Reader(files_, there).read(path, depth + 1); !error.empty()) {
+  if (std::string error = Reader(files_, there, count_).read(path, depth + 1); !error.empty()) {
     line.error = fmt::format("\"@{}\" is {}, which {}", name, path, error);
     return;
   }
@@ -217,7 +222,8 @@ Files files_on_disk() {
 
 std::vector<ConfigLine> read_config_lines(const std::string& path, const Files& files) {
   std::vector<ConfigLine> lines;
-  if (std::string error = Reader(files, lines).read(path, 0); !error.empty())
+  int count = 0;
+  if (std::string error = Reader(files, lines, count).read(path, 0); !error.empty())
     lines.push_back({path, 0, {}, std::move(error)});
   return lines;
 }

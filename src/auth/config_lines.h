@@ -34,7 +34,8 @@ struct Files {
 [[nodiscard]] Files files_on_disk();
 
 /// The lines of the file at `path` and of all that it includes, in order. Relative paths in it start at the directory
-/// of the file that names them. Files within files go ten deep at most.
+/// of the file that names them. Files within files go ten deep at most, and are 10,000
+/// in all at most.
 [[nodiscard]] std::vector<ConfigLine> read_config_lines(const std::string& path, const Files& files);
 
 }  // namespace pgweir::auth

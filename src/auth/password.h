@@ -10,7 +10,8 @@ namespace pgweir::auth {
 
 inline constexpr std::size_t kMd5SaltBytes = 4;
 
-/// Takes as long as the secret's kind says (SCRAM: its iterations, a millisecond or so).
+/// Takes as long as the secret's kind says (SCRAM: its iterations, a millisecond or so; nobody comes in by one with
+/// more than a million).
 [[nodiscard]] bool is_password(const config::Secret& secret, std::string_view user, std::string_view password);
 
 /// "md5" and 32 digits: what PostgreSQL keeps of a password with password_encryption = md5.

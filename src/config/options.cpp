@@ -95,7 +95,8 @@ const std::vector<Option<Settings>>& table() {
       {"auth.hba_file", text(at(&S::auth, &Auth::hba_file), rules::kPath), Reload::yes,
        "Who may come in from where, and how they prove who they are: a file in the format of PostgreSQL 16's "
        "pg_hba.conf. The first line that matches decides; without one the client is refused. Methods: trust, reject, "
-       "password, md5, scram-sha-256, peer, cert, ldap, pam. Host names are not supported, addresses are. `+role`, "
+       "password, md5, scram-sha-256, peer, cert, ldap, pam. Host names are not supported, addresses are; hostgssenc "
+       "lines never match. `+role`, "
        "samerole and samegroup ask a node as monitor.user. A relative path starts at the directory of this "
        "configuration file. A reload reads the file again; with an error in it, everything stays as it was. Empty: "
        "auth.method holds for everybody."},
@@ -189,7 +190,8 @@ const std::vector<Option<Settings>>& table() {
        "another statement is refused (53400)."},
       {"pool.size", kinds::size(at(&S::pool, &Pool::size)), Reload::yes,
        "The most server connections per node, database and user. A server's max_connections has to have room for them "
-       "and for those of pool.reserve, and for pgweir's own: one per node, and one while a catalog is read."},
+       "and for those of pool.reserve, and for pgweir's own: one per node, one while a catalog is read, and one while "
+       "roles are looked up for auth.hba_file."},
       {"pool.min_idle", kinds::more(at(&S::pool, &Pool::min_idle)), Reload::yes,
        "Server connections that are kept ready in each pool though nobody uses them. Missing ones are opened in the "
        "background, within pool.size, once a client has used the pool; neither pool.server_idle_timeout nor "

@@ -196,6 +196,13 @@ class Node:
         with open(self.data / "postgresql.auto.conf", "a") as conf:
             conf.write(settings)
 
+    def write_file(self, name: str, text: str) -> None:
+        """A file in the data directory, below a folder if the name has one; the server's own."""
+        path = self.data / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(text.encode())
+        _give_away(path.parent if path.parent != self.data else path)
+
     def launch(self) -> None:
         """Starts the server without waiting until it answers."""
         assert not self.running, f"{self.name} runs already"

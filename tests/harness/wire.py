@@ -7,6 +7,7 @@ not ask for. https://www.postgresql.org/docs/15/protocol-message-formats.html
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import hmac
 import os
@@ -156,9 +157,16 @@ class Closed(ConnectionError):
 class Wire:
     """One connection. Every wait is bounded by `timeout` seconds."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1", timeout: float = 20.0):
-        self.socket = socket.create_connection((host, port), timeout=timeout * SCALE)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, port: int, host: str = "127.0.0.1", timeout: float = 20.0, source: str | None = None):
+        """`host`: a name or address, or the directory of a Unix socket; `source`: the address to come from."""
+        if host.startswith("/"):
+            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.socket.settimeout(timeout * SCALE)
+            self.socket.connect(f"{host}/.s.PGSQL.{port}")
+        else:
+            self.socket = socket.create_connection((host, port), timeout=timeout * SCALE,
+                                                   source_address=(source, 0) if source else None)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.pid = 0
         self.key = b""
         self.parameters: dict[str, str] = {}
@@ -228,6 +236,8 @@ class Wire:
                 code, = struct.unpack_from("!I", got.body)
                 if code == 3:
                     self.send(message(b"p", cstring(password or "")))
+                elif code == 5:
+                    self.send(message(b"p", cstring(md5_response(parameters["user"], password or "", got.body[4:]))))
                 elif code == 10:
                     client = ScramClient(password or "")
                     self.send(client.initial())
@@ -259,6 +269,17 @@ class Wire:
         return [got.values for got in found if got.kind == "D"]
 
 
+def md5_response(user: str, password: str, salt: bytes) -> str:
+    """What a client answers to AuthenticationMD5Password."""
+    inner = hashlib.md5((password + user).encode()).hexdigest()
+    return "md5" + hashlib.md5(inner.encode() + salt).hexdigest()
+
+
+@functools.lru_cache(maxsize=1000)
+def salted_password(password: bytes, salt: bytes, iterations: int) -> bytes:
+    return hashlib.pbkdf2_hmac("sha256", password, salt, iterations)
+
+
 class ScramClient:
     """SCRAM-SHA-256 without channel binding, from the client's side (RFC 5802, RFC 7677). ASCII passwords."""
 
@@ -273,7 +294,7 @@ class ScramClient:
 
     def response(self, challenge: bytes) -> bytes:
         parts = dict(part.split(b"=", 1) for part in challenge.split(b","))
-        salted = hashlib.pbkdf2_hmac("sha256", self._password, base64.b64decode(parts[b"s"]), int(parts[b"i"]))
+        salted = salted_password(self._password, base64.b64decode(parts[b"s"]), int(parts[b"i"]))
         client_key = hmac.digest(salted, b"Client Key", "sha256")
         without_proof = b"c=biws,r=" + parts[b"r"]
         everything = self._bare + b"," + challenge + b"," + without_proof

@@ -10,6 +10,7 @@
 #include "doctest/doctest.h"
 #include "unit/auth/memory_files.h"
 
+using namespace pgweir;
 using namespace pgweir::auth;
 
 namespace {
@@ -114,6 +115,9 @@ TEST_CASE("include, include_if_exists and include_dir stand for the lines of fil
 }
 
 TEST_CASE("files that include each other end") {
+  const auto many = lines_of({{"/etc/hba", "include hba\ninclude hba\ninclude hba\ninclude hba\na @hba,@hba,@hba"}});
+  CHECK(many.size() < 100'000);
+  CHECK(shown_lines(many).find("more than 10000 files") != std::string::npos);
   CHECK(shown_lines(lines_of({{"/etc/hba", "include hba"}})).find("nested deeper than 10") != std::string::npos);
   CHECK(shown_lines(lines_of({{"/etc/hba", "a @hba"}})).find("nested deeper than 10") != std::string::npos);
 }

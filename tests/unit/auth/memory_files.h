@@ -8,22 +8,22 @@
 
 #include "auth/config_lines.h"
 
-namespace test {
+namespace pgweir::test {
 
 class MemoryFiles {
  public:
   explicit MemoryFiles(std::map<std::string, std::string> texts) : texts_(std::move(texts)) {}
 
-  [[nodiscard]] pgweir::auth::Files files() const {
-    using pgweir::base::fail;
-    namespace sqlstate = pgweir::base::sqlstate;
-    return {[this](const std::string& path) -> pgweir::base::Result<std::string> {
+  [[nodiscard]] auth::Files files() const {
+    using base::fail;
+    namespace sqlstate = base::sqlstate;
+    return {[this](const std::string& path) -> base::Result<std::string> {
               const auto found = texts_.find(path);
               if (found == texts_.end()) return fail(sqlstate::config_file_error, "cannot be opened: not there");
               return found->second;
             },
             [this](const std::string& path) { return texts_.contains(path); },
-            [this](const std::string& directory) -> pgweir::base::Result<std::vector<std::string>> {
+            [this](const std::string& directory) -> base::Result<std::vector<std::string>> {
               std::vector<std::string> found;
               for (const auto& [path, text] : texts_)
                 if (path.starts_with(directory + "/")) found.push_back(path);
@@ -36,4 +36,4 @@ class MemoryFiles {
   std::map<std::string, std::string> texts_;
 };
 
-}  // namespace test
+}  // namespace pgweir::test

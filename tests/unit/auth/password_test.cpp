@@ -34,6 +34,9 @@ TEST_CASE("the right password and others") {
     for (const char* wrong : {"", "Secret", "secret ", "secre", "md5"})
       CHECK_FALSE(is_password(secret, "alice", wrong));
   }
+  auto endless = verifier_of("secret");
+  endless.iterations = 2'000'000'000;
+  CHECK_FALSE(is_password(endless, "alice", "secret"));
   CHECK_FALSE(is_password(secrets[1], "bob", "secret"));  // the user is part of it
   // Whoever knows the hash does not know the password.
   CHECK_FALSE(is_password(secrets[1], "alice", std::get<config::Md5Hash>(secrets[1]).text));

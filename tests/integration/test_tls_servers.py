@@ -189,7 +189,6 @@ class Answer:
 
 @pytest.mark.parametrize("answer, words", [
     (b"N", "server does not support SSL, but SSL was required"),
-    (b"SR\0\0\0\x08\0\0\0\0", "received unencrypted data after SSL"),
     (b"X", "received invalid response to SSL negotiation"),
 ])
 def test_answers_that_are_no_tls(answer, words):

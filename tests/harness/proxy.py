@@ -20,7 +20,7 @@ from typing import Any, Iterable
 import psycopg
 import yaml
 
-from . import ports
+from . import certificates, ports
 from .cluster import Cluster, Node, make_temporary
 from .waiting import SCALE, wait_for
 
@@ -93,6 +93,7 @@ class Pgweir:
                         "lag_interval": "10ms"},
             "log": {"level": "debug", "connections": True},
             "shutdown": {"timeout": "10s"},
+            **({"tls": certificates.proxy_settings()} if certificates.everywhere() else {}),
         }, sections)
         self.write_config()
         if start:

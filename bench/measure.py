@@ -31,12 +31,13 @@ class Server:
     user: str = "postgres"
     password: str = ""
     database: str = "test"
+    sslmode: str = "disable"
 
     def command(self, tool: str, *options: str) -> list[str]:
         return [str(BIN / tool), "-h", self.host, "-p", str(self.port), "-U", self.user, *options]
 
     def environment(self) -> dict[str, str]:
-        return os.environ | {"PGPASSWORD": self.password, "PGDATABASE": self.database, "PGOPTIONS": "", "PGSSLMODE": "disable",
+        return os.environ | {"PGPASSWORD": self.password, "PGDATABASE": self.database, "PGOPTIONS": "", "PGSSLMODE": self.sslmode,
                              "PGGSSENCMODE": "disable"}
 
 

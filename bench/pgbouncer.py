@@ -21,9 +21,11 @@ def own_directory(prefix: str) -> Path:
 
 class PgBouncer:
     """One process, one thread. A context manager that leaves nothing behind. `verifiers`: users who must prove themselves by
-    SCRAM, with what the servers have in pg_authid; everybody else may be anyone. Database `test_session` pools by session."""
+    SCRAM, with what the servers have in pg_authid; everybody else may be anyone. Database `test_session` pools by session. `tls`: certificate
+    and key, which the user of the servers owns; clients may use TLS then."""
 
-    def __init__(self, node, *, mode: str, pool_size: int, most_clients: int = 1000, verifiers: dict[str, str] | None = None):
+    def __init__(self, node, *, mode: str, pool_size: int, most_clients: int = 1000, verifiers: dict[str, str] | None = None,
+                 tls: tuple[Path, Path] | None = None):
         self.host, self.port = "127.0.0.1", ports.take()
         self.directory = own_directory("pgweir-b-")
         config = self.directory / "pgbouncer.ini"
@@ -35,10 +37,11 @@ class PgBouncer:
             users.write_text("".join(f'"{name}" "{secret}"\n' for name, secret in verifiers.items()))
             rules.write_text("local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n")
             login, auth = "", f"auth_type = hba\nauth_file = {users}\nauth_hba_file = {rules}\n"
+        secured = f"client_tls_sslmode = allow\nclient_tls_cert_file = {tls[0]}\nclient_tls_key_file = {tls[1]}\n" if tls else ""
         config.write_text(f"[databases]\ntest_session = dbname=test pool_mode=session {place}{login}\n* = {place}{login}\n"
                           f"[pgbouncer]\nlisten_addr = {self.host}\nlisten_port = {self.port}\nunix_socket_dir = {self.directory}\n"
                           f"{auth}pool_mode = {mode}\ndefault_pool_size = {pool_size}\nmax_client_conn = {most_clients}\n"
-                          "log_connections = 0\nlog_disconnections = 0\n")
+                          f"{secured}log_connections = 0\nlog_disconnections = 0\n")
         self._process = subprocess.Popen(as_server(["/usr/sbin/pgbouncer", "-q", config]),
                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:

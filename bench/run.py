@@ -7,6 +7,7 @@ Never prints a number from a run in which a transaction failed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import fnmatch
 import json
@@ -18,6 +19,7 @@ from pathlib import Path
 import loads
 import measure
 import report
+from harness.certificates import Authority
 from harness.cluster import Cluster
 from ways import WAYS, Way, World, available
 
@@ -67,12 +69,19 @@ class Bench:
 def run(arguments, ways: list[Way], asked: list[loads.Load]) -> None:
     facts = {**report.machine(), "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
              "rounds": arguments.rounds, "seconds": arguments.seconds, "scale": arguments.scale,
-             "sockets": "unix" if arguments.socket else "tcp"}
+             "sockets": "unix" if arguments.socket else "tcp", "tls": "clients" if arguments.tls else "none"}
     print(", ".join(f"{name} {value}" for name, value in facts.items()) + "; medians\n")
     print("\n".join(f"- {way.name}: {way.text}" for way in ways) + "\n", flush=True)
     by_load: dict[str, dict] = {}
-    with Cluster(standbys=2) as cluster, tempfile.TemporaryDirectory(prefix="pgweir-r-") as directory:
-        world = World(cluster, arguments.build, over_sockets=arguments.socket)
+    with contextlib.ExitStack() as stack:
+        tls, settings = None, ""
+        if arguments.tls:
+            authority = stack.enter_context(Authority())
+            tls = tuple(authority.for_servers(*authority.issue("bench", "/CN=localhost", names="IP:127.0.0.1")))
+            settings = f"ssl = on\nssl_cert_file = '{tls[0]}'\nssl_key_file = '{tls[1]}'\n"
+        cluster = stack.enter_context(Cluster(standbys=2, settings=settings))
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="pgweir-r-"))
+        world = World(cluster, arguments.build, over_sockets=arguments.socket, tls=tls)
         measure.make_tables(measure.Server(cluster.primary.host, cluster.primary.port), arguments.scale)
         rows_file = loads.make_tables(world, Path(directory))
         world.prepare()
@@ -95,19 +104,23 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each load and way (default 5)")
     parser.add_argument("--scale", type=int, default=10, help="of pgbench's tables (default 10)")
     parser.add_argument("--socket", action="store_true", help="Unix sockets between all of them, instead of TCP")
+    parser.add_argument("--tls", action="store_true", help="between the clients and what they connect to; not behind proxies")
     parser.add_argument("--no-calls", dest="calls", action="store_false", help="do not count system calls")
     parser.add_argument("--json", type=Path, help="where the numbers go (default: bench.json in the build directory)")
     parser.add_argument("--build", type=Path, required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if min(arguments.seconds, arguments.rounds, arguments.scale) < 1:
         parser.error("numbers begin at 1")
+    if arguments.tls and arguments.socket:
+        parser.error("there is no TLS on Unix sockets")
     if arguments.calls and not measure.can_trace():
         print("System calls are not counted: strace is not installed.\n")
         arguments.calls = False
     arguments.build = arguments.build.resolve()
     arguments.json = arguments.json or arguments.build / "bench.json"
     os.environ["PGWEIR_BINARY"] = str(arguments.build / "src/pgweir")
-    ways, asked = chosen(available(), arguments.ways, "way"), chosen(loads.LOADS, arguments.loads, "load")
+    table = {name: way for name, way in available().items() if not arguments.tls or name not in ("floor", "pgpool")}
+    ways, asked = chosen(table, arguments.ways, "way"), chosen(loads.LOADS, arguments.loads, "load")
     run(arguments, ways, asked)
     return 0
 

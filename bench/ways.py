@@ -30,6 +30,7 @@ class World:
     build: Path
     over_sockets: bool
     verifier: str = ""  # of SCRAM_USER
+    tls: tuple[Path, Path] | None = None  # certificate and key of proxies and nodes: clients use TLS, proxies to nodes do not
 
     @property
     def nodes(self) -> list[SimpleNamespace]:
@@ -58,13 +59,13 @@ class Way:
 
 
 def _server(world: World, proxy: Any, directory: Path) -> Server:
-    return Server(str(directory) if world.over_sockets else proxy.host, proxy.port)
+    return Server(str(directory) if world.over_sockets else proxy.host, proxy.port, sslmode="require" if world.tls else "disable")
 
 
 @contextlib.contextmanager
 def _direct(world: World, scram: bool) -> Iterator[tuple[Server, None]]:
     node = world.nodes[0]
-    yield Server(node.host, node.port), None
+    yield Server(node.host, node.port, sslmode="require" if world.tls else "disable"), None
 
 
 @contextlib.contextmanager
@@ -86,7 +87,7 @@ def _floor(world: World, scram: bool) -> Iterator[tuple[Server, int]]:
 @contextlib.contextmanager
 def _pgbouncer(world: World, scram: bool) -> Iterator[tuple[Server, int]]:
     verifiers = {SCRAM_USER: world.verifier} if scram else None
-    with PgBouncer(world.nodes[0], mode="transaction", pool_size=POOL_SIZE, verifiers=verifiers) as proxy:
+    with PgBouncer(world.nodes[0], mode="transaction", pool_size=POOL_SIZE, verifiers=verifiers, tls=world.tls) as proxy:
         yield _server(world, proxy, proxy.directory), proxy.pid
 
 
@@ -102,6 +103,8 @@ def _pgweir(workers: int, reads: str, mode: str = "transaction", parser: bool = 
         proxy = Pgweir(world.nodes, start=False, workers=workers, pool={"mode": mode, "size": POOL_SIZE},
                        routing={"reads": reads, "parser": parser}, monitor={"interval": "1s", "timeout": "3s", "lag_interval": "20ms"},
                        log={"level": "info", "connections": False})
+        if world.tls:
+            proxy.write_config(tls={"client": {"mode": "require", "cert_file": str(world.tls[0]), "key_file": str(world.tls[1])}})
         if scram:
             proxy.login = {"password": SCRAM_PASSWORD}  # of postgres, as whom the harness looks at the nodes
             users = "".join(f'"{user}" "{world.verifier}"\n' for user in ("postgres", SCRAM_USER))

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "base/assertion.h"
@@ -98,7 +99,7 @@ void Connection::take_records(std::string_view records) {
   deliver_opened(size, gather);
   if (!handle->owner || !tls_) return;
   if (tls_->failed())
-    end(tls_->error());
+    end(std::string(tls_->error()));
   else if (tls_->at_end() && reading_)
     end({});
 }
@@ -108,7 +109,7 @@ bool Connection::secure(std::string_view records) {
   tls_->feed(records);
   if (tls_->established()) return true;
   const auto state = tls_->handshake();
-  if (state == TlsStream::Handshake::failed) end(tls_->error());
+  if (state == TlsStream::Handshake::failed) end(std::string(tls_->error()));
   if (state != TlsStream::Handshake::established) return false;
   if (!out_.empty()) (void)output();  // it has waited for this
   handler_->on_secured(*this);

@@ -302,8 +302,9 @@ void WorkerPools::serve(Shard& shard, ServerConnection& server, Waiter waiter) {
     start_opening(waiter.ticket);
     return;
   }
-  // Half of something that the server says unasked has been read here: it cannot go on elsewhere.
-  if (server.connection().unread() > 0) {
+  // Half of something that the server says unasked has been read here, or its TLS has something to say: it cannot go on
+  // elsewhere.
+  if (server.connection().unread() > 0 || server.connection().unsent() > 0) {
     drop(shard, server);
     return grant(shard.state, waiter);
   }

@@ -5,12 +5,17 @@ Each authority keeps its files in one directory; names of certificates are file 
 
 from __future__ import annotations
 
+import atexit
 import datetime
+import functools
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 from .cluster import make_temporary, server_user
+
+EVERYWHERE = "PGWEIR_TEST_TLS"  # set: every server, proxy and client of the tests uses TLS where it can
 
 _CONF = """\
 [ca]
@@ -85,8 +90,10 @@ class Authority:
         _openssl("ca", "-batch", "-config", self._conf, "-notext", "-in", request, "-out", certificate, "-startdate",
                  _date(days[0]), "-enddate", _date(days[1]))
         if passphrase is not None:
-            _openssl("pkey", "-in", key, "-aes128", "-passout", f"pass:{passphrase}", "-out", key)
-            key.chmod(0o600)
+            locked = key.with_suffix(".locked")
+            _openssl("pkey", "-in", key, "-aes128", "-passout", f"pass:{passphrase}", "-out", locked)
+            locked.chmod(0o600)
+            locked.rename(key)
         return certificate, key
 
     def revoke(self, *certificates: Path) -> Path:
@@ -108,3 +115,32 @@ class Authority:
                 shutil.chown(copy, user)
             copies.append(copy)
         return copies
+
+
+# --- TLS everywhere --------------------------------------------------------------------------------------------------
+
+
+def everywhere() -> bool:
+    return bool(os.environ.get(EVERYWHERE))
+
+
+@functools.cache
+def of_this_process() -> tuple[Authority, tuple[Path, Path], tuple[Path, Path]]:
+    """An authority, and a certificate for loopback with its key: for proxies, and for servers."""
+    authority = Authority()
+    atexit.register(authority.__exit__)
+    files = authority.issue("everybody", "/CN=localhost", names="DNS:localhost,IP:127.0.0.1")
+    return authority, files, tuple(authority.for_servers(*files))
+
+
+def server_settings() -> str:
+    """For postgresql.conf."""
+    certificate, key = of_this_process()[2]
+    return f"ssl = on\nssl_cert_file = '{certificate}'\nssl_key_file = '{key}'\n"
+
+
+def proxy_settings() -> dict:
+    """The section `tls` of a proxy that takes nothing else."""
+    authority, (certificate, key), _ = of_this_process()
+    return {"client": {"mode": "prefer", "cert_file": str(certificate), "key_file": str(key)},
+            "server": {"mode": "verify-full", "ca_file": str(authority.file)}}

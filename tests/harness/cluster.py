@@ -308,6 +308,9 @@ class Cluster:
     """A primary pg1 and standbys pg2, pg3, ...; a context manager that leaves nothing behind."""
 
     def __init__(self, standbys: int = 2, settings: str = ""):
+        from . import certificates  # which needs names of this module
+        if certificates.everywhere():
+            settings = certificates.server_settings() + settings
         self.directory = make_temporary()
         self.nodes: list[Node] = []
         try:

@@ -20,7 +20,7 @@ from typing import Any, Iterable
 import psycopg
 import yaml
 
-from . import ports
+from . import certificates, ports
 from .cluster import Cluster, Node, make_temporary
 from .waiting import SCALE, wait_for
 
@@ -93,6 +93,7 @@ class Pgweir:
                         "lag_interval": "10ms"},
             "log": {"level": "debug", "connections": True},
             "shutdown": {"timeout": "10s"},
+            **({"tls": certificates.proxy_settings()} if certificates.everywhere() else {}),
         }, sections)
         self.write_config()
         if start:
@@ -176,10 +177,9 @@ class Pgweir:
 
     # --- clients -------------------------------------------------------------------------------------------------
 
-    def connect(self, *, dbname: str = "test", user: str = "postgres", autocommit: bool = True,
-                **more) -> psycopg.Connection:
-        return psycopg.connect(host=self.host, port=self.port, dbname=dbname, user=user, autocommit=autocommit,
-                               **{"connect_timeout": 20, **self.login, **more})
+    def connect(self, *, dbname: str = "test", autocommit: bool = True, **more) -> psycopg.Connection:
+        return psycopg.connect(port=self.port, dbname=dbname, autocommit=autocommit,
+                               **{"host": self.host, "user": "postgres", "connect_timeout": 20, **self.login, **more})
 
     def sql(self, statement: str, *parameters, **connection) -> list[tuple]:
         """One statement in a session of its own."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import release
+from .certificates import EVERYWHERE
 from .proxy import REPOSITORY, sanitizer_options
 
 # Folders of tests/, and how their tests are shared out: a file of the integration tests has proxies of its own.
@@ -138,12 +139,15 @@ def main() -> int:
     parser.add_argument("--sanitize", default="none", help=argparse.SUPPRESS)
     parser.add_argument("-k", dest="expression", help="only tests whose name matches")
     parser.add_argument("-n", dest="processes", type=int, default=2, help="tests against servers in parallel")
+    parser.add_argument("--tls", action="store_true", help="TLS between clients and proxies, and proxies and servers")
     parser.add_argument("--pg", choices=release.RELEASES, default=release.RELEASES[0],
                         help="major version of the PostgreSQL servers (default %(default)s)")
     arguments = parser.parse_args()
     build = (REPOSITORY / arguments.build).resolve()
     suites = arguments.suite or ["unit", *PYTEST_SUITES]
     os.environ.update(release.environment(arguments.pg))
+    if arguments.tls:
+        os.environ[EVERYWHERE] = "1"
     targets = pytest_targets([suite for suite in suites if suite not in ("unit", INSTRUCTIONS)])
     counts: list[Count] = []
     if "unit" in suites:

@@ -12,10 +12,12 @@ import hashlib
 import hmac
 import os
 import socket
+import ssl
 import struct
 from dataclasses import dataclass
 from typing import Callable, Iterable
 
+from . import certificates
 from .waiting import SCALE
 
 PROTOCOL_3_0 = 196608
@@ -184,7 +186,7 @@ class Wire:
     @property
     def has_buffered(self) -> bool:
         """Whether bytes were received that no message was made of yet; `select` on the socket does not see them."""
-        return bool(self._buffer)
+        return bool(self._buffer) or (isinstance(self.socket, ssl.SSLSocket) and self.socket.pending() > 0)
 
     def _need(self, size: int) -> None:
         while len(self._buffer) < size:
@@ -223,9 +225,19 @@ class Wire:
         except (Closed, ConnectionResetError):
             return found
 
+    def secure(self) -> None:
+        """Asks for TLS, and uses it when the other side has it."""
+        self.send(SSL_REQUEST)
+        if self.read_byte() == b"S":
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            self.socket = context.wrap_socket(self.socket)
+
     def login(self, password: str | None = None, version: int = PROTOCOL_3_0, **parameters: str) -> list[Message]:
         """Starts up; returns all messages up to ReadyForQuery, or up to the ErrorResponse that ended it."""
         parameters = {"user": "postgres", "database": "test"} | parameters
+        if os.environ.get(certificates.EVERYWHERE) and self.socket.family != socket.AF_UNIX:
+            self.secure()
         self.send(startup(parameters, version))
         found: list[Message] = []
         client: ScramClient | None = None

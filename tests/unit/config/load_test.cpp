@@ -110,6 +110,40 @@ TEST_CASE("relative paths start at the directory of the file") {
   CHECK(loaded->log.file == "/etc/x.log");
 }
 
+TEST_CASE("maps inside maps: what a node does not say of TLS is taken from tls.server") {
+  const auto loaded = load_text(
+      "auth: {method: trust}\n"
+      "tls:\n"
+      "  client: {mode: verify-ca, cert_file: c.crt, key_file: /k, ca_file: ca.crt, min_version: 1.3}\n"
+      "  server: {mode: verify-full, ca_file: ca.crt, min_version: 1.3}\n"
+      "nodes:\n- {name: a, host: 10.0.0.1}\n"
+      "- {name: b, host: 10.0.0.2, tls: {mode: require, cert_file: b.crt, key_file: b.key, server_name: b.example}}\n",
+      "/etc/pgweir/pgweir.yaml");
+  REQUIRE(loaded.has_value());
+  CHECK(loaded->client_tls ==
+        ClientTls{TlsMode::verify_ca, "/etc/pgweir/c.crt", "/k", "", "/etc/pgweir/ca.crt", "", TlsVersion::v1_3});
+  CHECK(loaded->nodes[0].server_tls ==
+        ServerTls{TlsMode::verify_full, "/etc/pgweir/ca.crt", "", "", "", TlsVersion::v1_3});
+  CHECK(loaded->nodes[1].server_tls == ServerTls{TlsMode::require, "/etc/pgweir/ca.crt", "", "/etc/pgweir/b.crt",
+                                                 "/etc/pgweir/b.key", TlsVersion::v1_3});
+  CHECK(loaded->nodes[1].tls.server_name == "b.example");
+  CHECK(loaded->nodes[0].tls == NodeTls{});
+}
+
+TEST_CASE("TLS that is not whole is an error") {
+  check_extra("tls: {client: {mode: require, key_file: k}}", 1, "tls.client.cert_file",
+              {"is required with tls.client.mode: require"});
+  check_extra("tls:\n  client:\n    moode: require", 3, "tls.client.moode", {"did you mean \"mode\"?"});
+  check_extra("tls:\n  client: 3", 2, "tls.client",
+              {"found a single value; allowed is a map of the keys mode, cert_file"});
+  check_extra("tls:\n  server:\n    mode: verify-ca", 3, "tls.server.mode", {"needs ca_file"});
+  check_extra("tls:\n  server: {mode: prefer, ca_file: ca}", 2, "tls.server.mode", {"which it would not look at"});
+  check_problem(kTrust + "nodes:\n- name: a\n  host: h\n  tls:\n    server_name: b\n", 6, "nodes[0].tls.server_name",
+                {"only where host is an address"});
+  check_problem(kTrust + "nodes:\n- name: a\n  host: h\n  tls: {modus: prefer}\n", 5, "nodes[0].tls.modus",
+                {"allowed here: mode, ca_file, crl_file, cert_file, key_file, server_name"});
+}
+
 TEST_CASE("unknown keys are errors that suggest") {
   check_extra("pol: {size: 3}", 1, "pol",
               {"unknown key \"pol\"", "did you mean \"pool\"?", "allowed here: topology, listen"});

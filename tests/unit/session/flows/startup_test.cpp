@@ -425,6 +425,64 @@ TEST_CASE("every truncation of the SASL messages waits or fails, and none logs i
   }
 }
 
+TEST_CASE("TLS: offered, asked for, done, and then as always") {
+  StartupFlow flow(trust());
+  flow.set_tls_rules({true, true, true});
+  CHECK(flow.at_beginning());
+  base::ByteQueue out;
+  CHECK(flow.take(kGss, out) == kGss.size());
+  CHECK(flow.take(kSsl + "rest", out) == kSsl.size());
+  CHECK(out.view() == "NS");
+  CHECK(flow.stage() == Stage::handshake);
+  CHECK(flow.take(startup("alice"), out) == 0);  // nothing is taken before the handshake is over
+  flow.set_tls({true, true, "alice", "CN=alice", "hash"});
+  CHECK_FALSE(flow.at_beginning());
+  CHECK(flow.take(startup("alice"), out) == startup("alice").size());
+  CHECK(flow.stage() == Stage::authenticated);
+}
+
+TEST_CASE("TLS: not asked for where it must be, or with a certificate of another name") {
+  struct Row {
+    StartupFlow::TlsRules rules;
+    auth::Address from;
+    auth::TlsFacts tls;
+    std::string error;
+  };
+  const auto remote = *auth::parse_address("127.0.0.1");
+  for (const Row& row : {
+           Row{{true, true, false}, remote, {}, "connection requires TLS"},
+           Row{{true, true, false}, {}, {}, ""},  // a Unix socket
+           Row{{true, true, false}, remote, {true, false, "", "", ""}, ""},
+           Row{{true, false, false}, remote, {}, ""},
+           Row{{true, true, true}, remote, {true, true, "alice", "", ""}, ""},
+           Row{{true, true, true},
+               remote,
+               {true, true, "Alice", "", ""},
+               "certificate authentication failed for user \"alice\""},
+           Row{{true, true, true},
+               remote,
+               {true, true, "", "", ""},
+               "certificate authentication failed for user \"alice\""},
+       }) {
+    StartupFlow flow(trust(), row.from);
+    flow.set_tls_rules(row.rules);
+    if (row.tls.tls) flow.set_tls(row.tls);
+    base::ByteQueue out;
+    CHECK(flow.take(startup("alice"), out) == startup("alice").size());
+    CHECK(flow.error().message == row.error);
+    CHECK(flow.stage() == (row.error.empty() ? Stage::authenticated : Stage::failed));
+  }
+}
+
+TEST_CASE("TLS: inside it, it is not asked for again") {
+  StartupFlow flow(trust());
+  flow.set_tls_rules({true, false, false});
+  flow.set_tls({true, false, "", "", ""});
+  base::ByteQueue out;
+  CHECK(flow.take(kSsl, out) == kSsl.size());
+  CHECK(flow.error().message == "encryption was asked for twice");
+}
+
 TEST_CASE("nothing is taken after a failure") {
   Client client(client_auth());
   client.send(big_endian(3));

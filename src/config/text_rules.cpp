@@ -56,6 +56,12 @@ std::string_view identifier(std::string_view text) {
   return has_control(text) ? "it has control characters" : "";
 }
 
+std::string_view system_user(std::string_view text) {
+  if (text.size() > kLongestIdentifier) return "it is too long";
+  return has_control(text) || text.find_first_of(" :/") != std::string_view::npos ? "it has characters that no name has"
+                                                                                  : "";
+}
+
 std::string_view path(std::string_view text) { return has_control(text) ? "it has control characters" : ""; }
 
 std::string_view trimmed(std::string_view text) {
@@ -69,6 +75,7 @@ std::string_view trimmed(std::string_view text) {
 const TextRule kNodeName{"1 to 63 of the characters a-z, 0-9, _ and -", node_name};
 const TextRule kNodeHost{"a host name, an address, or the absolute path of a Unix socket's directory", node_host};
 const TextRule kIdentifier{"a name of 1 to 63 bytes", identifier};
+const TextRule kSystemUser{"the name of a user of the operating system, or nothing", system_user};
 const TextRule kPath{"a path, or nothing", path};
 const TextRule kSocketDirectory{"an absolute path of up to 92 bytes, or nothing", socket_directory};
 

@@ -13,6 +13,7 @@ namespace pgweir::config::rules {
 extern const TextRule kNodeName;         ///< 1 to 63 of a-z, 0-9, _ and -
 extern const TextRule kNodeHost;         ///< a host name, an address, or an absolute path
 extern const TextRule kIdentifier;       ///< a user or database of PostgreSQL: 1 to 63 bytes
+extern const TextRule kSystemUser;       ///< a user of the operating system, or nothing
 extern const TextRule kPath;             ///< a path, or nothing
 extern const TextRule kSocketDirectory;  ///< an absolute path short enough for a Unix socket in it, or nothing
 

@@ -1,6 +1,7 @@
 // Logging in to a server: authentication and the messages up to the first ReadyForQuery. Pure: frames in, bytes out.
 // Source: PostgreSQL documentation, "Message Flow", Start-up.
 #pragma once
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,9 @@
 #include "wire/scram.h"
 
 namespace pgweir::pool {
+
+/// That a server may report: PostgreSQL has about fifteen, and libraries may add some. A bound for memory.
+inline constexpr std::size_t kMostParameters = 500;
 
 /// One login, used once.
 class ServerLogin {

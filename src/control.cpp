@@ -9,6 +9,7 @@
 
 #include "auth/hba_file.h"
 #include "base/log.h"
+#include "base/privileges.h"
 #include "config/load.h"
 #include "config/reload.h"
 #include "config/users_file.h"
@@ -138,17 +139,43 @@ void Control::listen() {
   std::vector<net::Endpoint> endpoints;
   for (const auto& host : settings.hosts) endpoints.push_back({host, settings.port});
   if (!settings.unix_socket_dir.empty()) endpoints.push_back({settings.unix_socket_dir, settings.port});
+  std::vector<net::ListeningSocket> sockets;
   for (const auto& endpoint : endpoints) {
     auto socket = net::ListeningSocket::open(endpoint, static_cast<int>(settings.backlog), settings.unix_socket_mode);
-    if (!socket) {
-      log::error("listen_failed", {{"address", endpoint.text()}, {"error", socket.error().message}});
-      status_ = 1;
-      return stop();
-    }
-    auto shared = std::make_shared<net::ListeningSocket>(std::move(*socket));  // a task can be copied
-    workers_.front()->post([shared](session::Worker& there) { there.listen(std::move(*shared)); });
-    log::info("listening", {{"host", endpoint.host}, {"port", endpoint.port}, {"workers", workers_.size()}});
+    if (!socket) return fail_to_start("listen_failed", endpoint.text(), socket.error());
+    sockets.push_back(std::move(*socket));
   }
+  if (auto dropped = drop_root(sockets); !dropped)
+    return fail_to_start("user_not_changed", settings_->process.user, dropped.error());
+  for (std::size_t i = 0; i < sockets.size(); ++i) {
+    auto shared = std::make_shared<net::ListeningSocket>(std::move(sockets[i]));  // a task can be copied
+    workers_.front()->post([shared](session::Worker& there) { there.listen(std::move(*shared)); });
+    log::info("listening", {{"host", endpoints[i].host}, {"port", endpoints[i].port}, {"workers", workers_.size()}});
+  }
+}
+
+void Control::fail_to_start(std::string_view event, std::string_view what, const base::Error& error) {
+  log::error(event, {{"what", what}, {"error", error.message}});
+  status_ = 1;
+  stop();
+}
+
+/// Once everything that root alone may do is done, and before a client is heard.
+base::Result<bool> Control::drop_root(const std::vector<net::ListeningSocket>& sockets) {
+  const auto& process = settings_->process;
+  if (!base::runs_as_root()) return true;
+  if (process.user.empty()) {
+    log::warning("runs_as_root", {{"hint", "name a user in process.user, or start pgweir as another user"}});
+    return true;
+  }
+  auto user = base::find_system_user(process.user);
+  if (!user) return base::Failure(user.error());
+  for (const auto& socket : sockets)
+    if (auto given = socket.give_file_to(user->uid, user->gid); !given) return given;
+  if (auto became = base::become(*user); !became) return became;
+  base::set_memory(process.core_dumps ? base::Memory::open : base::Memory::hidden);
+  log::info("runs_as", {{"user", user->name}, {"uid", user->uid}, {"gid", user->gid}});
+  return true;
 }
 
 void Control::on_topology(routing::TopologyPtr topology) {

@@ -13,6 +13,7 @@
 #include "cluster/role_finder.h"
 #include "cluster/user_query.h"
 #include "config/settings.h"
+#include "net/listener.h"
 #include "net/loop.h"
 #include "net/mailbox.h"
 #include "net/thread.h"
@@ -47,6 +48,8 @@ class Control final : public session::Process {
   void join_workers();
   void listen();
   void listen_once_nodes_are_known();
+  [[nodiscard]] base::Result<bool> drop_root(const std::vector<net::ListeningSocket>& sockets);
+  void fail_to_start(std::string_view event, std::string_view what, const base::Error& error);
   void on_topology(routing::TopologyPtr topology);
   void on_catalog(const std::string& database, routing::CatalogPtr catalog, base::Time verified);
   void reload();

@@ -1,5 +1,4 @@
 // The daemon's command line: reads the configuration, says what is wrong with it, starts the control thread.
-#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
@@ -8,6 +7,7 @@
 #include <string>
 
 #include "base/log.h"
+#include "base/privileges.h"
 #include "config/load.h"
 #include "config/render.h"
 #include "control.h"
@@ -30,6 +30,16 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/// Only root can become somebody else.
+pgweir::base::Result<bool> may_run_as(const pgweir::config::Settings& settings) {
+  if (settings.process.user.empty()) return true;
+  auto user = pgweir::base::find_system_user(settings.process.user);
+  if (!user) return pgweir::base::Failure(user.error());
+  if (pgweir::base::runs_as_root() || pgweir::base::runs_as(*user)) return true;
+  return pgweir::base::fail(pgweir::base::sqlstate::config_file_error,
+                            "pgweir is neither started by root nor by user \"" + user->name + "\"");
+}
+
 int serve(const std::string& path, bool check_only) {
   auto settings = pgweir::config::load_file(path);
   if (!settings) return report(settings.error());
@@ -42,13 +52,17 @@ int serve(const std::string& path, bool check_only) {
   }
   auto passwords = pgweir::load_server_passwords(*settings);
   if (!passwords) return report(passwords.error());
+  if (auto fit = may_run_as(*settings); !fit) {
+    std::fprintf(stderr, "%s: process.user: %s\n", path.c_str(), fit.error().message.c_str());
+    return 1;
+  }
   if (check_only) {
     std::fputs(pgweir::config::explain(*settings).c_str(), stdout);
     return 0;
   }
   raise_descriptor_limit();
   // Memory holds passwords and data of clients: not for a file, nor for other processes of the same user.
-  if (!settings->core_dumps) ::prctl(PR_SET_DUMPABLE, 0);
+  if (!settings->process.core_dumps) pgweir::base::set_memory(pgweir::base::Memory::hidden);
   pgweir::base::log::open(settings->log.level, settings->log.file);
   int status = 1;
   pgweir::net::Thread control(pgweir::kThreadStackBytes, [&] {

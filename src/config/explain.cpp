@@ -138,9 +138,11 @@ std::string rest_text(const Settings& settings) {
   return fmt::format(
       "the monitor asks as user {} in database {} every {} and gives up after {}; positions every {}\n"
       "the log has level {} and goes to {}\n"
+      "it runs as {}; core files are {}\n"
       "on SIGTERM open transactions have {}\n",
       monitor.user, monitor.database, format_duration(monitor.interval), format_duration(monitor.timeout),
       format_duration(monitor.lag_interval), choice_name(log.level), or_else(log.file, "standard error"),
+      or_else(settings.process.user, "the user who starts it"), settings.process.core_dumps ? "allowed" : "not written",
       format_duration(settings.shutdown.timeout));
 }
 

@@ -38,7 +38,6 @@ constexpr std::array kSections{
     Section{"topology", ""},
     Section{"listen", "Where clients connect."},
     Section{"workers", ""},
-    Section{"core_dumps", ""},
     Section{
         "nodes",
         "The PostgreSQL servers, in the order that gives them their node_id, from 0. One to 128 of them. Which one is "
@@ -63,6 +62,7 @@ constexpr std::array kSections{
             "membership in pg_monitor; its password comes from auth.server_password_file."},
     Section{"limits", "Bounds on the memory and time that one client can cost."},
     Section{"log", "What is written, and where."},
+    Section{"process", "What the process itself may do."},
     Section{"shutdown", "How pgweir ends."},
 };
 
@@ -89,10 +89,6 @@ const std::vector<Option<Settings>>& table() {
 
       {"workers", workers(at(&S::workers)), Reload::restart,
        "Worker threads. Each client stays with one of them. `auto`: as many as the machine has cores."},
-      {"core_dumps", boolean(at(&S::core_dumps)), Reload::restart,
-       "Let the system write a core file if pgweir crashes, and let debuggers of the same user attach. Such a file "
-       "holds "
-       "passwords and data of clients."},
 
       {"auth.method", choice(at(&S::auth, &Auth::method)), Reload::yes,
        "How clients prove who they are when there is no auth.hba_file. `scram-sha-256`: by their password, checked "
@@ -322,6 +318,15 @@ const std::vector<Option<Settings>>& table() {
        "Write a line when a client connects and when it leaves."},
       {"log.routing", boolean(at(&S::log, &Log::routing)), Reload::yes,
        "Write a line for every routing decision: node, reason and what was decisive. Many lines; for finding out why."},
+
+      {"process.user", text(at(&S::process, &Privileges::user), rules::kSystemUser), Reload::restart,
+       "The user of the operating system who pgweir becomes when it listens, if root has started it: with this user's "
+       "groups and with no way back. The files that it names, and listen.unix_socket_dir, must be accessible to this "
+       "user, because a reload reads them again. Empty: it stays who started it; as root it says so in the log.",
+       "pgweir"},
+      {"process.core_dumps", boolean(at(&S::process, &Privileges::core_dumps)), Reload::restart,
+       "Whether the kernel may write a core file when pgweir crashes, and debuggers of the same user may attach. Off: "
+       "neither, because its memory holds passwords."},
 
       {"shutdown.timeout", duration(at(&S::shutdown, &Shutdown::timeout), 0s, kDay), Reload::yes,
        "How long open transactions may go on after SIGTERM, before their clients are disconnected."},

@@ -186,6 +186,13 @@ struct Log {
   friend bool operator==(const Log&, const Log&) = default;
 };
 
+/// What the process may do.
+struct Privileges {
+  std::string user;         ///< of the operating system; empty: it stays who started it
+  bool core_dumps = false;  ///< false: no core files, and other processes may not look into its memory
+  friend bool operator==(const Privileges&, const Privileges&) = default;
+};
+
 struct Shutdown {
   Duration timeout = std::chrono::seconds{30};
   friend bool operator==(const Shutdown&, const Shutdown&) = default;
@@ -197,7 +204,6 @@ struct Settings {
   TopologyKind topology = TopologyKind::streaming;
   Listen listen;
   std::uint16_t workers = 0;  ///< 0: as many as there are cores
-  bool core_dumps = false;
   std::vector<NodeSettings> nodes;
   Auth auth;
   Admin admin;
@@ -210,6 +216,7 @@ struct Settings {
   Monitor monitor;
   Limits limits;
   Log log;
+  Privileges process;
   Shutdown shutdown;
 
   /// What holds for this user in this database: `pool` with what is given for either. Where both are given, the user's

@@ -61,6 +61,10 @@ std::string_view maybe_identifier(std::string_view text) { return text.empty() ?
 std::string_view query(std::string_view text) {
   if (has_control(text)) return "it has control characters";
   return text.find("$1") == std::string_view::npos ? "it does not ask for the user ($1)" : "";
+std::string_view system_user(std::string_view text) {
+  if (text.size() > kLongestIdentifier) return "it is too long";
+  return has_control(text) || text.find_first_of(" :/") != std::string_view::npos ? "it has characters that no name has"
+                                                                                  : "";
 }
 
 std::string_view path(std::string_view text) { return has_control(text) ? "it has control characters" : ""; }
@@ -78,6 +82,7 @@ const TextRule kNodeHost{"a host name, an address, or the absolute path of a Uni
 const TextRule kIdentifier{"a name of 1 to 63 bytes", identifier};
 const TextRule kMaybeIdentifier{"1 to 63 bytes without control characters, or nothing", maybe_identifier};
 const TextRule kQuery{"one SELECT with $1 for the user's name", query};
+const TextRule kSystemUser{"the name of a user of the operating system, or nothing", system_user};
 const TextRule kPath{"a path, or nothing", path};
 const TextRule kFile{"a path",
                      [](std::string_view text) { return text.empty() ? std::string_view("it is empty") : path(text); }};

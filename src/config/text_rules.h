@@ -15,6 +15,7 @@ extern const TextRule kNodeHost;         ///< a host name, an address, or an abs
 extern const TextRule kIdentifier;       ///< a user or database of PostgreSQL: 1 to 63 bytes
 extern const TextRule kMaybeIdentifier;  ///< the same, or nothing
 extern const TextRule kQuery;            ///< one line of SQL with $1 in it
+extern const TextRule kSystemUser;       ///< a user of the operating system, or nothing
 extern const TextRule kPath;             ///< a path, or nothing
 extern const TextRule kFile;             ///< a path
 extern const TextRule kServerName;       ///< a host name, or nothing

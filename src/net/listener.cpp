@@ -28,6 +28,7 @@ constexpr int kMostPerPass = 64;
 constexpr int kSilentSeconds = 1;
 /// Without descriptors or memory the socket stays readable: it is looked at again after this time.
 constexpr std::uint64_t kPauseMilliseconds = 100;
+constexpr std::uint64_t kQuietMilliseconds = 60'000;
 
 base::Failure failure(const Endpoint& endpoint, std::string_view what) {
   return base::fail(base::sqlstate::config_file_error,
@@ -95,6 +96,11 @@ base::Result<ListeningSocket> ListeningSocket::open(const Endpoint& endpoint, in
   return ListeningSocket(*fd, endpoint.is_unix() ? endpoint.unix_path() : std::string());
 }
 
+base::Result<bool> ListeningSocket::give_file_to(unsigned uid, unsigned gid) const {
+  if (path_.empty() || ::lchown(path_.c_str(), uid, gid) == 0) return true;
+  return base::fail(base::sqlstate::config_file_error, "could not give " + path_ + " away: " + std::strerror(errno));
+}
+
 ListeningSocket::ListeningSocket(ListeningSocket&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)), path_(std::exchange(other.path_, {})) {}
 
@@ -111,6 +117,8 @@ struct Listener::Handle {
   int open_handles = 2;
   std::optional<ListeningSocket> socket;
   OnAccept on_accept;
+  bool said = false;            ///< that no client can be accepted
+  std::uint64_t said_at = 0;    ///< the same, in milliseconds of the loop; 0: never
   int allowed = 1;              ///< to be accepted in a pass
   std::uint64_t filled_at = 0;  ///< when a pass has accepted as many, in milliseconds of the loop
 
@@ -119,10 +127,23 @@ struct Listener::Handle {
                   [](uv_poll_t* ready, int, int) { static_cast<Handle*>(ready->data)->accept_some(); });
   }
 
+  /// Clients that come and go would make a line each time: one in a minute is enough.
+  void say(int error) {
+    const std::uint64_t now = uv_now(poll.loop);
+    if (said_at != 0 && now - said_at < kQuietMilliseconds) return;
+    said = true;
+    said_at = now;
+    base::log::error("accept_failed", {{"error", std::strerror(error)}, {"hint", "no more clients until it is over"}});
+  }
+  void say_it_is_over() {
+    said = false;
+    base::log::info("accepting_again");
+  }
+
   /// EAGAIN and the error of one client (ECONNABORTED) end the pass; what lasts must not keep the loop spinning.
   void on_failure(int error) {
     if (error != EMFILE && error != ENFILE && error != ENOBUFS && error != ENOMEM) return;
-    base::log::error("accept_failed", {{"error", std::strerror(error)}});
+    say(error);
     uv_poll_stop(&poll);
     uv_timer_start(
         &pause, [](uv_timer_t* timer) { static_cast<Handle*>(timer->data)->watch(); }, kPauseMilliseconds, 0);
@@ -140,6 +161,7 @@ struct Listener::Handle {
         allowed = std::max(1, i);
         return on_failure(errno);
       }
+      if (said) say_it_is_over();
       on_accept(client, {peer, size});
       if (!on_accept) return;
     }

@@ -21,6 +21,8 @@ class ListeningSocket {
   ListeningSocket& operator=(ListeningSocket&& other) = delete;
   ~ListeningSocket();
   [[nodiscard]] int fd() const noexcept { return fd_; }
+  /// The file of a Unix socket gets this owner and group; nothing for others. For root.
+  [[nodiscard]] base::Result<bool> give_file_to(unsigned uid, unsigned gid) const;
 
  private:
   ListeningSocket(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}

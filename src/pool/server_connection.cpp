@@ -166,6 +166,7 @@ void ServerConnection::set_parameter(std::string_view name, std::string_view val
     current = value;
     return;
   }
+  if (identity_.parameters.size() >= kMostParameters) return;
   identity_.parameters.emplace_back(name, value);
   identity_.parameters_hash += hash_of_one(name, value);
 }

@@ -57,6 +57,8 @@ base::Result<Step> ServerLogin::after_authentication(const wire::Frame& frame) {
     case wire::backend::kParameterStatus: {
       auto status = wire::decode_parameter_status(frame.body);
       if (!status) return base::Failure(status.error());
+      if (parameters_.size() >= kMostParameters)
+        return base::fail(sqlstate::protocol_violation, "the server reports too many parameters during start-up");
       parameters_.emplace_back(status->name, status->value);
       return Step::wait;
     }

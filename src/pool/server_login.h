@@ -1,6 +1,7 @@
 // Logging in to a server: authentication and the messages up to the first ReadyForQuery. Pure: frames in, bytes out.
 // Source: PostgreSQL documentation, "Message Flow", Start-up.
 #pragma once
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +22,8 @@ struct ServerCredentials {
   base::SecretText md5{};       ///< "md5" and 32 digits, enough where the server asks for MD5; empty: not known
   std::optional<wire::ScramKeys> keys{};  ///< of a client that has proved that it knows the password
 };
+/// That a server may report: PostgreSQL has about fifteen, and libraries may add some. A bound for memory.
+inline constexpr std::size_t kMostParameters = 500;
 
 /// One login, used once.
 class ServerLogin {

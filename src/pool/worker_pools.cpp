@@ -287,6 +287,8 @@ void WorkerPools::put_idle_or_serve(Shard& shard, ServerConnection& server) {
 
 bool WorkerPools::may_be_used_again(const Shard& shard, const ServerConnection& server) const {
   if (shutting_down_ || is_too_old(shard, server)) return false;
+  // Something more than the answers: whoever is next would take it for the beginning of his own.
+  if (server.connection().unread() > 0) return false;
   // Of the reserve, or the limit has been lowered.
   const std::uint32_t most = shard.limits.size + (shard.state.anybody_waits() ? shard.limits.reserve : 0);
   return shard.state.open() <= most;

@@ -334,7 +334,12 @@ CatalogPtr Catalog::build(std::uint64_t version, base::Time loaded_at, const Cat
 
 std::span<const Catalog::Object> Catalog::of_name(Kind kind, std::string_view name) const {
   const auto& objects = objects_[static_cast<std::size_t>(kind)];
-  return std::ranges::equal_range(objects, name, {}, &Object::name);
+  // Not std::ranges::equal_range: clang 14 cannot read that of GCC 12's library.
+  const auto begin = std::lower_bound(objects.begin(), objects.end(), name,
+                                      [](const Object& one, std::string_view wanted) { return one.name < wanted; });
+  const auto end = std::upper_bound(begin, objects.end(), name,
+                                    [](std::string_view wanted, const Object& one) { return wanted < one.name; });
+  return {begin, end};
 }
 
 Safety Catalog::safety(Kind kind, const sql::QualifiedName& name) const {

@@ -20,7 +20,7 @@ bool ends_with_ready(Expect what) {
 
 bool changes_books(const Expected& entry) { return entry.change || entry.sets_unnamed; }
 
-/// What a message of this type means for an entry that is answered without ReadyForQuery.
+/// What a message of this type, other than ErrorResponse and ReadyForQuery, means for such an entry.
 Taken::Kind meaning(Expect what, char type) {
   using Kind = Taken::Kind;
   switch (what) {
@@ -43,8 +43,32 @@ Taken::Kind meaning(Expect what, char type) {
         case backend::kCopyDone: return Kind::part;
         default: return Kind::violation;
       }
+    case Expect::query:
+      switch (type) {
+        case backend::kRowDescription:
+        case backend::kDataRow:
+        case backend::kCommandComplete:
+        case backend::kEmptyQuery:
+        case backend::kCopyIn:
+        case backend::kCopyOut:
+        case backend::kCopyBoth:
+        case backend::kCopyData:
+        case backend::kCopyDone: return Kind::part;
+        default: return Kind::violation;
+      }
+    case Expect::function_call: return type == backend::kFunctionCallResponse ? Kind::part : Kind::violation;
     default: return Kind::violation;
   }
+}
+
+/// What a query or a function call has before its ReadyForQuery, if there is no error.
+bool answers(char type) {
+  return type == backend::kCommandComplete || type == backend::kEmptyQuery || type == backend::kFunctionCallResponse;
+}
+
+/// Whether it may come next. A second ReadyForQuery is not the answer to what the client has asked next.
+bool may_be_ready(const Expected& entry) {
+  return entry.what == Expect::sync || (ends_with_ready(entry.what) && entry.answered);
 }
 
 }  // namespace
@@ -61,9 +85,8 @@ void ReplyQueue::push(Expected&& expected) {
 bool ReplyQueue::accepts(char type) const {
   if (empty() || front().action == Action::synthesise) return false;
   if (front().what == Expect::execution) return false;
-  if (type == backend::kReadyForQuery) return ends_with_ready(front().what);
-  return front().what == Expect::query || front().what == Expect::function_call ||
-         meaning(front().what, type) != Taken::Kind::violation;
+  if (type == backend::kReadyForQuery) return may_be_ready(front());
+  return meaning(front().what, type) != Taken::Kind::violation;
 }
 
 Taken ReplyQueue::take(char type, std::vector<Expected>& dropped, Expected& completed) {
@@ -75,17 +98,19 @@ Taken ReplyQueue::take(char type, std::vector<Expected>& dropped, Expected& comp
   }
   if (empty()) return {};
   if (front_is_whole()) take_apart_front();
-  const Expected& front = entries_[front_];
+  Expected& front = entries_[front_];
   if (front.action == Action::synthesise) return {};
   if (type == backend::kErrorResponse) return take_error(dropped);
-  if (type == backend::kReadyForQuery) return ends_with_ready(front.what) ? complete(completed) : Taken{};
+  if (type == backend::kReadyForQuery) return may_be_ready(front) ? complete(completed) : Taken{};
+  const auto kind = meaning(front.what, type);
+  if (kind == Taken::Kind::violation) return {};
   if (type == backend::kCopyIn) begin_copy_in();
   const bool syncs_eaten = type == backend::kCopyIn && eaten_syncs_ > 0 && size() == 1;
   if (front.what == Expect::query || front.what == Expect::function_call) {
     if (type == backend::kCommandComplete) copying_in_ = false;
+    front.answered = front.answered || answers(type);
     return {Taken::Kind::part, front.action, front.what, syncs_eaten};
   }
-  const auto kind = meaning(front.what, type);
   if (kind == Taken::Kind::complete) {
     copying_in_ = false;
     return complete(completed);
@@ -163,6 +188,7 @@ Taken ReplyQueue::complete(Expected& completed) {
 Taken ReplyQueue::take_error(std::vector<Expected>& dropped) {
   const Taken taken{Taken::Kind::error, entries_[front_].action, entries_[front_].what, false};
   copying_in_ = false;
+  entries_[front_].answered = true;
   if (ends_with_ready(taken.what)) return taken;
   while (!empty() && entries_[front_].what != Expect::sync) {
     if (front_is_whole()) take_apart_front();

@@ -54,6 +54,7 @@ struct Expected {
   bool parses = false, describes = false;  ///< execution: these messages are part of it
   bool whole = false;  ///< its answer may come in one piece that needs no looking into: an execution, and a query of an
                        ///< ordinary statement. While nothing of it has come
+  bool answered = false;           ///< query, function_call: what must come before its ReadyForQuery has come
   std::size_t text_hash = 0;       ///< of a query that pgweir has sent
   StatementPtr statement{};        ///< which one of the client's
   pool::StatementKey on_server{};  ///< parse, bind, describe: the key it was sent under
@@ -115,6 +116,10 @@ class ReplyQueue {
   [[nodiscard]] bool answers_here() const { return !empty() && front().action == Action::synthesise; }
   /// Removes the front entry if it is to be synthesised and returns its messages; false otherwise.
   bool take_synthesised(std::string& messages);
+  /// Rows, or data of a COPY, may be next.
+  [[nodiscard]] bool front_has_rows() const {
+    return !empty() && !front().whole && (front().what == Expect::query || front().what == Expect::execute);
+  }
   /// The answer to the front entry may be in one piece (`Expected::whole`).
   [[nodiscard]] bool front_is_whole() const { return !empty() && entries_[front_].whole; }
   /// What that begins with.

@@ -264,7 +264,7 @@ void Session::tell_parameter(std::string_view name, std::string_view value) {
   const auto found = std::find_if(changed->begin(), changed->end(), [&](const auto& one) { return one.first == name; });
   if (found != changed->end())
     found->second = value;
-  else
+  else if (changed->size() < pool::kMostParameters)
     changed->emplace_back(name, value);
   told_ = std::move(changed);
   told_hash_ = pool::hash_of(*told_);

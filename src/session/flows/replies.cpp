@@ -67,7 +67,7 @@ std::size_t Session::take_replies(pool::ServerConnection& server, std::string_vi
       return bytes.size();
     }
     Work& work = *work_;
-    const bool passing = only_passes(frame.type) && !work.queue.empty() && &server == work.current &&
+    const bool passing = only_passes(frame.type) && work.queue.front_has_rows() && &server == work.current &&
                          work.queue.front().purpose == Purpose::none;
     if (!frame.complete() && !passing) {
       if (frame.body_size <= kLargestLookedAt) break;
@@ -185,7 +185,7 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
   if (state_ == State::finished) return false;
   if (work_->second_try.swallows || action != Action::forward) return false;
   if (work_->on_probation()) {
-    if (begins_only(frame.type)) {
+    if (begins_only(frame.type) && frame.complete()) {
       work_->second_try.held_back.append(wire::raw(frame));
       return false;
     }

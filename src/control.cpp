@@ -4,6 +4,8 @@
 #include <csignal>
 
 #include <algorithm>
+#include <chrono>
+#include <cstdlib>
 #include <thread>
 #include <utility>
 
@@ -22,6 +24,7 @@ namespace log = base::log;
 
 namespace {
 constexpr std::size_t kSecretBytes = 32;
+constexpr std::chrono::seconds kPatienceWithCalls{1};
 
 /// Of a file that is named; so that the problems of all files are told at once.
 template <class Value>
@@ -123,6 +126,11 @@ void Control::start_workers() {
 
 void Control::join_workers() {
   for (auto& thread : threads_) thread->join();
+  // A call to LDAP or PAM that hangs would answer to a worker: better to end with it than after it.
+  if (!logins.blocking_calls.end(kPatienceWithCalls)) {
+    log::warning("stopped", {{"status", status_}, {"reason", "a call to LDAP or PAM has not ended"}});
+    std::_Exit(status_);
+  }
   threads_.clear();
   workers_.clear();
 }

@@ -103,7 +103,7 @@ base::Result<Step> ServerLogin::authenticate(std::string_view body, base::ByteQu
 base::Failure ServerLogin::nothing_known(std::string_view asked_for) const {
   const bool has_some = !credentials_.md5.empty() || credentials_.keys;
   return base::fail(
-      sqlstate::invalid_password, "no password is known for user \"" + user_ + "\" on the server",
+      sqlstate::invalid_authorization_specification, "no password is known for user \"" + user_ + "\" on the server",
       "The server asks for " + std::string(asked_for) + (has_some ? "; only a hash of it is known." : "."),
       "Add a line for it to auth.server_password_file, or let clients log in by scram-sha-256 where the "
       "server has the same SCRAM verifier.");

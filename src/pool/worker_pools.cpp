@@ -183,12 +183,11 @@ void WorkerPools::on_opened(Ticket ticket, ServerConnection& server, base::Resul
 void WorkerPools::on_open_failed(Shard& shard, ServerConnection& server, Ticket ticket, base::Error error) {
   constexpr std::chrono::seconds kPauseAfterFailure{5};
   const PoolKey& key = shard.state.key();
-  const bool refused = error.sqlstate == base::sqlstate::invalid_password ||
-                       error.sqlstate == base::sqlstate::invalid_authorization_specification;
-  if (refused)
-    environment_.credentials_refused(key);
-  else
-    environment_.suspect(key.node);
+  const bool wrong = error.sqlstate == base::sqlstate::invalid_password;
+  // 28000: there is nothing to show, or the server lets nobody in here, whatever is shown.
+  const bool refused = wrong || error.sqlstate == base::sqlstate::invalid_authorization_specification;
+  if (wrong) environment_.credentials_refused(key);
+  if (!refused) environment_.suspect(key.node);
   // What nobody waits for is tried again and again: nothing is known for it, perhaps, until a client has logged in.
   const bool told = ticket == kNobody && refused && std::exchange(shard.told_not_ready, true);
   if (!told)

@@ -55,7 +55,7 @@ class PoolEnvironment {
   [[nodiscard]] virtual std::string node_name(base::NodeId node) const = 0;
   /// What is known at this moment for logging in there.
   [[nodiscard]] virtual ServerCredentials credentials(const PoolKey& key) const = 0;
-  /// The server has not let us in with them (28P01, 28000).
+  /// The server says that they are wrong, or has another verifier (28P01).
   virtual void credentials_refused(const PoolKey& key) = 0;
   [[nodiscard]] virtual std::size_t workers() const = 0;
   /// Runs `task` on that worker's thread with its pools.

@@ -215,7 +215,7 @@ TEST_CASE("scram with a client's keys instead of a password") {
       Login login(credentials);
       const auto step = login.authentication(code, code == Code::md5_password ? "salt" : "");
       REQUIRE_FALSE(step.has_value());
-      CHECK(step.error().sqlstate == sqlstate::invalid_password);
+      CHECK(step.error().sqlstate == sqlstate::invalid_authorization_specification);
       CHECK(step.error().hint.find("auth.server_password_file") != std::string::npos);
       CHECK(login.silent());
     }
@@ -251,7 +251,7 @@ TEST_CASE("what cannot be given is said") {
     Login login(ServerCredentials{});
     const auto step = login.authentication(code, code == Code::sasl ? kMechanisms : "salt");
     REQUIRE_FALSE(step.has_value());
-    CHECK(step.error().sqlstate == sqlstate::invalid_password);
+    CHECK(step.error().sqlstate == sqlstate::invalid_authorization_specification);
     CHECK(step.error().message.find("\"alice\"") != std::string::npos);
     CHECK_FALSE(step.error().hint.empty());
     CHECK(login.silent());

@@ -61,6 +61,8 @@ std::string_view maybe_identifier(std::string_view text) { return text.empty() ?
 std::string_view query(std::string_view text) {
   if (has_control(text)) return "it has control characters";
   return text.find("$1") == std::string_view::npos ? "it does not ask for the user ($1)" : "";
+}
+
 std::string_view system_user(std::string_view text) {
   if (text.size() > kLongestIdentifier) return "it is too long";
   return has_control(text) || text.find_first_of(" :/") != std::string_view::npos ? "it has characters that no name has"

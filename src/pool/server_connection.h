@@ -95,6 +95,7 @@ class ServerConnection final : private net::Connection::Handler {
   [[nodiscard]] const ServerIdentity& identity() const { return identity_; }
   [[nodiscard]] base::NodeId node() const { return identity_.node; }
   [[nodiscard]] net::Connection& connection() { return *connection_; }
+  [[nodiscard]] const net::Connection& connection() const { return *connection_; }
   /// Records a ParameterStatus.
   void set_parameter(std::string_view name, std::string_view value);
 

@@ -18,6 +18,7 @@
 #include "config/load.h"
 #include "fuzz/target.h"
 #include "net/listener.h"
+#include "session/tls_contexts.h"
 #include "unit/routing/small_catalog.h"
 
 namespace pgweir::fuzz {
@@ -99,10 +100,11 @@ World::World(Nodes nodes, std::string_view more)
   if (!settings)
     for (const auto& problem : settings.error()) std::fprintf(stderr, "%s\n", problem.text().c_str());
   FUZZ_CHECK(settings.has_value());
-  auto auth = std::make_shared<session::ClientAuth>();
-  auth->method = config::AuthMethod::trust;
+  auto how = std::make_shared<session::ClientAuth>();
+  how->rules = auth::for_everybody(auth::Method::trust);
   worker_ = std::make_unique<session::Worker>(base::WorkerId{0}, static_cast<session::Process&>(*this),
-                                              std::make_shared<const config::Settings>(std::move(*settings)), auth);
+                                              std::make_shared<const config::Settings>(std::move(*settings)), how,
+                                              std::make_shared<const session::TlsContexts>());
   publish(true);
   worker_->set_catalog("d", test::small_catalog(), base::Time::max());
   auto socket = net::ListeningSocket::open({directory_, kProxyPort}, 64, 0700);

@@ -77,6 +77,9 @@ class World final : private session::Process {
   void suspect(base::NodeId) override {}
   void want_catalog(const std::string&, base::Time) override {}
   void session_ended() override {}
+  // Nobody is asked for anything at a login by `trust`.
+  void find_memberships(const std::string&, std::function<void(base::Result<auth::Memberships>)>) override {}
+  void ask_user(const std::string&, std::function<void(const base::Result<cluster::KnownUser>&)>) override {}
   session::Worker* worker(base::WorkerId id) override { return id.value == 0 ? worker_.get() : nullptr; }
   [[nodiscard]] std::size_t worker_count() const override { return 1; }
   void publish(bool standby_up);

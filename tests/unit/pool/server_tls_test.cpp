@@ -81,7 +81,7 @@ TEST_CASE("a server that cannot be trusted with it gets no word in plain text") 
     identity.tls = {ServerTls::Wish::always, *net::TlsContext::for_client({}), {}};
     pool::ServerConnection connection(loop, std::move(identity), [](pool::ServerConnection&) {});
     std::optional<base::Result<bool>> result;
-    connection.open("alice", "db", "secret", std::chrono::seconds(10),
+    connection.open("alice", "db", {.password = base::SecretText("secret")}, std::chrono::seconds(10),
                     [&](pool::ServerConnection&, base::Result<bool> how) { result = std::move(how); });
     test::run_until(loop, [&] {
       server.read();
@@ -105,7 +105,7 @@ TEST_CASE("where TLS is only preferred, a server without it gets the start-up me
   identity.endpoint = {"127.0.0.1", server.port};
   identity.tls = {ServerTls::Wish::if_offered, *net::TlsContext::for_client({}), {}};
   pool::ServerConnection connection(loop, std::move(identity), [](pool::ServerConnection&) {});
-  connection.open("alice", "db", std::nullopt, std::chrono::seconds(10), [](pool::ServerConnection&, auto) {});
+  connection.open("alice", "db", pool::ServerCredentials{}, std::chrono::seconds(10), [](pool::ServerConnection&, auto) {});
   test::run_until(loop, [&] {
     server.read();
     return server.received.size() == 8;

@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
+#include <sstream>
+#include <string>
 #include <vector>
 
 #include "config/cross_checks.h"
@@ -14,6 +17,7 @@
 #include "config/suggest.h"
 #include "config/text_file.h"
 #include "fmt/format.h"
+#include "yaml-cpp/eventhandler.h"
 #include "yaml-cpp/yaml.h"
 
 namespace pgweir::config {
@@ -29,6 +33,31 @@ std::string_view kind_of(const YAML::Node& value) {
 }
 
 int line_of(const YAML::Node& node) { return node.Mark().is_null() ? 0 : node.Mark().line + 1; }
+
+/// Remembers where the document at hand begins, and nothing else.
+class DocumentStart final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark& mark) override { line = mark.line + 1; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+  int line = 0;
+};
+
+/// Not by YAML::LoadAll: behind what it cannot read (a comma at the beginning of a line) it finds documents without end,
+/// until there is no memory.
+std::optional<int> line_of_second_document(const std::string& text) {
+  std::istringstream in(text);
+  YAML::Parser parser(in);
+  DocumentStart document;
+  if (!parser.HandleNextDocument(document) || !parser.HandleNextDocument(document)) return std::nullopt;
+  return document.line;
+}
 
 class Loader {
  public:
@@ -257,10 +286,9 @@ void Loader::inherit_tls() {
 
 Checked<Settings> Loader::load(std::string_view text, const std::filesystem::path& directory) {
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.size() > 1)
-      problem(line_of(documents[1]), {}, "a second document begins here; one file is one configuration");
-    const YAML::Node document = documents.empty() ? YAML::Node() : documents.front();
+    if (const auto line = line_of_second_document(std::string(text)))
+      problem(*line, {}, "a second document begins here; one file is one configuration");
+    const YAML::Node document = YAML::Load(std::string(text));
     root(document);
     inherit_tls();
     if (document.IsMap()) cross_checks();

@@ -284,7 +284,7 @@ void WorkerPools::put_idle_or_serve(Shard& shard, ServerConnection& server) {
   if (shard.state.anybody_waits()) offer_idle(shard);
 }
 
-bool WorkerPools::may_be_used_again(const Shard& shard, const ServerConnection& server) const {
+bool WorkerPools::may_be_used_again(const Shard& shard, ServerConnection& server) const {
   if (shutting_down_ || is_too_old(shard, server)) return false;
   // Something more than the answers: whoever is next would take it for the beginning of his own.
   if (server.connection().unread() > 0) return false;

@@ -135,7 +135,7 @@ class WorkerPools {
   void on_open_failed(Shard& shard, ServerConnection& server, Ticket ticket, base::Error error);
   void on_free(ServerConnection& server);
   void put_idle_or_serve(Shard& shard, ServerConnection& server);
-  [[nodiscard]] bool may_be_used_again(const Shard& shard, const ServerConnection& server) const;
+  [[nodiscard]] bool may_be_used_again(const Shard& shard, ServerConnection& server) const;
   void serve(Shard& shard, ServerConnection& server, Waiter waiter);
   void pass_permit_on(Shard& shard);
   void open_for_waiters(Shard& shard, std::uint32_t limit);

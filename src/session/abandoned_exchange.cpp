@@ -43,7 +43,7 @@ std::size_t AbandonedExchange::on_server_data(pool::ServerConnection&, std::stri
     used += frame.bytes_here();
     reply_left_ = frame.bytes_left();
     if (queue_.empty()) {
-      end(true);
+      end(used == bytes.size());  // what comes behind is no answer to anything
       return bytes.size();
     }
   }

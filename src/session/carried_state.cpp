@@ -36,7 +36,7 @@ constexpr std::array<std::string_view, 3> kNames{"role", "search_path", "session
 template <class Map>
 auto place_of(Map& map, std::string_view key) {
   return std::lower_bound(map.begin(), map.end(), key,
-                          [](const SettingText& one, std::string_view k) { return one.key < k; });
+                          [](const SettingText& one, std::string_view k) { return one.key.compare(k) < 0; });
 }
 
 void put(std::vector<SettingText>& map, std::string_view key, std::string_view text) {

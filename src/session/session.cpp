@@ -349,7 +349,8 @@ void Session::drain() {
 /// After each exchange: is somebody waiting for this session to have nothing under way?
 void Session::end_if_idle() {
   if (listening_ && may_hear()) flush_notifications();
-  if (gone_timer_ && work_->is_quiet()) return finish("client closed");
+  // A transaction that is still open is undone, as PostgreSQL does it.
+  if (gone_timer_ && work_->is_answered()) return finish("client closed");
   if (state_ == State::draining && work_->is_quiet())
     terminate({sqlstate::admin_shutdown, "terminating connection because pgweir is shutting down"});
 }

@@ -5,10 +5,11 @@
 
 namespace pgweir::session {
 
-bool Work::is_quiet() const {
-  return transaction == Transaction::none && queue.empty() && stage == Stage::none && wait == Wait::none &&
-         stream_left == 0;
+bool Work::is_answered() const {
+  return queue.empty() && stage == Stage::none && wait == Wait::none && stream_left == 0;
 }
+
+bool Work::is_quiet() const { return transaction == Transaction::none && is_answered(); }
 
 bool Work::is_over() const {
   return is_quiet() && leases.empty() && tickets.empty() && queue.expects_nothing() && !queue.skipping() &&

@@ -137,6 +137,8 @@ struct Work {
   [[nodiscard]] bool on_probation() const { return wait == Wait::retryable && !second_try.swallows; }
   /// The client may begin something new, and nothing of the old is left but server connections.
   [[nodiscard]] bool is_quiet() const;
+  /// The same, but a transaction may be open.
+  [[nodiscard]] bool is_answered() const;
   /// Nothing at all is under way.
   [[nodiscard]] bool is_over() const;
   /// Forgets what is over and keeps the memory, unless it is much.

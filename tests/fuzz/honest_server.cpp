@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cctype>
+#include <vector>
 
 #include "base/byte_order.h"
 #include "fuzz/target.h"
+#include "sql/tokenizer.h"
 #include "wire/frame.h"
 #include "wire/messages/frontend.h"
 
@@ -25,6 +27,34 @@ std::string upper(std::string_view text) {
   std::string made(text);
   for (char& c : made) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return made;
+}
+
+/// The first words, keywords in upper case and names without their quotes.
+std::vector<std::string> first_words(std::string_view text) {
+  std::vector<std::string> words;
+  sql::Tokenizer tokenizer(text);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const sql::Token token = tokenizer.next();
+    if (token.kind == sql::TokenKind::quoted_identifier) {
+      std::string name(token.text.substr(1, token.text.size() - 2));
+      for (std::size_t at = 0; (at = name.find("\"\"", at)) != std::string::npos; ++at) name.erase(at, 1);
+      words.push_back(name);
+    } else {
+      words.push_back(upper(token.text));
+    }
+  }
+  return words;
+}
+
+/// As PostgreSQL folds a name that is not quoted.
+std::string name_of(std::string_view text, std::size_t word) {
+  sql::Tokenizer tokenizer(text);
+  sql::Token token = tokenizer.next();
+  for (std::size_t i = 0; i < word; ++i) token = tokenizer.next();
+  std::string name = first_words(text)[word];
+  if (token.kind == sql::TokenKind::quoted_identifier) return name;
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return name;
 }
 
 std::size_t startup_size(std::string_view bytes) { return bytes.size() < 4 ? 0 : base::load_be32(bytes.data()); }
@@ -101,9 +131,10 @@ void HonestServer::row_description() {
 /// One statement, whatever the text has. `describes`: a simple query, or one that has been asked what it returns.
 void HonestServer::run(std::string_view statement, bool describes) {
   const std::string words = upper(statement);
-  const auto is = [&](std::string_view word) { return words.starts_with(word); };
+  const auto first = first_words(statement);
+  const auto is = [&](std::string_view word) { return first[0] == word; };
   const auto complete = [&](std::string_view tag) { out_ += message('C', text(tag)); };
-  if (words.find_first_not_of(" ;\n\t") == std::string::npos) {
+  if (first[0].empty() || (is(";") && first[1].empty())) {
     out_ += message('I', {});
   } else if (is("ROLLBACK") || is("ABORT") || is("COMMIT") || is("END")) {
     if (words.find(" TO") == std::string::npos)
@@ -124,9 +155,15 @@ void HonestServer::run(std::string_view statement, bool describes) {
   } else if (is("COPY") && words.find("STDOUT") != std::string::npos) {
     out_ += message('H', std::string(3, '\0')) + message('d', statement) + message('c', {});
     complete("COPY 1");
-  } else if (is("DISCARD ALL") || is("DEALLOCATE ALL")) {
+  } else if ((is("DISCARD") || is("DEALLOCATE")) && (first[1] == "ALL" || first[2] == "ALL")) {
     statements_.clear();
     complete(is("DISCARD") ? "DISCARD ALL" : "DEALLOCATE ALL");
+  } else if (is("DEALLOCATE")) {
+    statements_.erase(name_of(statement, first[1] == "PREPARE" ? 2 : 1));
+    complete("DEALLOCATE");
+  } else if (is("PREPARE") && first[1] != "TRANSACTION") {
+    if (!statements_.emplace(name_of(statement, 1), statement).second) return fail("42P05", "already exists");
+    complete("PREPARE");
   } else if (is("SELECT") || is("VALUES") || is("WITH") || is("SHOW") || is("EXECUTE") || is("FETCH")) {
     const bool own = words.find("PG_CATALOG.") != std::string::npos;  // an audit of pgweir's: nothing has been left
     if (describes) row_description();
@@ -135,7 +172,7 @@ void HonestServer::run(std::string_view statement, bool describes) {
                                std::string(statement));
     complete(own ? "SELECT 0" : "SELECT 1");
   } else {
-    complete(words.substr(0, words.find(' ')));
+    complete(first[0]);
   }
 }
 

@@ -17,6 +17,10 @@ class HonestServer {
   [[nodiscard]] bool has_message() const;
   /// The peer has said Terminate or CancelRequest, or what ends the connection.
   [[nodiscard]] bool over() const { return over_; }
+  [[nodiscard]] std::string state() const {
+    return std::string("status ") + status_ + (skipping_ ? " skipping" : "") + (copying_ ? " copying" : "") +
+           (unread_.empty() ? "" : " unread: " + unread_) + "\n";
+  }
 
  private:
   void start_up(std::string_view packet);

@@ -101,7 +101,10 @@ class Client {
     key_ = heard_.substr(key + wire::kHeaderBytes, 8);
     heard_.clear();
   }
-  void send(std::string_view bytes) const { socket_.send(bytes); }
+  void send(std::string_view bytes) const {
+    fuzz::trace("from client:", bytes);
+    socket_.send(bytes);
+  }
   void end_sending() const { socket_.end_sending(); }
   void close() { socket_.close(); }
   void listen() {
@@ -165,7 +168,7 @@ bool play(World& there, Client& client, Input input) {
     const auto server = [&] { return there.server(head >> 3U & 3U); };
     const auto lie = [&](std::string_view bytes) {
       honest = false;
-      if (const auto* one = server()) one->socket.send(bytes);
+      if (auto* one = server()) one->say(bytes);
     };
     switch (static_cast<What>(head & 7U)) {
       case What::client_message: {
@@ -180,7 +183,7 @@ bool play(World& there, Client& client, Input input) {
       }
       case What::server_answers: {
         const std::size_t count = input.byte();
-        if (auto* one = server()) one->socket.send(one->model.answer(count == 0 ? SIZE_MAX : count));
+        if (auto* one = server()) one->say(one->model.answer(count == 0 ? SIZE_MAX : count));
         break;
       }
       case What::client_bytes: client.send(input.bytes()); break;
@@ -230,6 +233,13 @@ void check_next_client(World& there) {
   client.close();
 }
 
+/// No session is left, and no connection is in use or waited for.
+void check_all_is_over(World& there) {
+  if (there.settle([&] { return there.sessions() == 0 && there.leased() == 0; })) return;
+  std::fprintf(stderr, "%s\n", there.state().c_str());
+  FUZZ_CHECK(there.sessions() == 0 && there.leased() == 0);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -245,9 +255,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   there.set_standby_up(true);
   if (!honest) there.close_servers();
-  FUZZ_CHECK(there.settle([&] { return there.sessions() == 0 && there.leased() == 0; }));
+  check_all_is_over(there);
   check_next_client(there);
-  FUZZ_CHECK(there.settle([&] { return there.sessions() == 0 && there.leased() == 0; }));
+  check_all_is_over(there);
   there.close_servers();
   there.pass(2);
   return 0;

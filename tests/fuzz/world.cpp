@@ -60,8 +60,10 @@ void Socket::close() {
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
 }
 
-void Socket::send(std::string_view bytes) const {
-  if (fd_ >= 0 && !bytes.empty()) (void)::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+std::size_t Socket::send(std::string_view bytes) const {
+  if (fd_ < 0 || bytes.empty()) return 0;
+  const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  return sent > 0 ? static_cast<std::size_t>(sent) : 0;
 }
 
 void Socket::end_sending() const {
@@ -86,6 +88,7 @@ World::World(Nodes nodes, std::string_view more)
       directory_(temporary_directory()),
       nodes_(nodes) {
   std::signal(SIGPIPE, SIG_IGN);
+  local_commands = &commands_;
   base::log::set_level(base::log::Level::error);
   std::string text = "topology: streaming\nlisten: {unix_socket_dir: " + directory_ + "}\nworkers: 1\nnodes:\n";
   for (std::uint16_t i = 0; i < static_cast<std::uint16_t>(nodes); ++i) {
@@ -158,13 +161,15 @@ void World::receive_all() {
   std::string bytes;
   std::erase_if(servers_, [&](auto& one) {
     bytes.clear();
+    one->flush();
     const bool goes_on = one->socket.receive(bytes);
+    trace("to server:", bytes);
     if (!bytes.empty()) {
       one->model.receive(bytes);
       one->heard_at = ++heard_;
     }
     if (!one->logged_in && one->model.has_message()) {
-      one->socket.send(one->model.answer(1));
+      one->say(one->model.answer(1));
       one->logged_in = true;
     }
     return !goes_on || one->model.over();
@@ -181,7 +186,7 @@ void World::pass(std::size_t passes) {
 
 void World::answer_all() {
   for (const auto& one : servers_)
-    if (one->model.has_message()) one->socket.send(one->model.answer(SIZE_MAX));
+    if (one->model.has_message()) one->say(one->model.answer(SIZE_MAX));
 }
 
 ServerPeer* World::server(std::size_t back) {
@@ -195,6 +200,19 @@ ServerPeer* World::server(std::size_t back) {
 std::size_t World::leased() {
   const auto counts = worker_->pools().counts();
   return counts.leased + counts.opening + counts.waiting;
+}
+
+std::string World::state() {
+  const auto counts = worker_->pools().counts();
+  const auto number = [](std::string_view what, std::size_t value) {
+    return std::string(what) + " " + std::to_string(value) + ", ";
+  };
+  std::string text = number("sessions", sessions()) + number("idle", counts.idle) + number("leased", counts.leased) +
+                     number("opening", counts.opening) + number("waiting", counts.waiting);
+  for (const auto& one : servers_)
+    text += "server" + std::string(one->logged_in ? "" : " before login") + (one->model.has_message() ? " asked" : "") +
+            number(" unsent", one->unsent.size()) + one->model.state();
+  return text;
 }
 
 }  // namespace pgweir::fuzz

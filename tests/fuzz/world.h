@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "fuzz/honest_server.h"
+#include "fuzz/target.h"
+#include "session/local_commands.h"
 #include "session/process.h"
 #include "session/worker.h"
 
@@ -22,8 +24,8 @@ class Socket {
   Socket& operator=(Socket&& other) = delete;
   [[nodiscard]] bool is_open() const { return fd_ >= 0; }
   void close();
-  /// What the peer does not take at once is lost: nobody here waits.
-  void send(std::string_view bytes) const;
+  /// How much of it the peer has taken: nobody here waits.
+  std::size_t send(std::string_view bytes) const;
   void end_sending() const;
   /// Of a listening one: a new connection, or -1.
   [[nodiscard]] int accept() const;
@@ -37,10 +39,31 @@ class Socket {
 /// A connection that pgweir has made to one of the nodes.
 struct ServerPeer {
   explicit ServerPeer(int fd) : socket(fd) {}
+  void say(std::string_view bytes) {
+    trace("from server:", bytes);
+    unsent.append(bytes);
+    flush();
+  }
+  void flush() { unsent.erase(0, socket.send(unsent)); }
   Socket socket;
   HonestServer model;
+  std::string unsent;
   std::uint64_t heard_at = 0;  ///< a counter: higher is later
   bool logged_in = false;
+};
+
+/// Answers SHOW.
+class OneCommand final : public session::LocalCommands {
+ public:
+  [[nodiscard]] base::Result<session::LocalTable> show(std::string_view name,
+                                                       const session::LocalAsker&) const override {
+    if (name != "pool_nodes") return base::fail(base::sqlstate::undefined_object, "no such command");
+    return session::LocalTable{{"a", "b"}, {{"1", "2"}, {"", std::string(1000, 'x')}}, "SELECT"};
+  }
+  [[nodiscard]] base::Result<std::vector<std::string_view>> columns(std::string_view name) const override {
+    if (name != "pool_nodes") return base::fail(base::sqlstate::undefined_object, "no such command");
+    return std::vector<std::string_view>{"a", "b"};
+  }
 };
 
 class World final : private session::Process {
@@ -72,6 +95,8 @@ class World final : private session::Process {
   void set_standby_up(bool up);
   [[nodiscard]] std::size_t sessions() const { return worker_->session_count(); }
   [[nodiscard]] std::size_t leased();
+  /// What is going on, for the report of a finding.
+  [[nodiscard]] std::string state();
 
  private:
   void suspect(base::NodeId) override {}
@@ -86,6 +111,7 @@ class World final : private session::Process {
   void accept_all();
   void receive_all();
 
+  OneCommand commands_;
   std::string directory_;
   std::vector<Socket> listeners_;
   Nodes nodes_;

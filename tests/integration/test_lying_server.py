@@ -17,6 +17,9 @@ EXTENDED = wire.parse(ASKS_FOR_MARK) + wire.bind() + wire.describe("P") + wire.e
 CASES = {  # what the client says, the lie, what it gets before the error
     "simple, a length that cannot be": (SIMPLE, b"Z\0\0\0\1", "TDC"),
     "extended, a length that cannot be": (EXTENDED, b"Z\0\0\0\1", "12TDC"),
+    "simple, a message of the extended protocol": (SIMPLE, wire.message(b"2"), "TDC"),
+    "extended, an unknown message": (EXTENDED, wire.message(b"?", b"x"), "12TDC"),
+    "extended, a row behind the end": (EXTENDED, wire.message(b"D", b"\0\0"), "12TDC"),
     "extended, a message that answers nothing": (EXTENDED, wire.message(b"2"), "12TDC"),
 }
 

@@ -45,7 +45,7 @@ bool completes(Server& server, std::string_view types) {
 
 TEST_CASE("a query is answered by everything up to ReadyForQuery") {
   for (const std::string_view answer :
-       {"TDDCZ", "CZ", "IZ", "TDCTDCCZ", "GCZ", "HddcCZ", "EZ", "TDDEZ", "CCEZ", "WZ"}) {
+       {"TDDCZ", "CZ", "IZ", "TDCTDCCZ", "GCZ", "HddcCZ", "EZ", "TDDEZ", "CCEZ", "WdcCZ"}) {
     CAPTURE(answer);
     Server server;
     server.push(Expect::query);
@@ -59,6 +59,65 @@ TEST_CASE("a query is answered by everything up to ReadyForQuery") {
     CHECK(server.queue.empty());
     CHECK_FALSE(server.queue.skipping());
   }
+}
+
+TEST_CASE("nothing of the extended protocol answers a simple query") {
+  for (const char type : std::string_view("123tnsVRK")) {
+    CAPTURE(type);
+    Server server;
+    server.push_all({Expect::query, Expect::query});
+    CHECK_FALSE(server.queue.accepts(type));
+    CHECK(server.kind(type) == Kind::violation);
+    CHECK(server.kind('T') == Kind::part);
+    CHECK(server.kind(type) == Kind::violation);
+    CHECK(server.queue.size() == 2);
+    CHECK(completes(server, "DCZ"));
+  }
+}
+
+TEST_CASE("a second ReadyForQuery is not the answer to what comes next") {
+  Server server;
+  server.push_all({Expect::query, Expect::query, Expect::function_call, Expect::query});
+  CHECK(completes(server, "TDCZ"));
+  CHECK_FALSE(server.queue.accepts('Z'));
+  CHECK(server.kind('Z') == Kind::violation);
+  CHECK(completes(server, "IZ"));
+  CHECK(server.kind('Z') == Kind::violation);
+  CHECK(completes(server, "VZ"));
+  CHECK(server.kind('Z') == Kind::violation);
+  CHECK(server.kind('T') == Kind::part);
+  CHECK(server.kind('Z') == Kind::violation);  // rows, and no end of them
+  CHECK(server.kind('E') == Kind::error);
+  CHECK(server.kind('Z') == Kind::complete);
+}
+
+TEST_CASE("only FunctionCallResponse answers a function call") {
+  for (const char type : std::string_view("TDC12I")) {
+    CAPTURE(type);
+    Server server;
+    server.push(Expect::function_call);
+    CHECK(server.kind(type) == Kind::violation);
+  }
+}
+
+TEST_CASE("rows are no answer to what has none") {
+  for (const Expect what : {Expect::parse, Expect::bind, Expect::describe, Expect::close, Expect::sync,
+                            Expect::function_call, Expect::execution}) {
+    Server server;
+    CHECK_FALSE(server.queue.front_has_rows());
+    server.push(what);
+    CHECK_FALSE(server.queue.front_has_rows());
+  }
+  for (const Expect what : {Expect::query, Expect::execute}) {
+    Server server;
+    server.push(what);
+    CHECK(server.queue.front_has_rows());
+  }
+  Server server;
+  server.queue.push({.what = Expect::query, .whole = true});
+  CHECK_FALSE(server.queue.front_has_rows());
+  CHECK(server.kind('T') == Kind::part);
+  CHECK(server.queue.front_has_rows());
 }
 
 TEST_CASE("an error in a simple query drops nothing and skips nothing") {

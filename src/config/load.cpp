@@ -49,8 +49,8 @@ class DocumentStart final : public YAML::EventHandler {
   int line = 0;
 };
 
-/// Not by YAML::LoadAll: behind what it cannot read (a comma at the beginning of a line) it finds documents without end,
-/// until there is no memory.
+/// Not by YAML::LoadAll: behind what it cannot read (a comma at the beginning of a line) it finds documents without
+/// end, until there is no memory.
 std::optional<int> line_of_second_document(const std::string& text) {
   std::istringstream in(text);
   YAML::Parser parser(in);

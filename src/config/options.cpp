@@ -322,8 +322,7 @@ const std::vector<Option<Settings>>& table() {
       {"process.user", text(at(&S::process, &Privileges::user), rules::kSystemUser), Reload::restart,
        "The user of the operating system who pgweir becomes when it listens, if root has started it: with this user's "
        "groups and with no way back. The files that it names, and listen.unix_socket_dir, must be accessible to this "
-       "user, because a reload reads them again. Empty: it stays who started it; as root it says so in the log.",
-       "pgweir"},
+       "user, because a reload reads them again. Empty: it stays who started it; as root it says so in the log."},
       {"process.core_dumps", boolean(at(&S::process, &Privileges::core_dumps)), Reload::restart,
        "Whether the kernel may write a core file when pgweir crashes, and debuggers of the same user may attach. Off: "
        "neither, because its memory holds passwords."},

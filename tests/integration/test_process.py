@@ -7,7 +7,6 @@ import subprocess
 
 import pytest
 
-from harness import ports
 from harness.proxy import Pgweir
 from harness.wire import Wire
 
@@ -69,10 +68,7 @@ def test_root_is_dropped_by_all_threads_and_for_good(launched):
 
 @needs_root
 def test_a_privileged_port_is_bound_before(launched):
-    port = 883
-    proxy = launched(process={"user": USER}, listen={"port": port})
-    ports.release(proxy.port)
-    proxy.port = port
+    proxy = launched(process={"user": USER}, port=883)
     assert proxy.sql("SELECT 1") == [(1,)]
 
 

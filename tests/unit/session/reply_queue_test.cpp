@@ -541,7 +541,7 @@ TEST_CASE("whether the client is to get an answer") {
   CHECK_FALSE(server.queue.owes_client());
   server.push_all({Expect::query});
   CHECK(server.queue.owes_client());
-  CHECK(completes(server, "Z"));
+  CHECK(completes(server, "CZ"));
   server.push(Expect::query, Action::swallow);
   server.push(Expect::sync, Action::swallow);
   CHECK_FALSE(server.queue.owes_client());

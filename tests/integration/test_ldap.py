@@ -71,10 +71,10 @@ def test_names_are_only_names_in_a_filter(asking, name):
 
 
 def test_a_wrong_password_of_the_searcher_is_told_in_the_log_only(asking):
-    proxy = asking(SEARCH.replace(slapd.ADMIN_PASSWORD, "another"))
+    proxy = asking(SEARCH.replace(slapd.ADMIN_PASSWORD, "another_secret"))
     assert refusal(proxy, "app", PASSWORD)["M"] == 'LDAP authentication failed for user "app"'
     proxy.wait_log("login_failed .*ldapbinddn")
-    for secret in ("another", slapd.ADMIN_PASSWORD, PASSWORD):
+    for secret in ("another_secret", slapd.ADMIN_PASSWORD, PASSWORD):
         assert secret not in proxy.log()
 
 

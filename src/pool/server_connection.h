@@ -135,6 +135,7 @@ class ServerConnection final : private net::Connection::Handler {
   std::string user_, database_;
   ServerUser* user_of_lease_ = nullptr;
   int replies_to_reset_ = 0;
+  bool reset_answered_ = false;  ///< CommandComplete has come, and not yet its ReadyForQuery
 };
 
 }  // namespace pgweir::pool

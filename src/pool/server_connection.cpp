@@ -134,6 +134,7 @@ void ServerConnection::reset(base::Duration timeout) {
   user_of_lease_ = nullptr;
   carried.clear();
   replies_to_reset_ = 0;
+  reset_answered_ = false;
   if (transaction != wire::TransactionStatus::idle) {
     wire::encode_query(connection_->output(), "ROLLBACK");
     ++replies_to_reset_;
@@ -220,12 +221,16 @@ bool ServerConnection::take_reset_frame(const wire::Frame& frame) {
   if (frame.type == wire::backend::kParameterStatus) {
     const auto status = wire::decode_parameter_status(frame.body);
     if (status) set_parameter(status->name, status->value);
+  } else if (frame.type == wire::backend::kCommandComplete) {
+    reset_answered_ = true;
   } else if (frame.type == wire::backend::kErrorResponse) {
     die();
     return false;
   } else if (frame.type == wire::backend::kReadyForQuery) {
     const auto status = wire::decode_ready_for_query(frame.body);
-    if (!status || (replies_to_reset_ == 1 && *status != wire::TransactionStatus::idle)) {
+    // One too many would be taken for the end of the reset.
+    const bool answered = std::exchange(reset_answered_, false);
+    if (!answered || !status || (replies_to_reset_ == 1 && *status != wire::TransactionStatus::idle)) {
       die();
       return false;
     }

@@ -147,6 +147,7 @@ class ServerConnection final : private net::Connection::Handler {
   int replies_to_reset_ = 0;
   enum class Negotiation : std::uint8_t { none, asked, handshake, over };
   Negotiation negotiation_ = Negotiation::none;  ///< of TLS
+  bool reset_answered_ = false;  ///< CommandComplete has come, and not yet its ReadyForQuery
 };
 
 }  // namespace pgweir::pool

@@ -140,6 +140,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void check_server_takes(pool::ServerConnection& server);
   void begin_exchange();
   void pass_gathered_to_copy(pool::ServerConnection& server);
+  void pass_gathered_behind_copy(pool::ServerConnection& server);
   std::size_t pass_whole(GatheredMessage&& message, const wire::Frame& frame, std::string_view bytes);
   std::size_t discard(const wire::Frame& frame);
   void note_wrote(pool::ServerConnection& server);

@@ -34,7 +34,7 @@ def run(program: Path, name: str, scratch: Path, seconds: int, seed: int) -> int
     # Leaks are looked for at the end: what is cached on purpose would make libFuzzer look each time.
     command = [program, f"-max_total_time={seconds}", f"-seed={seed}", f"-rss_limit_mb={MEMORY_MB}", "-timeout=20",
                "-detect_leaks=0", f"-max_len={LONGEST_INPUT.get(name, 4096)}", f"-artifact_prefix={scratch.parent}/finding-{name}-",
-               "-print_final_stats=1", scratch, FOLDER / "corpus" / name]
+               "-len_control=10", "-print_final_stats=1", scratch, FOLDER / "corpus" / name]
     return subprocess.run([str(part) for part in command], env=os.environ | OPTIONS).returncode
 
 

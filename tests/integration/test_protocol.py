@@ -153,6 +153,15 @@ SCRIPTS: dict[str, list[tuple[bytes, str]]] = {
     "copy in, flush and sync are ignored": [(query("COPY items FROM STDIN"), "G"),
                                             (FLUSH + SYNC + copy_data(b"202\tx\n") + SYNC + COPY_DONE, "Z"), *simple("SELECT 1")],
     "copy in, all at once": [(query("COPY items FROM STDIN") + copy_data(b"203\tx\n") + COPY_DONE, "Z"), *simple("SELECT 1")],
+    "copy in, extended, all at once with its Syncs": [
+        (query("SELECT 1") + parse("COPY items FROM STDIN") + bind() + execute() + SYNC + copy_data(b"206\tx\n") + COPY_DONE + SYNC,
+         "Z"), (b"", "Z"), *simple("SELECT count(*) FROM items WHERE id = 206")],
+    "copy in, extended, fails all at once with its Syncs": [
+        (query("SELECT 1") + parse("COPY items FROM STDIN") + bind() + execute() + SYNC + copy_fail("no") + SYNC, "Z"), (b"", "Z"),
+        *simple("SELECT 1")],
+    "copy in, extended, all at once with more behind it": [
+        (query("SELECT 1") + parse("COPY items FROM STDIN") + bind() + execute() + SYNC + copy_data(b"207\tx\n") + COPY_DONE +
+         extended("SELECT 2"), "Z"), (b"", "Z"), *simple("SELECT 1")],
     "copy in, then more statements": [(query("COPY items FROM STDIN; SELECT count(*) FROM items; COPY items FROM STDIN"), "G"),
                                       (copy_data(b"204\tx\n") + COPY_DONE, "G"), (copy_data(b"205\tx\n") + COPY_DONE, "Z")],
     "copy in, refused": simple("COPY missing FROM STDIN", "COPY items (nothing) FROM STDIN"),

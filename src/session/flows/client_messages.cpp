@@ -213,6 +213,25 @@ void Session::pass_gathered_to_copy(pool::ServerConnection& server) {
   worker_.loop().after_pass([&worker = worker_, id = id_] { worker.resume(id); });
 }
 
+/// The Sync in front of the COPY's data was part of the COPY: what the client has sent behind the data belongs to the
+/// exchange that is still open, and the server waits for its Sync.
+void Session::pass_gathered_behind_copy(pool::ServerConnection& server) {
+  Work& work = *work_;
+  if (work.stage == Stage::none) work.stage = Stage::open;
+  const bool waits = work.wait == Wait::quiet || work.wait == Wait::none;
+  if (work.stage != Stage::gathering || !waits) return;
+  note_wrote(server);
+  ServerWriter to = writer(server);
+  for (const auto& message : work.exchange.messages())
+    send_message(to, server, message, work.exchange.bytes_of(message));
+  const bool closed = is_closed(work.exchange);
+  work.stream_to = work.stream_left > 0 ? &server : nullptr;
+  work.stage = closed ? Stage::none : Stage::open;
+  work.wait = closed && std::exchange(work.solitary, false) ? Wait::quiet : Wait::none;
+  work.exchange.clear();
+  worker_.loop().after_pass([&worker = worker_, id = id_] { worker.resume(id); });
+}
+
 void Session::violation(std::string_view what) { terminate({sqlstate::protocol_violation, std::string(what)}); }
 
 /// What the session waited for has come: the exchange that waited is sent, then the client's next messages are taken.

@@ -177,7 +177,7 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
     case ReplyQueue::Taken::Kind::part:
       if (frame.type == backend::kCopyIn) pass_gathered_to_copy(server);
       // The Sync that closed the exchange was not one: another will come behind the COPY.
-      if (taken.syncs_eaten && work.stage == Stage::none) work.stage = Stage::open;
+      if (taken.syncs_eaten) pass_gathered_behind_copy(server);
       on_part(server, frame);
       break;
   }

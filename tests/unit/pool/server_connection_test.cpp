@@ -165,6 +165,12 @@ TEST_CASE("a reset that does not work ends the connection") {
     wire::encode_error(out, wire::Severity::error, {sqlstate::internal_error, "no"});
     f.peer().send(out.view());
   }
+  SUBCASE("an end without an answer") {
+    f.server.answers_queries = false;
+    base::ByteQueue out;
+    wire::encode_ready_for_query(out, wire::TransactionStatus::idle);
+    f.peer().send(out.view());
+  }
   SUBCASE("the server goes away") { f.peer().connection.close(); }
   SUBCASE("not the protocol at all") { f.peer().send(std::string(5, '\xff')); }
   f.connection->reset(timeout);

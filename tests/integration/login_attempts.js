@@ -4,6 +4,11 @@
 const fs = require('node:fs');
 const {Client} = require('pg');
 
+// A refusal that the driver does not notice is told by the end of the time.
+function late() {
+  return new Promise((_, reject) => setTimeout(reject, 15000, new Error('no verdict in 15 s')));
+}
+
 async function attempt(given) {
   const config = {...given};
   if (given.files) {
@@ -13,13 +18,13 @@ async function attempt(given) {
   const client = new Client(config);
   client.on('error', () => {});
   try {
-    await client.connect();
+    await Promise.race([client.connect(), late()]);
     const {rows} = await client.query('SELECT current_user::text AS name');
     return [null, null, Boolean(client.connection.stream.encrypted), rows[0].name];
   } catch (error) {
     return [String(error.message || error.code), error.code || null, false, null];
   } finally {
-    await client.end().catch(() => {});
+    client.end().catch(() => {});  // not waited for: after some refusals it never ends
   }
 }
 
@@ -34,7 +39,8 @@ async function main() {
     }
   };
   await Promise.all(Array.from({length: 8}, work));
-  process.stdout.write(JSON.stringify(results));
+  fs.writeFileSync(1, JSON.stringify(results));
+  process.exit(0);
 }
 
 main();

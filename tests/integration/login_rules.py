@@ -31,8 +31,8 @@ local   m_peer      all                peer map=outside
 METHODS = ["trust", "reject", "password", "md5", "scram", "cert", "peer"]
 ASKS = {"password", "md5", "scram"}  # for a secret
 
-# The name says what stands in the users file; nobody stands nowhere, and is no role of the servers.
-VERIFIER, HASHED, PLAIN, NOBODY = USERS = ["mx_verifier", "mx_hashed", "mx_plain", "mx_nobody"]
+# By what stands in the users file; nobody stands nowhere, and is no role of the servers. Names of one length.
+VERIFIER, HASHED, PLAIN, NOBODY = USERS = ["mx_proven", "mx_hashed", "mx_openly", "mx_nobody"]
 PEERS = {VERIFIER, NOBODY}  # whom the ident map lets the system's user be
 
 
@@ -53,7 +53,7 @@ class Attempt:
 # What refuses, and the words that tell so; `{user}` is filled in.
 SAYS = {
     "no TLS there": "server does not support SSL",
-    "handshake": r"SSL error|SSL SYSCALL|alert|closed the connection|terminated|ECONNRESET|[Cc]onnection reset|socket hang up",
+    "handshake": r"SSL error|SSL routines|SSL SYSCALL|alert|closed the connection|terminated|ECONNRESET|[Cc]onnection reset|socket hang up",
     "the client disbelieves": "certificate verify failed|self.signed certificate|unable to (get|verify)",
     "needs TLS": "connection requires TLS",
     "no certificate": "connection requires a valid client certificate",
@@ -142,10 +142,10 @@ def logins(mode: str) -> list[Attempt]:
     for method, user, secret, sslmode, binding in itertools.product(
             ("trust", "password", "md5", "scram", "cert", "peer"), (VERIFIER, HASHED, NOBODY), ("right", "wrong"),
             (None, "disable", "require"), ("disable", "require")):
-        if secret == "right" or method in ASKS:
+        if (secret == "right" or method in ASKS) and (user != HASHED or method == "md5"):
             found.append(Attempt(mode, method, user, secret, sslmode, binding, _certificate(mode)))
     for method, user, sslmode, certificate in itertools.product(
-            ("trust", "reject", "password", "scram", "cert"), (VERIFIER, HASHED, NOBODY), ("disable", "require", "verify-full"),
+            ("trust", "reject", "password", "scram", "cert"), (VERIFIER, NOBODY), ("disable", "require", "verify-full"),
             ("none", "good", "other", "stranger", "revoked")):
         found.append(Attempt(mode, method, user, "right", sslmode, certificate=certificate))
     for method, sslmode, root in itertools.product(("trust", "scram"), ("verify-ca", "verify-full"), ("right", "stranger")):
@@ -170,6 +170,8 @@ def node_logins(mode: str) -> list[Attempt]:
             METHODS, USERS, ("right", "wrong", "none"),
             ((None, False), ("disable", False), ("require", False), ("verify-full", False), ("require", True)), ("disable", "prefer")):
         if method not in ASKS and (secret, binding) != ("wrong", "disable"):
+            continue
+        if user == HASHED and method == "scram" or user == PLAIN and method != "md5":
             continue
         if secret == "none" and method != "scram":
             continue

@@ -7,6 +7,7 @@ Nothing here knows pgweir's code. Sources: docs/config.md (`tls.client.mode`, `a
 from __future__ import annotations
 
 import itertools
+import random
 import zlib
 from dataclasses import dataclass
 
@@ -150,7 +151,20 @@ def logins(mode: str) -> list[Attempt]:
         found.append(Attempt(mode, method, user, "right", sslmode, certificate=certificate))
     for method, sslmode, root in itertools.product(("trust", "scram"), ("verify-ca", "verify-full"), ("right", "stranger")):
         found.append(Attempt(mode, method, VERIFIER, "right", sslmode, certificate=_certificate(mode), root=root))
-    return sorted(set(found), key=repr)
+    return sorted(set(found) | set(_anything(mode)), key=repr)
+
+
+SEED, SAMPLE = 20261129, 400
+
+
+def _anything(mode: str) -> list[Attempt]:
+    """Some of all that could be combined. What libpq does after a handshake that failed is its own affair, so clients that
+    would go on without TLS show no bad certificates."""
+    whole = [Attempt(mode, *one) for one in itertools.product(
+        METHODS, USERS, ("right", "wrong", "none"), [None, *MODES], ("disable", "prefer", "require"),
+        ("none", "good", "other", "stranger", "revoked"), (False,), ("right", "stranger"))]
+    return random.Random(f"{SEED} {mode}").sample(
+        [a for a in whole if a.sslmode not in ("allow", "prefer") or a.certificate in ("none", "good", "other")], SAMPLE)
 
 
 def direct_logins(mode: str) -> list[Attempt]:

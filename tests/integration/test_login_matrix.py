@@ -139,7 +139,7 @@ def check(who: str, attempts: list[Attempt], outcomes: list[Outcome]) -> None:
     assert len(attempts) == len(outcomes) > 0
     wrong = [(a, o, what) for a, o in zip(attempts, outcomes) if (what := surprise(a, o))]
     let_in = sum(o.refusal is None for o in outcomes)
-    print(f"{who}: {len(attempts)} logins, {let_in} in, {len(attempts) - let_in} refused, {len(wrong)} surprises")
+    print(f"{who}, seed {login_rules.SEED}: {len(attempts)} logins, {let_in} in, {len(attempts) - let_in} refused, {len(wrong)} surprises")
     assert not wrong, f"{len(wrong)} surprises of {len(attempts)}, such as:\n" + "\n".join(map(str, wrong[:10]))
     said = collections.defaultdict(set)
     for a, o in zip(attempts, outcomes):
@@ -179,7 +179,7 @@ def test_node_postgres(proxy, pki):
 
 
 def test_the_part_covers_the_whole():
-    """Each pair of values that occurs in the matrix occurs in what psycopg and psql try."""
+    """Each pair of values that occurs in the matrix occurs in what psql tries."""
     def pairs(attempts):
         return {pair for a in attempts for pair in itertools.combinations(vars(a).items(), 2)}
     part = login_rules.covering(EVERYTHING)

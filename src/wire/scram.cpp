@@ -139,8 +139,12 @@ base::Result<std::string> ScramServer::final(std::string_view client_final) {
   const auto nonce = attribute(rest, 'r');
   const auto proof_at = client_final.rfind(",p=");
   if (!binding || !nonce || proof_at == std::string_view::npos) return malformed("Expected binding, nonce and proof.");
-  if (!equal_in_constant_time(*binding, base64_encode(binding_)))
+  if (!equal_in_constant_time(*binding, base64_encode(binding_))) {
+    // A client that binds sees another certificate than ours. Otherwise the data is its own first message.
+    if (binding_.starts_with("p="))
+      return base::fail(sqlstate::invalid_authorization_specification, "SCRAM channel binding check failed");
     return malformed("The channel-binding data does not match.");
+  }
   if (!equal_in_constant_time(*nonce, nonce_)) return malformed("The nonce does not match.");
   const std::string proof = base64_decode(client_final.substr(proof_at + 3));
   if (proof.size() != kSha256Bytes) return malformed("The proof has a wrong size.");

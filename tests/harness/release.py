@@ -7,15 +7,13 @@ Debian's: see CLIENT_BIN.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
-import shutil
-import subprocess
 from pathlib import Path
 
-CACHE = Path(__file__).resolve().parents[2] / ".cache"
+from . import npm
+from .npm import CACHE
+
 NODE_PROJECT = Path(__file__).resolve().parents[1] / "node"
 CLIENT_BIN = Path("/usr/lib/postgresql/15/bin")
 RELEASES = ("15", "18")
@@ -44,25 +42,13 @@ def server_bin() -> Path:
 
 def node_project() -> Path:
     """The directory with `node_modules` as the lock file says; made when it is missing. Safe against parallel callers."""
-    files = [NODE_PROJECT / name for name in ("package.json", "package-lock.json")]
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
-    finished = CACHE / f"node-{digest}"
-    if finished.exists():
-        return finished
-    CACHE.mkdir(exist_ok=True)
-    with open(CACHE / "node.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not finished.exists():
-            partial = CACHE / f"node-partial-{digest}"
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
-            for file in files:
-                shutil.copy(file, partial)
-            subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=partial,
-                           stdin=subprocess.DEVNULL, check=True)
-            _link_libraries(partial / _NPM_SERVER)
-            partial.rename(finished)
-    return finished
+    return npm.installed(NODE_PROJECT, lambda directory: _link_libraries(directory / _NPM_SERVER))
+
+
+def newest_libraries() -> Path | None:
+    """The directory with libpq of the newest release, if it is there already."""
+    directory = npm.place(NODE_PROJECT) / _NPM_SERVER / "native/lib"
+    return directory if directory.exists() else None
 
 
 def _link_libraries(package: Path) -> None:

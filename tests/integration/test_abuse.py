@@ -1,6 +1,6 @@
-"""What clients and servers do to harm others, one row of docs/abuse.md each. Others stand in test_hostile.py (random bytes,
-deep statements), test_lying_server.py, test_corners.py and test_large_values.py (those who do not read), test_startup.py
-(cancel keys) and test_auth.py (messages before the password).
+"""What clients and servers do to harm others, one row of the table in docs/security.md ("Abuse") each. Others stand in
+test_hostile.py (random bytes, deep statements), test_lying_server.py, test_corners.py and test_large_values.py (those who do
+not read), test_startup.py (cancel keys) and test_auth.py (messages before the password).
 """
 
 import contextlib

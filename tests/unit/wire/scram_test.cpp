@@ -180,7 +180,8 @@ TEST_CASE("channel binding: client and server agree when they see the same certi
   CHECK(run("hash of a certificate", "hash of a certificate").has_value());
   const auto other = run("hash of the man in the middle", "hash of a certificate");
   REQUIRE_FALSE(other.has_value());
-  CHECK(other.error().sqlstate == sqlstate::protocol_violation);
+  CHECK(other.error().sqlstate == sqlstate::invalid_authorization_specification);
+  CHECK(other.error().message == "SCRAM channel binding check failed");
 }
 
 TEST_CASE("channel binding: what is offered, and what a client chooses") {

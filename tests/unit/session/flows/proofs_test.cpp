@@ -110,7 +110,7 @@ TEST_CASE("channel binding is offered with TLS only, and a proof has to be bound
   Client in_between(rules, "hash");
   in_between.prove("secret", {"another certificate", true});
   CHECK(in_between.flow.stage() == Stage::failed);
-  CHECK(in_between.flow.error().sqlstate == sqlstate::protocol_violation);
+  CHECK(in_between.flow.error().sqlstate == sqlstate::invalid_authorization_specification);
 }
 
 TEST_CASE("somebody who has taken channel binding out of the list is found out") {

@@ -13,28 +13,33 @@ from dataclasses import dataclass
 
 MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
-# A database for each method: the lines of the HBA file look at it alone. No line for `cert` without TLS, nor for `peer` over TCP.
+# The name of the user says by which method. No line for `cert` without TLS, nor for `peer` over TCP.
 HBA = """\
-local   test        postgres           trust
-local   m_trust     all                trust
-host    m_trust     all      all       trust
-local   m_reject    all                reject
-host    m_reject    all      all       reject
-local   m_password  all                password
-host    m_password  all      all       password
-local   m_md5       all                md5
-host    m_md5       all      all       md5
-local   m_scram     all                scram-sha-256
-host    m_scram     all      all       scram-sha-256
-hostssl m_cert      all      all       cert
-local   m_peer      all                peer map=outside
+local    test  postgres             trust
+local    all   /^mx_trust_          trust
+host     all   /^mx_trust_     all  trust
+local    all   /^mx_reject_         reject
+host     all   /^mx_reject_    all  reject
+local    all   /^mx_password_       password
+host     all   /^mx_password_  all  password
+local    all   /^mx_md5_            md5
+host     all   /^mx_md5_       all  md5
+local    all   /^mx_scram_          scram-sha-256
+host     all   /^mx_scram_     all  scram-sha-256
+hostssl  all   /^mx_cert_      all  cert
+local    all   /^mx_peer_           peer map=outside
 """
 METHODS = ["trust", "reject", "password", "md5", "scram", "cert", "peer"]
 ASKS = {"password", "md5", "scram"}  # for a secret
 
-# By what stands in the users file; nobody stands nowhere, and is no role of the servers. Names of one length.
-VERIFIER, HASHED, PLAIN, NOBODY = USERS = ["mx_proven", "mx_hashed", "mx_openly", "mx_nobody"]
+# By what stands in the users file: a verifier, an MD5 hash, the password, nothing. Nobody is no role of the servers either.
+# Of one length, so that the sizes of messages can be compared.
+VERIFIER, HASHED, PLAIN, NOBODY = USERS = ["proven", "hashed", "openly", "nobody"]
 PEERS = {VERIFIER, NOBODY}  # whom the ident map lets the system's user be
+
+
+def name_of(method: str, user: str) -> str:
+    return f"mx_{method}_{user}"
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,11 @@ class Attempt:
     certificate: str = "none"  # good, other (another name), stranger (another authority), revoked
     direct: bool = False
     root: str = "right"  # whom the client believes: right, stranger
+
+    @property
+    def login(self) -> str:
+        """The name of the user in full."""
+        return name_of(self.method, self.user)
 
 
 # What refuses, and the words that tell so; `{user}` is filled in.
@@ -197,12 +207,16 @@ def node_logins(mode: str) -> list[Attempt]:
     return sorted(set(found), key=repr)
 
 
-def covering(attempts: list[Attempt], strength: int = 2) -> list[Attempt]:
-    """A part of them in which every pair of values of two properties that occurs at all still occurs."""
-    names = list(Attempt.__dataclass_fields__)
+def pairs_of(a: Attempt) -> set:
+    properties = [*vars(a).items(), ("verdict", expected(a)[-1][1])]
+    return set(itertools.combinations(properties, 2))
+
+
+def covering(attempts: list[Attempt]) -> list[Attempt]:
+    """A part of them in which every pair of values of two properties that occurs at all still occurs; the verdict is one."""
     kept, seen = [], set()
-    for a in sorted(attempts, key=lambda a: hash_of(a)):
-        pairs = {tuple((name, getattr(a, name)) for name in some) for some in itertools.combinations(names, strength)}
+    for a in sorted(attempts, key=hash_of):
+        pairs = pairs_of(a)
         if not pairs <= seen:
             seen |= pairs
             kept.append(a)

@@ -6,7 +6,6 @@ One proxy per `tls.client.mode`. Whoever is in is really in: it asks the server 
 
 import collections
 import hashlib
-import itertools
 import os
 import pwd
 import re
@@ -22,7 +21,7 @@ from harness.cluster import Cluster
 from harness.proxy import Pgweir, scram_verifier
 from harness.wire import Wire
 from login_clients import Outcome
-from login_rules import HASHED, NOBODY, PLAIN, VERIFIER, Attempt
+from login_rules import HASHED, PLAIN, VERIFIER, Attempt, name_of
 
 RIGHT, WRONG = "correct horse", "battery staple"
 EVERYTHING = [a for mode in login_rules.MODES for a in login_rules.logins(mode)]
@@ -35,14 +34,17 @@ class Pki:
     def __init__(self, own: Authority, strange: Authority):
         self.own, self.strange = own, strange
         self.server = own.issue("server", "/CN=localhost", names="DNS:localhost,IP:127.0.0.1")
-        self._shown = {("good", user): own.issue(user, f"/O=Matrix/CN={user}") for user in login_rules.USERS}
-        self._shown |= {("other", ""): own.issue("other", "/CN=mx_other"), ("stranger", ""): strange.issue("joe", f"/CN={VERIFIER}"),
-                        ("revoked", ""): own.issue("revoked", f"/CN={VERIFIER}")}
-        self.crl = own.revoke(self._shown["revoked", ""][0])
+        self._shown = {"other": own.issue("other", "/CN=mx_other"), "revoked": own.issue("revoked", "/CN=mx_cert_proven"),
+                       "stranger": strange.issue("joe", "/CN=mx_cert_proven")}
+        self.crl = own.revoke(self._shown["revoked"][0])
 
     def shown(self, a: Attempt):
         """Certificate and key, or None."""
-        return self._shown.get((a.certificate, a.user if a.certificate == "good" else ""))
+        if a.certificate != "good":
+            return self._shown.get(a.certificate)
+        if a.login not in self._shown:
+            self._shown[a.login] = self.own.issue(a.login, f"/O=Matrix/CN={a.login}")
+        return self._shown[a.login]
 
 
 @pytest.fixture(scope="module")
@@ -53,26 +55,32 @@ def pki():
 
 @pytest.fixture(scope="module")
 def furnished():
-    """A node of our own with the roles, and a database for each method. (To drop databases would take longer.)"""
+    """A node of our own with the roles."""
     with Cluster(standbys=0) as cluster:
-        for user in (VERIFIER, HASHED, PLAIN):
-            cluster.primary.sql(f"CREATE ROLE {user} LOGIN")
-        for method in login_rules.METHODS:
-            cluster.primary.sql(f"CREATE DATABASE m_{method}")
+        cluster.primary.sql("".join(f"CREATE ROLE {name_of(method, user)} LOGIN;" for method in login_rules.METHODS
+                                    for user in (VERIFIER, HASHED, PLAIN)))
         yield cluster.primary
+
+
+def users_file() -> str:
+    lines = []
+    for method in login_rules.METHODS:
+        name = name_of(method, HASHED)
+        md5 = "md5" + hashlib.md5((RIGHT + name).encode()).hexdigest()
+        lines += [(name, md5), (name_of(method, VERIFIER), scram_verifier(RIGHT)), (name_of(method, PLAIN), RIGHT)]
+    return "".join(f'"{name}" "{secret}"\n' for name, secret in lines)
 
 
 @pytest.fixture(scope="module", params=login_rules.MODES)
 def proxy(request, furnished, pki):
     """A proxy with this tls.client.mode."""
     with Pgweir([furnished], start=False, topology="single", pool={"size": 4}) as running:
-        md5 = "md5" + hashlib.md5((RIGHT + HASHED).encode()).hexdigest()
-        users = {VERIFIER: scram_verifier(RIGHT), HASHED: md5, PLAIN: RIGHT}
         outside = pwd.getpwuid(os.getuid()).pw_name
         running.write_config(auth={
             "method": None, "hba_file": running.write_file("pg_hba.conf", login_rules.HBA),
-            "ident_file": running.write_file("pg_ident.conf", "".join(f"outside {outside} {user}\n" for user in login_rules.PEERS)),
-            "users_file": running.write_file("users.txt", "".join(f'"{name}" "{secret}"\n' for name, secret in users.items()))})
+            "ident_file": running.write_file("pg_ident.conf", "".join(
+                f"outside {outside} {name_of('peer', user)}\n" for user in login_rules.PEERS)),
+            "users_file": running.write_file("users.txt", users_file())})
         files = {} if request.param == "disable" else {
             "cert_file": str(pki.server[0]), "key_file": str(pki.server[1]), "ca_file": str(pki.own.file), "crl_file": str(pki.crl)}
         running.config.pop("tls", None)
@@ -84,7 +92,7 @@ def proxy(request, furnished, pki):
 
 
 def for_libpq(proxy: Pgweir, pki: Pki, a: Attempt) -> dict[str, str]:
-    words = {"dbname": f"m_{a.method}", "user": a.user, "port": str(proxy.port), "channel_binding": a.binding,
+    words = {"dbname": "test", "user": a.login, "port": str(proxy.port), "channel_binding": a.binding,
              "connect_timeout": "20", "passfile": "/nowhere/pass", "gssencmode": "disable",
              "sslrootcert": "/nowhere/root", "sslcert": "/nowhere/crt", "sslkey": "/nowhere/key"}
     if a.sslmode is None:
@@ -103,7 +111,7 @@ def for_libpq(proxy: Pgweir, pki: Pki, a: Attempt) -> dict[str, str]:
 
 
 def for_node(proxy: Pgweir, pki: Pki, a: Attempt) -> dict:
-    config = {"database": f"m_{a.method}", "user": a.user, "port": proxy.port, "ssl": False,
+    config = {"database": "test", "user": a.login, "port": proxy.port, "ssl": False,
               "host": str(proxy.directory) if a.sslmode is None else "localhost",
               "enableChannelBinding": a.binding == "prefer", "connectionTimeoutMillis": 20000}
     if a.secret != "none":
@@ -123,11 +131,11 @@ def surprise(a: Attempt, outcome: Outcome) -> str | None:
     tries = login_rules.expected(a)
     tls, verdict = tries[-1]
     if verdict == "in":
-        return None if outcome == Outcome(None, tls, a.user) else f"expected in, TLS {tls}"
+        return None if outcome == Outcome(None, tls, a.login) else f"expected in, TLS {tls}"
     if outcome.refusal is None:
         return f"expected {verdict}"
     for _, reason in tries:
-        if not re.search(login_rules.SAYS[reason].format(user=a.user), outcome.refusal):
+        if not re.search(login_rules.SAYS[reason].format(user=a.login), outcome.refusal):
             return f"expected {[reason for _, reason in tries]}"
     if outcome.sqlstate is not None and outcome.sqlstate != login_rules.SQLSTATE.get(verdict, outcome.sqlstate):
         return f"expected SQLSTATE {login_rules.SQLSTATE[verdict]}"
@@ -144,7 +152,7 @@ def check(who: str, attempts: list[Attempt], outcomes: list[Outcome]) -> None:
     said = collections.defaultdict(set)
     for a, o in zip(attempts, outcomes):
         if login_rules.expected(a)[-1][1] == "wrong secret":
-            said[a.method, a.sslmode, a.direct, a.binding].add((o.refusal.replace(a.user, "USER"), o.sqlstate))
+            said[a.method, a.sslmode, a.direct, a.binding].add((o.refusal.replace(a.login, "USER"), o.sqlstate))
     for where, texts in said.items():
         assert len(texts) == 1, (where, texts)
 
@@ -180,10 +188,9 @@ def test_node_postgres(proxy, pki):
 
 def test_the_part_covers_the_whole():
     """Each pair of values that occurs in the matrix occurs in what psql tries."""
-    def pairs(attempts):
-        return {pair for a in attempts for pair in itertools.combinations(vars(a).items(), 2)}
     part = login_rules.covering(EVERYTHING)
-    assert pairs(part) == pairs(EVERYTHING) and len(part) < len(EVERYTHING) / 8
+    whole = set().union(*map(login_rules.pairs_of, EVERYTHING))
+    assert set().union(*map(login_rules.pairs_of, part)) == whole and len(part) < len(EVERYTHING) / 8
 
 
 def spoken(proxy: Pgweir, pki: Pki, user: str, method: str, tls: bool) -> list:
@@ -195,9 +202,10 @@ def spoken(proxy: Pgweir, pki: Pki, user: str, method: str, tls: bool) -> list:
             context = ssl.create_default_context(cafile=pki.own.file)
             context.load_cert_chain(*pki.shown(Attempt(proxy.mode, method, user, certificate="good")))
             client.socket = context.wrap_socket(client.socket, server_hostname="localhost")
-        found = client.login(WRONG, user=user, database=f"m_{method}")
+        name = name_of(method, user)
+        found = client.login(WRONG, user=name)
     assert found[-1].kind == "E"
-    return [(m.kind, len(m.body)) for m in found[:-1]] + [{k: v.replace(user, "USER") for k, v in found[-1].fields.items()}]
+    return [(m.kind, len(m.body)) for m in found[:-1]] + [{k: v.replace(name, "USER") for k, v in found[-1].fields.items()}]
 
 
 @pytest.mark.parametrize("method", ["password", "md5", "scram"])

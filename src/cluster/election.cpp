@@ -18,14 +18,15 @@ bool better(const Candidate& a, const Candidate& b) {
 }  // namespace
 
 Verdict elect(const Electorate& electorate) {
-  if (electorate.seen < electorate.needed) return {{}, {ReasonCode::too_few_seen, {}, electorate.seen, electorate.needed}};
+  if (electorate.seen < electorate.needed)
+    return {{}, {ReasonCode::too_few_seen, {}, electorate.seen, electorate.needed}};
   if (!electorate.sync_seen) return {{}, {ReasonCode::commits_out_of_sight}};
   const Candidate* best = nullptr;
   for (const Candidate& one : electorate.candidates)
     if (one.is_cut && one.timeline >= electorate.timeline && (!best || better(one, *best))) best = &one;
   if (!best) return {{}, {ReasonCode::no_candidate, {}, electorate.timeline}};
   for (const Candidate& one : electorate.candidates)
-    if (history_of(one) > history_of(*best)) return {{}, {ReasonCode::one_is_further, one.node}};
+    if (history_of(one) > history_of(*best) || one.still_hears) return {{}, {ReasonCode::one_is_further, one.node}};
   return {best->node, {ReasonCode::most_received, best->node, best->received}};
 }
 

@@ -15,6 +15,7 @@ struct Candidate {
   std::uint32_t timeline = 0;
   routing::Lsn received = 0;
   bool is_cut = false;       ///< it cannot receive any more from anybody: `received` is final
+  bool still_hears = false;  ///< it is not cut, and hears from the old primary: it may have more by now
   bool has_failed = false;   ///< it was told to become the primary, several times, and did not
 };
 

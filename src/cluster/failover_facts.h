@@ -108,8 +108,13 @@ struct Tick {};
 struct Disable {
   base::NodeId node;
 };
-/// The operator brings it back. A primary that is quarantined while there is no other is believed from now on.
+/// The operator brings it back.
 struct Enable {
+  base::NodeId node;
+};
+/// The operator says that this is the primary, although pgweir knows of a newer timeline, or has tried to promote
+/// another one. Only while there is no primary.
+struct Believe {
   base::NodeId node;
 };
 struct Switchover {
@@ -118,7 +123,7 @@ struct Switchover {
 /// No statement that may write is running any more, and none begins until writes go on.
 struct WritesQuiet {};
 
-using Event = std::variant<Probed, ActionEnded, Tick, Disable, Enable, Switchover, WritesQuiet>;
+using Event = std::variant<Probed, ActionEnded, Tick, Disable, Enable, Believe, Switchover, WritesQuiet>;
 
 struct FailoverNode {
   std::string name;
@@ -129,12 +134,15 @@ struct FailoverNode {
 struct FailoverRules {
   FailoverMode mode = FailoverMode::observe;
   config::TopologyKind kind = config::TopologyKind::streaming;
-  bool rejoin = false;                                    ///< there is a rejoin command
-  unsigned retries = 2;                                   ///< how many silences make a node down
-  std::size_t minimum_seen = 0;                           ///< nodes that must be seen to promote; 0: a majority
-  base::Duration refused_grace = std::chrono::milliseconds(500);   ///< a restart is not a death
-  base::Duration starting_patience = std::chrono::seconds(10);     ///< for a primary that starts up
-  base::Duration ask_patience = std::chrono::milliseconds(500);    ///< for a receiver to find its primary again
+  bool rejoin = false;                                            ///< there is a rejoin command
+  unsigned retries = 2;                                           ///< how many silences make a node down
+  std::size_t minimum_seen = 0;                                   ///< nodes that must be seen to promote; 0: a majority
+  base::Duration refused_grace = std::chrono::milliseconds(500);  ///< a restart is not a death
+  base::Duration starting_patience = std::chrono::seconds(10);    ///< for a primary that starts up
+  base::Duration ask_patience = std::chrono::milliseconds(500);   ///< for a receiver to find its primary again
+  /// `command`: how long a standby's connection that says nothing still proves that the primary lives. Primaries speak
+  /// at least every half wal_sender_timeout, 30 s by default.
+  base::Duration quiet_limit = std::chrono::seconds(35);
   base::Duration ask_again = std::chrono::seconds(5);              ///< while others hear the primary
   base::Duration election_patience = std::chrono::seconds(2);      ///< for standbys that are slow to be cut off
   base::Duration quick_interval = std::chrono::milliseconds(100);  ///< between probes while something is going on

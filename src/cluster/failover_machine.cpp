@@ -30,7 +30,7 @@ FailoverMemory FailoverMachine::memory() const {
 const std::vector<Action>& FailoverMachine::apply(const Event& event, Moment now) {
   now_ = now;
   actions_.clear();
-  if (phase_since_ == base::Time{}) phase_since_ = gone_since_ = now.time;
+  if (phase_since_ == base::Time{}) begin();
   expire_actions();
   std::visit([this](const auto& one) { take(one); }, event);
   // A phase may end at once, and the next one too; who is the primary is asked before each.
@@ -44,6 +44,15 @@ const std::vector<Action>& FailoverMachine::apply(const Event& event, Moment now
   upkeep();
   judge();
   return actions_;
+}
+
+/// What the process before this one asked for may still be on its way.
+void FailoverMachine::begin() {
+  phase_since_ = gone_since_ = now_.time;
+  for (NodeRecord& node : records_) {
+    if (node.cut_off || node.demoted) node.not_before = now_.time + rules_.action_limit;
+    if (node.maybe_promoted) node.no_follow_before = now_.time + rules_.promote_limit;
+  }
 }
 
 base::Duration FailoverMachine::tick_after() const {
@@ -83,8 +92,14 @@ void FailoverMachine::take(const Enable& request) {
   record.disabled = false;
   record.attempts = 0;
   record.not_before = {};
-  // The operator says so: this primary is the right one, whatever pgweir has seen or tried before.
-  if (primary_ || !record.answering() || record.answer->in_recovery || !right_system(*record.answer)) return;
+}
+
+void FailoverMachine::take(const Believe& request) {
+  if (request.node.value >= records_.size()) return;
+  const NodeRecord& record = records_[request.node.value];
+  const bool possible = !primary_ && !record.disabled && record.answering() && !record.answer->in_recovery &&
+                        right_system(*record.answer);
+  if (!possible) return note(HistoryEntry::What::request, request.node, {ReasonCode::not_that_node, request.node});
   for (NodeRecord& one : records_) one.maybe_promoted = false;
   memory_.primary = request.node;
   memory_.timeline = record.answer->timeline;
@@ -112,6 +127,7 @@ void FailoverMachine::ended(std::size_t node, Outcome outcome) {
       break;
     case ActionKind::promote:
       if (outcome == Outcome::refused) record.maybe_promoted = pending.was_uncertain;
+      if (outcome == Outcome::unknown) record.no_follow_before = pending.deadline;
       if (done) break;
       ++record.promotions;
       record.not_before = now_.time + pause_after(record.promotions);

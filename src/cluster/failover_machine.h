@@ -32,11 +32,11 @@ struct FailoverMemory {
   std::optional<base::NodeId> primary;  ///< the last one that was believed
   std::uint32_t timeline = 0;           ///< its timeline: no older one is ever believed again
   routing::Lsn timeline_began = 0;
-  std::string own_name;                  ///< what the primary would call itself as a standby
-  std::string sync_text;                 ///< its synchronous_standby_names
+  std::string own_name;   ///< what the primary would call itself as a standby
+  std::string sync_text;  ///< its synchronous_standby_names
   SyncRule sync;
-  /// The rule before, as long as commits that were acknowledged under it may be on fewer standbys than `sync` counts on:
-  /// until `sync.count` of them have received `sync_changed_at`.
+  /// The rule before, as long as commits that were acknowledged under it may be on fewer standbys than `sync` counts
+  /// on: until `sync.count` of them have received `sync_changed_at`.
   std::optional<SyncRule> sync_before;
   routing::Lsn sync_changed_at = 0;
   std::vector<std::string> strangers;  ///< walsenders' clients that are no node of the configuration
@@ -72,11 +72,13 @@ class FailoverMachine {
 
  private:
   // failover_machine.cpp
+  void begin();
   void take(const Probed& probed);
   void take(const ActionEnded& ended);
   void take(const Tick&) {}
   void take(const Disable& request);
   void take(const Enable& request);
+  void take(const Believe& request);
   void take(const Switchover& request);
   void take(const WritesQuiet& quiet);
   void expire_actions();
@@ -144,12 +146,13 @@ class FailoverMachine {
   Reason phase_why_;
   base::Time phase_since_{};
   base::Time gone_since_{};  ///< when the primary was last lost sight of
+  base::Time heard_at_{};    ///< when standbys last said that they hear from a primary that pgweir does not reach
   base::Time next_quick_probe_{};
-  std::optional<base::NodeId> chosen_;      ///< to be promoted
-  std::uint32_t promoted_from_ = 0;         ///< the timeline that `chosen_` was on
+  std::optional<base::NodeId> chosen_;  ///< to be promoted
+  std::uint32_t promoted_from_ = 0;     ///< the timeline that `chosen_` was on
   bool in_switchover_ = false;
-  std::vector<Candidate> candidates_;       ///< scratch of elections
-  std::vector<SyncWitness> witnesses_;      ///< scratch
+  std::vector<Candidate> candidates_;   ///< scratch of elections
+  std::vector<SyncWitness> witnesses_;  ///< scratch
   EventHistory history_;
   std::uint64_t version_ = 0;
 };

@@ -69,18 +69,19 @@ void FailoverMachine::run_asking() {
     const ProbeAnswer& answer = *record.answer;
     if (answer.sender && answer.sender != memory_.primary) continue;  // it hears from somebody else
     const bool receives = answer.receiver == Receiver::streaming;
-    if (receives && answer.heard_ago && record.answer_started - *answer.heard_ago >= phase_since_) {
-      ++hear_it;
-      continue;
-    }
-    if (rules_.mode != FailoverMode::promote) continue;
+    const bool hears = receives && answer.heard_ago &&
+                       (record.answer_started - *answer.heard_ago >= phase_since_ ||
+                        (rules_.mode == FailoverMode::command && *answer.heard_ago < rules_.quiet_limit));
+    if (hears) ++hear_it;
+    if (hears || rules_.mode == FailoverMode::command) continue;
     const bool was_asked = record.ended_since(ActionKind::restart_receiver, phase_since_);
     if (receives && !was_asked && may_act(i)) ask(ActionKind::restart_receiver, i);
     if (record.pending) waits = true;
-    if (was_asked && now_.time - record.last->at < rules_.ask_patience) waits = true;
+    if (was_asked && record.answer_started - record.last->at < rules_.ask_patience) waits = true;
   }
-  if (waits && now_.time - phase_since_ < rules_.ask_patience + rules_.action_limit) return;
+  if (waits && now_.time - std::max(phase_since_, heard_at_) < 2 * (rules_.ask_patience + rules_.action_limit)) return;
   if (hear_it > 0 && 2 * hear_it >= standbys) {
+    heard_at_ = now_.time;
     enter(Phase::asking, {ReasonCode::primary_heard, memory_.primary, hear_it, standbys});
     if (now_.time - phase_since_ >= rules_.ask_again) phase_since_ = now_.time;
     return;
@@ -110,9 +111,11 @@ std::size_t FailoverMachine::nodes_needed() const {
 bool FailoverMachine::is_cut(std::size_t node) const {
   const NodeRecord& record = records_[node];
   const ProbeAnswer& answer = *record.answer;
-  if (rules_.mode == FailoverMode::command)  // pgweir may only look
+  // pgweir may only look, and wait a moment; to put an end to the old primary is the operator's command's part.
+  if (rules_.mode == FailoverMode::command)
     return answer.receiver != Receiver::streaming || !answer.heard_ago ||
-           record.answer_started - *answer.heard_ago < phase_since_;
+           record.answer_started - *answer.heard_ago < phase_since_ ||
+           now_.time - phase_since_ >= rules_.election_patience;
   if (record.pending && record.pending->kind != ActionKind::stop_receiving) return false;
   if (!record.pending && record.last && record.answer_started < record.last->at) return false;
   return !answer.has_upstream && answer.receiver == Receiver::none;
@@ -120,9 +123,14 @@ bool FailoverMachine::is_cut(std::size_t node) const {
 
 bool FailoverMachine::enough_sync_seen() const {
   std::vector<SyncWitness> witnesses;
-  for (std::size_t i = 0; i < records_.size(); ++i)
-    if (memory_.primary != id_of(i))
-      witnesses.push_back({records_[i].application_name, is_standby_in_sight(i) && is_cut(i)});
+  for (std::size_t i = 0; i < records_.size(); ++i) {
+    if (memory_.primary == id_of(i)) continue;
+    const NodeRecord& record = records_[i];
+    // An old primary that never followed has nothing of this timeline: there is nothing to be missed.
+    const bool has_nothing = record.answered_since(phase_since_) && !record.answer->in_recovery &&
+                             record.answer->timeline < memory_.timeline;
+    witnesses.push_back({record.application_name, has_nothing || (is_standby_in_sight(i) && is_cut(i))});
+  }
   return sight_of(memory_.sync, witnesses, memory_.strangers, memory_.own_name).enough &&
          (!memory_.sync_before ||
           sight_of(*memory_.sync_before, witnesses, memory_.strangers, memory_.own_name).enough);
@@ -133,14 +141,18 @@ Verdict FailoverMachine::hold_election() {
   for (std::size_t i = 0; i < records_.size(); ++i) {
     if (!is_standby_in_sight(i)) continue;
     const NodeRecord& record = records_[i];
-    candidates_.push_back({id_of(i), nodes_[i].priority, record.answer->timeline, record.answer->received, is_cut(i),
-                           record.promotions >= rules_.attempts});
+    const ProbeAnswer& answer = *record.answer;
+    const bool hears = answer.receiver == Receiver::streaming && answer.heard_ago &&
+                       record.answer_started - *answer.heard_ago >= phase_since_;
+    candidates_.push_back({id_of(i), nodes_[i].priority, answer.timeline, answer.received, is_cut(i),
+                           hears && !is_cut(i), record.promotions >= rules_.attempts});
   }
   return elect({candidates_, memory_.timeline, nodes_in_sight(), nodes_needed(), enough_sync_seen()});
 }
 
 void FailoverMachine::run_electing() {
-  const bool is_early = now_.time - phase_since_ < rules_.election_patience;
+  const base::Duration lasts = now_.time - phase_since_;
+  const bool is_early = lasts < rules_.election_patience;
   if (is_early) probe_quickly();
   bool waits = false;
   bool is_being_cut = false;
@@ -154,13 +166,15 @@ void FailoverMachine::run_electing() {
       continue;
     }
     if (is_cut(i)) continue;
-    waits = is_being_cut = true;
+    waits = true;
     const bool is_told = record.last && record.last->kind == ActionKind::stop_receiving &&
                          record.last->outcome == Outcome::done && record.answer_started < record.last->at;
     if (rules_.mode == FailoverMode::promote && !is_told && may_act(i)) ask(ActionKind::stop_receiving, i);
+    if (record.pending || is_told) is_being_cut = true;
   }
   if (is_being_cut) probe_quickly();
-  if (waits && is_early) return enter(Phase::electing, {ReasonCode::waits_for_standbys});
+  if (waits && (is_early || (is_being_cut && lasts < 3 * rules_.election_patience)))
+    return enter(Phase::electing, {ReasonCode::waits_for_standbys});
   const Verdict verdict = hold_election();
   if (!verdict.winner) return enter(Phase::electing, verdict.why);
   const std::size_t winner = verdict.winner->value;
@@ -181,8 +195,7 @@ void FailoverMachine::run_promoting() {
     if (record.health != Health::lost && now_.time - last.at < rules_.follow_patience) return;
     ++record.promotions;
   }
-  const auto code =
-      last.outcome == Outcome::refused ? ReasonCode::promotion_refused : ReasonCode::promotion_unknown;
+  const auto code = last.outcome == Outcome::refused ? ReasonCode::promotion_refused : ReasonCode::promotion_unknown;
   enter(Phase::electing, {code, chosen_});
 }
 

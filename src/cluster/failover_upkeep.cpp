@@ -49,6 +49,7 @@ void FailoverMachine::upkeep() {
 
 void FailoverMachine::lead(std::size_t node) {
   NodeRecord& record = records_[node];
+  if (now_.time < record.no_follow_before) return;
   const bool is_hopeless = is_ahead_of_fork(node) || record.attempts >= rules_.attempts;
   if (is_hopeless && rules_.rejoin) return rejoin(node);
   if (is_ahead_of_fork(node)) return;
@@ -112,7 +113,7 @@ void FailoverMachine::judge() {
     auto role = record.role;
     if (record.answer)
       role = record.answer->in_recovery && rules_.kind != config::TopologyKind::single ? routing::Role::standby
-                                                                                         : routing::Role::primary;
+                                                                                       : routing::Role::primary;
     if (state == record.state && why == record.why && role == record.role) continue;
     if (state != record.state || role != record.role) record.since = now_.wall;
     const NodeState before = std::exchange(record.state, state);

@@ -77,8 +77,7 @@ std::string_view name_of(Phase phase) {
 }
 
 std::string_view name_of(NodeState state) {
-  constexpr std::array<std::string_view, 6> kNames{"unknown",     "up",       "down",
-                                                   "quarantined", "disabled", "catching_up"};
+  constexpr std::array<std::string_view, 6> kNames{"unknown", "up", "down", "quarantined", "disabled", "catching_up"};
   return kNames[static_cast<std::size_t>(state)];
 }
 

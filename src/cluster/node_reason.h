@@ -17,29 +17,29 @@ enum class ReasonCode : std::uint8_t {
   // of a node
   not_asked,
   answers,
-  no_answer,         ///< the failure's own words are the evidence
-  other_cluster,     ///< x: its system identifier, y: the expected one
-  second_primary,    ///< node: the believed one
-  older_timeline,    ///< x: its timeline, y: the right one
-  newer_timeline,    ///< x: its timeline, y: the primary's
-  ahead_of_fork,     ///< x: replayed, y: where the primary's timeline began
-  does_not_follow,   ///< node: the primary, x: attempts
-  catching_up,       ///< node: the primary
+  no_answer,        ///< the failure's own words are the evidence
+  other_cluster,    ///< x: its system identifier, y: the expected one
+  second_primary,   ///< node: the believed one
+  older_timeline,   ///< x: its timeline, y: the right one
+  newer_timeline,   ///< x: its timeline, y: the primary's
+  ahead_of_fork,    ///< x: replayed, y: where the primary's timeline began
+  does_not_follow,  ///< node: the primary, x: attempts
+  catching_up,      ///< node: the primary
   by_operator,
   // of a phase
   following,
   primary_lost,
   primary_starting,
-  primary_heard,        ///< x of y standbys hear from it
-  too_few_seen,         ///< x of the y nodes that must be seen
+  primary_heard,  ///< x of y standbys hear from it
+  too_few_seen,   ///< x of the y nodes that must be seen
   commits_out_of_sight,
-  no_candidate,         ///< x: the timeline
-  one_is_further,       ///< node
+  no_candidate,    ///< x: the timeline
+  one_is_further,  ///< node
   waits_for_standbys,
-  most_received,        ///< node, x: position
-  promotion_refused,    ///< node
-  promotion_unknown,    ///< node
-  promoted,             ///< node, x: timeline
+  most_received,      ///< node, x: position
+  promotion_refused,  ///< node
+  promotion_unknown,  ///< node
+  promoted,           ///< node, x: timeline
   primary_is_back,
   // of a request
   believed_by_operator,  ///< node

@@ -15,7 +15,7 @@ void take_answer(NodeRecord& node, const ProbeAnswer& answer) {
   // A standby whose receiver has ended can only say which timeline its last checkpoint was on: older than what it has
   // received (PostgreSQL source, pg_control_checkpoint). It has not lost what it had, unless it was made anew.
   std::uint32_t timeline = answer.timeline;
-  if (node.answer && node.answer->in_recovery && answer.in_recovery && answer.receiver == Receiver::none &&
+  if (node.answer && node.answer->in_recovery && answer.in_recovery && answer.receiver != Receiver::streaming &&
       node.answer->timeline > timeline && answer.received >= node.answer->received)
     timeline = node.answer->timeline;
   node.answer = answer;

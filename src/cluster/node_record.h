@@ -10,12 +10,12 @@ namespace pgweir::cluster {
 
 /// What the probes say of a node, before anybody asks what it is.
 enum class Health : std::uint8_t {
-  unknown,    ///< not asked yet
+  unknown,  ///< not asked yet
   answering,
-  trouble,    ///< silent, but not for long enough
-  lost,       ///< refused, or silent for long enough
-  starting,   ///< alive, but of no use yet
-  untold,     ///< alive, but pgweir may not ask: what it said last still counts while it is `full`
+  trouble,   ///< silent, but not for long enough
+  lost,      ///< refused, or silent for long enough
+  starting,  ///< alive, but of no use yet
+  untold,    ///< alive, but pgweir may not ask: what it said last still counts while it is `full`
 };
 
 struct NodeRecord {
@@ -46,10 +46,11 @@ struct NodeRecord {
     base::Time at{};
   };
   std::optional<Ended> last;  ///< the last action that is over
-  unsigned attempts = 0;    ///< at making it follow
+  unsigned attempts = 0;      ///< at making it follow
   unsigned rejoins = 0;
-  unsigned promotions = 0;  ///< that came to nothing
-  base::Time not_before{};  ///< no other action until then
+  unsigned promotions = 0;        ///< that came to nothing
+  base::Time not_before{};        ///< no other action until then
+  base::Time no_follow_before{};  ///< until then it may still become a primary: it must not follow another one first
 
   NodeState state = NodeState::unknown;
   routing::Role role = routing::Role::unknown;

@@ -1,8 +1,8 @@
 // Which standbys a commit had to wait for, and whether enough of them are in sight to be sure that one has it. Pure.
 //
-// A commit that was acknowledged under `ANY n (...)` or `FIRST n (...)` is on n of the standbys that the list names; let
-// there be N of them. If fewer than n are out of sight, at least one of those n is in sight: so at least N - n + 1 must be
-// seen. It holds for FIRST as well: the list says who goes first, but who is connected says who was asked. With
+// A commit that was acknowledged under `ANY n (...)` or `FIRST n (...)` is on n of the standbys that the list names;
+// let there be N of them. If fewer than n are out of sight, at least one of those n is in sight: so at least N - n + 1
+// must be seen. It holds for FIRST as well: the list says who goes first, but who is connected says who was asked. With
 // FIRST 1 (a, b), a commit may be on b alone, because a was away for a moment; that a is first in the list, and was
 // there at the last look, proves nothing about the moments since.
 // Source: PostgreSQL documentation, "synchronous_standby_names"; src/backend/replication/syncrep.c.

@@ -34,21 +34,24 @@ int run_many(std::uint64_t first, std::uint64_t count) {
     sum.switchovers += report.switchovers;
     sum.settled_after = std::max(sum.settled_after, report.settled_after);
     if (report.broken.empty()) continue;
-    if (++broken <= 3) print_failure(scenario, Lie::none, report.broken);
-    else std::printf("BROKEN: seed %llu: %s\n", static_cast<unsigned long long>(seed), report.broken.c_str());
+    if (++broken <= 3)
+      print_failure(scenario, Lie::none, report.broken);
+    else
+      std::printf("BROKEN: seed %llu: %s\n", static_cast<unsigned long long>(seed), report.broken.c_str());
     if (broken >= 30) break;
   }
-  std::printf("%llu schedules from %llu: %u broken; %u promotions, %u switchovers begun, settled at the latest %lld ms "
-              "after the last fault\n",
-              static_cast<unsigned long long>(count), static_cast<unsigned long long>(first), broken, sum.promotions,
-              sum.switchovers, ms(sum.settled_after));
+  std::printf(
+      "%llu schedules from %llu: %u broken; %u promotions, %u switchovers begun, settled at the latest %lld ms "
+      "after the last fault\n",
+      static_cast<unsigned long long>(count), static_cast<unsigned long long>(first), broken, sum.promotions,
+      sum.switchovers, ms(sum.settled_after));
   return broken == 0 ? 0 : 1;
 }
 
 int find_lies(std::uint64_t count) {
   int status = 0;
   for (const Lie lie : {Lie::no_sync_names, Lie::replayed_as_received, Lie::cut_at_once, Lie::one_timeline,
-                        Lie::nobody_hears, Lie::no_ticks}) {
+                        Lie::nobody_hears, Lie::no_clock}) {
     std::string found;
     std::uint64_t seed = 1;
     for (; seed <= count && found.empty(); ++seed) found = sim::run(sim::make_scenario(seed), lie, false).broken;
@@ -63,7 +66,9 @@ int find_lies(std::uint64_t count) {
 
 int main(int argc, char** argv) {
   const std::string first = argc > 1 ? argv[1] : "1";
-  const auto second = [&](std::uint64_t otherwise) { return argc > 2 ? std::strtoull(argv[2], nullptr, 10) : otherwise; };
+  const auto second = [&](std::uint64_t otherwise) {
+    return argc > 2 ? std::strtoull(argv[2], nullptr, 10) : otherwise;
+  };
   if (first == "--lies") return find_lies(second(5000));
   if (first == "--tell") {
     const sim::Scenario scenario = sim::make_scenario(second(1));

@@ -28,6 +28,7 @@ cluster::FailoverRules rules_of(const Scenario& scenario) {
   rules.rejoin_limit = 5s;
   rules.pause_limit = rules.catch_up_limit = 2s;
   rules.starting_patience = 5s;
+  rules.quiet_limit = 4s;
   rules.longest_pause = 5s;
   return rules;
 }
@@ -113,7 +114,8 @@ class Run {
     if (machine_.phase() == Phase::pausing && dice_() % 5 == 0) shell_.apply(cluster::WritesQuiet{}, now_, machine_);
     if (tell_) tell_history();
     for (std::size_t i = 0; i < world_.size(); ++i)
-      if (!world_.talks(world_.pgweir(), i) || !world_.serves(i, now_) || machine_.nodes()[i].disabled)
+      if (!world_.talks(world_.pgweir(), i) || !world_.serves(i, now_) || machine_.nodes()[i].disabled ||
+          shell_.is_full(i, now_))
         seen_since_[i] = now_;
     for (const cluster::Action& action : shell_.promotions) check_promotion(action.node.value);
     shell_.promotions.clear();
@@ -127,6 +129,10 @@ class Run {
     if (!machine_.writes_paused()) pause_began_ = now_;
     if (now_ - pause_began_ > kLongestPause) broken("writes are paused without end");
     alone_since_ = only_pgweir_is_cut_off() ? alone_since_ : now_;
+    const Phase before = std::exchange(phase_, machine_.phase());
+    if (before == Phase::asking && phase_ != Phase::asking && phase_ != Phase::following && !is_superseded() &&
+        now_ - alone_since_ >= kLongEnough)
+      broken("calls a primary lost that all but pgweir hear");
   }
 
   void write() {
@@ -137,8 +143,7 @@ class Run {
       if (world_.talks(world_.pgweir(), node) && world_.write(node, now_)) {
         is_served = true;
         // All that pgweir writes is one history: never again on a primary whose successor it has written on.
-        if (used_line_ && !world_.descends(server.line, *used_line_) && !is_tainted_)
-          broken("writes on two primaries");
+        if (used_line_ && !world_.descends(server.line, *used_line_) && !is_tainted_) broken("writes on two primaries");
         used_line_ = server.line;
       }
     }
@@ -153,13 +158,12 @@ class Run {
   /// pgweir has just decided to promote this node.
   void check_promotion(std::size_t node) {
     ++report_.promotions;
-    if (machine_.phase() == Phase::promoting && machine_.nodes()[node].promotions == 0 && !is_tainted_ &&
-        now_ - alone_since_ >= kLongEnough && machine_.history().added() > 0 && !was_asked_)
-      broken("promotes although only pgweir is cut off from the primary");
-    was_asked_ = false;
     if (is_tainted_ || scenario_.mode != FailoverMode::promote) return;
     for (std::size_t i = 0; i < world_.size(); ++i) {
       const Server& other = world_.servers[i];
+      // What a node receives while every attempt to cut it off fails is not known in time.
+      const auto& cutting = shell_.cutting_since[i];
+      if (cutting && now_ - *cutting >= 1500ms) continue;
       if (i == node || !other.recovery || !is_known(i) || world_.timeline_of(i) != world_.timeline_of(node)) continue;
       if (!world_.contains(node, world_.line_at(i), other.received))
         broken("promotes a node that is behind another one in sight");
@@ -181,9 +185,14 @@ class Run {
     if (!world_.serves(node, now_) || world_.servers[node].recovery || world_.servers[node].demoted) return false;
     for (std::size_t i = 0; i < world_.size(); ++i)
       if (i != node && (!is_known(i) || !world_.talks(i, node) || !world_.servers[i].recovery ||
-                        world_.servers[i].upstream != static_cast<int>(node)))
+                        (world_.servers[i].upstream != static_cast<int>(node) && !machine_.nodes()[i].cut_off)))
         return false;
     return true;
+  }
+
+  [[nodiscard]] bool is_superseded() const {
+    return std::any_of(machine_.nodes().begin(), machine_.nodes().end(),
+                       [](const auto& n) { return n.maybe_promoted; });
   }
 
   bool is_settled() {
@@ -194,7 +203,8 @@ class Run {
       const bool may_be_quarantined = !scenario_.rejoin || scenario_.mode == FailoverMode::observe;
       if (node.state != NodeState::up && !(may_be_quarantined && node.state == NodeState::quarantined))
         why_not_settled_ = "a node is " + std::string(name_of(node.state));
-      if (node.demoted && machine_.primary() == base::NodeId{static_cast<std::uint16_t>(&node - machine_.nodes().data())})
+      if (node.demoted &&
+          machine_.primary() == base::NodeId{static_cast<std::uint16_t>(&node - machine_.nodes().data())})
         why_not_settled_ = "the primary is demoted";
     }
     if (scenario_.rejoin && scenario_.mode != FailoverMode::observe && now_ - served_at_ > 500ms)
@@ -231,7 +241,7 @@ class Run {
   base::Time served_at_ = kBeginning, pause_began_ = kBeginning, settled_since_ = kBeginning, alone_since_ = kBeginning;
   bool faults_ended_ = false;
   bool is_tainted_ = false;  ///< somebody promoted by hand: what is lost then is not pgweir's
-  bool was_asked_ = false;   ///< for a switchover
+  Phase phase_ = Phase::following;
   std::uint64_t told_ = 0;
   std::string why_not_settled_;
 };
@@ -245,15 +255,9 @@ void Run::strike(const Fault& fault) {
   switch (fault.kind) {
     case FaultKind::kill: return kill(a);
     case FaultKind::start: return start(a, 500ms);
-    case FaultKind::quick_restart:
-      kill(a);
-      return start(a, 300ms);
-    case FaultKind::power_off:
-      server.dark = true;
-      return kill(a);
-    case FaultKind::power_on:
-      server.dark = false;
-      return start(a, 1s);
+    case FaultKind::quick_restart: kill(a); return start(a, 300ms);
+    case FaultKind::power_off: server.dark = true; return kill(a);
+    case FaultKind::power_on: server.dark = false; return start(a, 1s);
     case FaultKind::freeze: server.frozen = true; return;
     case FaultKind::thaw: server.frozen = false; return;
     case FaultKind::cut_link:
@@ -280,13 +284,11 @@ void Run::strike(const Fault& fault) {
     case FaultKind::switchover: {
       const auto before = machine_.phase();
       shell_.apply(cluster::Switchover{b % 2 == 0 ? std::nullopt : std::optional(id)}, now_, machine_);
-      if (before != machine_.phase()) ++report_.switchovers, was_asked_ = true;
+      if (before != machine_.phase()) ++report_.switchovers;
       return;
     }
     case FaultKind::disable: return shell_.apply(cluster::Disable{id}, now_, machine_);
-    case FaultKind::enable:
-      if (!machine_.primary() && !server.recovery) is_tainted_ = true;  // the operator's word
-      return shell_.apply(cluster::Enable{id}, now_, machine_);
+    case FaultKind::enable: return shell_.apply(cluster::Enable{id}, now_, machine_);
     case FaultKind::restart_pgweir:
       machine_ = cluster::FailoverMachine(rules_of(scenario_), names_of(scenario_), machine_.memory());
       shell_.forget();

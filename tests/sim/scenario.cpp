@@ -9,11 +9,26 @@ namespace pgweir::sim {
 
 namespace {
 
-constexpr std::array kFaultNames{"kill", "start", "quick_restart", "power_off", "power_on", "freeze", "thaw",
-                                 "cut_link", "heal_link", "isolate_node", "isolate_pgweir", "heal_all",
-                                 "promote_by_hand", "switchover", "disable", "enable", "restart_pgweir", "full"};
-constexpr std::array kLieNames{"none", "no_sync_names", "replayed_as_received", "cut_at_once", "one_timeline",
-                               "nobody_hears", "no_ticks"};
+constexpr std::array kFaultNames{"kill",
+                                 "start",
+                                 "quick_restart",
+                                 "power_off",
+                                 "power_on",
+                                 "freeze",
+                                 "thaw",
+                                 "cut_link",
+                                 "heal_link",
+                                 "isolate_node",
+                                 "isolate_pgweir",
+                                 "heal_all",
+                                 "promote_by_hand",
+                                 "switchover",
+                                 "disable",
+                                 "enable",
+                                 "restart_pgweir",
+                                 "full"};
+constexpr std::array kLieNames{"none",         "no_sync_names", "replayed_as_received", "cut_at_once", "one_timeline",
+                               "nobody_hears", "no_clock"};
 
 // How often each fault is drawn, in the order of FaultKind.
 constexpr std::array kWeights{10, 8, 4, 5, 5, 5, 6, 8, 6, 5, 4, 4, 1, 4, 2, 3, 3, 2};

@@ -17,13 +17,29 @@ enum class Lie {
   cut_at_once,           ///< as one that does not wait until standbys have been cut off
   one_timeline,          ///< as one that does not know timelines
   nobody_hears,          ///< as one that believes its own network only
-  no_ticks,              ///< as one without time limits
+  no_clock,              ///< as one without time limits
 };
 [[nodiscard]] const char* name_of(Lie lie);
 
 enum class FaultKind {
-  kill, start, quick_restart, power_off, power_on, freeze, thaw, cut_link, heal_link, isolate_node, isolate_pgweir,
-  heal_all, promote_by_hand, switchover, disable, enable, restart_pgweir, full
+  kill,
+  start,
+  quick_restart,
+  power_off,
+  power_on,
+  freeze,
+  thaw,
+  cut_link,
+  heal_link,
+  isolate_node,
+  isolate_pgweir,
+  heal_all,
+  promote_by_hand,
+  switchover,
+  disable,
+  enable,
+  restart_pgweir,
+  full
 };
 
 struct Fault {
@@ -51,7 +67,7 @@ struct Report {
   unsigned promotions = 0, switchovers = 0, repairs = 0, held_back = 0;
   base::Duration longest_hold{};
   base::Duration settled_after{};  ///< since the last fault ended
-  std::string story;  ///< what happened, if asked for
+  std::string story;               ///< what happened, if asked for
 };
 
 [[nodiscard]] Scenario make_scenario(std::uint64_t seed);

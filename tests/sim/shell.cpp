@@ -14,7 +14,8 @@ constexpr base::Duration kTimeout = 1s;
 }  // namespace
 
 Shell::Shell(const Scenario& scenario, World& world, Lie lie, std::mt19937& dice)
-    : scenario_(scenario),
+    : cutting_since(world.size()),
+      scenario_(scenario),
       world_(world),
       lie_(lie),
       dice_(dice),
@@ -30,12 +31,15 @@ void Shell::forget() {
 }
 
 void Shell::apply(const cluster::Event& event, base::Time now, cluster::FailoverMachine& machine) {
-  for (const cluster::Action& action : machine.apply(event, moment(now))) {
+  for (const cluster::Action& action : machine.apply(event, moment(lie_ == Lie::no_clock ? kBeginning : now))) {
     if (action.kind == ActionKind::probe) {
       if (!probes_[action.node.value]) start_probe(action.node.value, now);
       continue;
     }
     if (action.kind == ActionKind::promote) promotions.push_back(action);
+    auto& cutting = cutting_since[action.node.value];
+    if (action.kind == ActionKind::stop_receiving && !cutting) cutting = now;
+    if (action.kind == ActionKind::follow) cutting.reset();
     Job job{action, now, now, now};
     job.effect_at = now + (bad_answers_ && dice_() % 4 == 0 ? action.time_limit * (dice_() % 10) / 10 : 0ms);
     job.answer_at = job.effect_at + 10ms + (bad_answers_ && dice_() % 4 == 0 ? action.time_limit : 0ms);
@@ -106,12 +110,11 @@ Outcome Shell::carry_out(const cluster::Action& action, base::Time now) {
   const bool is_standby = server.recovery;
   switch (action.kind) {
     case ActionKind::probe: return Outcome::done;
-    case ActionKind::restart_receiver:
-      server.streaming = false;
-      return Outcome::done;
+    case ActionKind::restart_receiver: server.streaming = false; return Outcome::done;
     case ActionKind::stop_receiving:
       if (!is_standby) return Outcome::refused;
       world_.follow(node, -1);
+      cutting_since[node].reset();
       return Outcome::done;
     case ActionKind::promote: return world_.promote(node, now) ? Outcome::done : Outcome::refused;
     case ActionKind::follow:
@@ -157,7 +160,7 @@ void Shell::run_jobs(base::Time now, cluster::FailoverMachine& machine) {
 void Shell::step(base::Time now, cluster::FailoverMachine& machine) {
   finish_probes(now, machine);
   run_jobs(now, machine);
-  if (lie_ != Lie::no_ticks) apply(cluster::Tick{}, now, machine);
+  apply(cluster::Tick{}, now, machine);
 }
 
 }  // namespace pgweir::sim

@@ -21,9 +21,12 @@ class Shell {
   /// The process of pgweir has ended: nobody waits for answers any more; what was sent still takes effect.
   void forget();
   void stop_bad_answers() { bad_answers_ = false; }
+  [[nodiscard]] bool is_full(std::size_t node, base::Time now) const { return now < full_until_[node]; }
   void set_full(std::size_t node, base::Time until) { full_until_[node] = until; }
 
   std::vector<cluster::Action> promotions;  ///< asked for in this step
+  /// Since when pgweir has tried to cut this node off, in vain.
+  std::vector<std::optional<base::Time>> cutting_since;
 
  private:
   struct Probe {

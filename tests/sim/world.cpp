@@ -6,7 +6,11 @@
 namespace pgweir::sim {
 
 World::World(std::size_t count, SyncKind sync, unsigned sync_count, bool star)
-    : servers(count), links((count + 1) * (count + 1), 1), count_(count), sync_(sync), sync_count_(sync_count),
+    : servers(count),
+      links((count + 1) * (count + 1), 1),
+      count_(count),
+      sync_(sync),
+      sync_count_(sync_count),
       star_(star) {
   servers[0].recovery = false;
   for (std::size_t i = 1; i < count; ++i) servers[i].upstream = 0;

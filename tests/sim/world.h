@@ -1,5 +1,6 @@
-// A simulated cluster: nodes with histories of write-ahead log, replication between them, networks that are cut, servers
-// that die, freeze and restart. It knows nothing of pgweir except that it sits at one more place of the network.
+// A simulated cluster: nodes with histories of write-ahead log, replication between them, networks that are cut,
+// servers that die, freeze and restart. It knows nothing of pgweir except that it sits at one more place of the
+// network.
 #pragma once
 #include <random>
 #include <string>

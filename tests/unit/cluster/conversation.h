@@ -82,9 +82,7 @@ class Conversation {
     return false;
   }
   [[nodiscard]] NodeState state(std::uint16_t who) const { return machine.nodes()[who].state; }
-  [[nodiscard]] std::string why(std::uint16_t who) const {
-    return text_of(machine.nodes()[who].why, machine.names());
-  }
+  [[nodiscard]] std::string why(std::uint16_t who) const { return text_of(machine.nodes()[who].why, machine.names()); }
   [[nodiscard]] bool primary_is(std::uint16_t who) const { return machine.primary() == node(who); }
 
   static std::vector<FailoverNode> names(std::size_t count) {

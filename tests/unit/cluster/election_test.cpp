@@ -11,7 +11,7 @@ using namespace pgweir::cluster;
 namespace {
 
 Candidate candidate(std::uint16_t id, routing::Lsn received, int priority = 0, std::uint32_t timeline = 1) {
-  return {base::NodeId{id}, priority, timeline, received, true, false};
+  return {base::NodeId{id}, priority, timeline, received, true, false, false};
 }
 
 Verdict ask(const std::vector<Candidate>& candidates, std::uint32_t timeline = 1, std::size_t seen = 2,
@@ -46,6 +46,8 @@ TEST_CASE("one that is further ahead is never passed over, even if it cannot be 
   CHECK(verdict.why == Reason{ReasonCode::one_is_further, base::NodeId{2}});
   candidates[1].received = 100;
   CHECK(wins(ask(candidates), 1));
+  candidates[1].still_hears = true;  // it may have more by now
+  CHECK(ask(candidates).why == Reason{ReasonCode::one_is_further, base::NodeId{2}});
 }
 
 TEST_CASE("who has failed to become the primary comes last among equals, but not behind those with less") {

@@ -7,7 +7,9 @@ using namespace pgweir::cluster;
 
 namespace {
 
-SyncRule rule(unsigned count, std::vector<std::string> names, bool everyone = false) { return {count, everyone, names}; }
+SyncRule rule(unsigned count, std::vector<std::string> names, bool everyone = false) {
+  return {count, everyone, names};
+}
 
 bool enough(const char* setting, std::vector<SyncWitness> nodes, std::vector<std::string> strangers = {}) {
   return sight_of(parse_synchronous_standby_names(setting), nodes, strangers, "pg1").enough;

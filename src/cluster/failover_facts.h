@@ -35,8 +35,8 @@ struct ProbeAnswer {
   std::uint64_t system_identifier = 0;
   /// Primary: of the WAL that it writes. Standby: of the WAL that it has received last.
   std::uint32_t timeline = 0;
-  /// Primary: insert position. Standby: the greater of pg_last_wal_receive_lsn() and pg_last_wal_replay_lsn(): after a
-  /// restart the first is null until the receiver runs, and what lies in pg_wal is replayed before that.
+  /// Primary: what it has flushed. Standby: the greater of pg_last_wal_receive_lsn() and pg_last_wal_replay_lsn():
+  /// after a restart the first is null until the receiver runs, and what lies in pg_wal is replayed before that.
   routing::Lsn received = 0;
   routing::Lsn replayed = 0;
   Receiver receiver = Receiver::none;

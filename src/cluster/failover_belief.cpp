@@ -37,16 +37,20 @@ bool FailoverMachine::can_be_believed(std::size_t node) const {
   return rules_.mode == FailoverMode::observe && !may_be_primary(memory_.primary->value);
 }
 
-/// The cluster is the one of the first primary; before that, the one of most nodes, once all have been asked.
+/// The cluster is the one of the first primary; before that, the one of most nodes, once all have been asked. Who only
+/// follows does not wait for the last one when a majority agrees.
 void FailoverMachine::learn_system() {
-  std::map<std::uint64_t, int> votes;
+  std::map<std::uint64_t, std::size_t> votes;
+  bool all_asked = true;
   for (const NodeRecord& node : records_) {
-    if (node.health == Health::unknown && node.silences == 0) return;
+    if (node.health == Health::unknown && node.silences == 0) all_asked = false;
     if (node.answering() && !node.disabled) ++votes[node.answer->system_identifier];
   }
   const auto most =
       std::max_element(votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  if (most != votes.end()) memory_.system_identifier = most->first;
+  if (most == votes.end()) return;
+  const bool is_majority = rules_.mode == FailoverMode::observe && 2 * most->second > records_.size();
+  if (all_asked || is_majority) memory_.system_identifier = most->first;
 }
 
 void FailoverMachine::believe() {

@@ -91,7 +91,7 @@ void FailoverMachine::take(const Enable& request) {
   NodeRecord& record = records_[node];
   record.disabled = false;
   record.attempts = 0;
-  record.not_before = {};
+  record.not_before = std::min(record.not_before, now_.time + rules_.action_limit);
 }
 
 void FailoverMachine::take(const Believe& request) {

@@ -80,7 +80,7 @@ std::pair<NodeState, Reason> FailoverMachine::state_of(std::size_t node) const {
   if (answer.in_recovery) return state_of_standby(node, answer);
   if (memory_.system_identifier == 0) return {NodeState::unknown, {ReasonCode::not_asked}};
   if (record.health == Health::trouble) return {record.state, record.why};
-  if (answer.timeline < memory_.timeline)
+  if (!primary_ && answer.timeline < memory_.timeline)
     return {NodeState::quarantined, {ReasonCode::older_timeline, {}, answer.timeline, memory_.timeline}};
   return {NodeState::quarantined, {ReasonCode::second_primary, primary_ ? primary_ : chosen_}};
 }

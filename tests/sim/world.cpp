@@ -87,6 +87,7 @@ void World::receive(std::size_t node, base::Time now, std::mt19937& dice) {
   const bool is_reachable = talks(node, from);
   if (server.streaming && is_reachable && !serves(from, now)) server.streaming = false;  // the connection is reset
   if (server.streaming && !is_reachable && now - server.heard > 8s) server.streaming = false;
+  if (!is_reachable || !serves(from, now) || server.streaming) server.tries_since = now;
   if (!is_reachable || !serves(from, now)) return;
   Lsn common = 0;
   if (!find_common(node, from, common)) {
@@ -94,7 +95,8 @@ void World::receive(std::size_t node, base::Time now, std::mt19937& dice) {
     return;
   }
   if (!server.streaming) {
-    if (dice() % 3 != 0) return;
+    // Within less than the patience that pgweir has.
+    if (now - server.tries_since < 250ms && dice() % 3 != 0) return;
     server.streaming = true;
     server.heard = now;
   }

@@ -37,6 +37,7 @@ struct Server {
   int upstream = -1;
   bool streaming = false;
   base::Time heard{};
+  base::Time tries_since{};  ///< to connect to an upstream that is there
   bool demoted = false;
 };
 

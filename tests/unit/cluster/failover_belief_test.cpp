@@ -33,7 +33,7 @@ TEST_CASE("somebody else promotes: the newer timeline is believed, the old prima
     talk.says(1, a_primary(1100, 2));
     CHECK(talk.primary_is(1));
     CHECK(talk.state(0) == NodeState::quarantined);
-    CHECK(talk.why(0) == "it is on timeline 1, the primary on 2");
+    CHECK(talk.why(0) == "a second primary: node \"pg2\" is believed");
   }
 }
 
@@ -44,6 +44,7 @@ TEST_CASE("a timeline never goes back, even when nobody else is there") {
   talk.says(0, a_primary(1200, 1));
   CHECK_FALSE(talk.machine.primary());
   CHECK(talk.state(0) == NodeState::quarantined);
+  CHECK(talk.why(0) == "it is on timeline 1, the primary on 2");
 }
 
 TEST_CASE("two on one timeline: the one that was believed; another one only where somebody else is in charge") {

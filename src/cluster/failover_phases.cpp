@@ -69,9 +69,8 @@ void FailoverMachine::run_asking() {
     const ProbeAnswer& answer = *record.answer;
     if (answer.sender && answer.sender != memory_.primary) continue;  // it hears from somebody else
     const bool receives = answer.receiver == Receiver::streaming;
-    const bool hears = receives && answer.heard_ago &&
-                       (record.answer_started - *answer.heard_ago >= phase_since_ ||
-                        (rules_.mode == FailoverMode::command && *answer.heard_ago < rules_.quiet_limit));
+    const bool hears = record.hears_since(phase_since_) || (rules_.mode == FailoverMode::command && receives &&
+                                                            answer.heard_ago && *answer.heard_ago < rules_.quiet_limit);
     if (hears) ++hear_it;
     if (hears || rules_.mode == FailoverMode::command) continue;
     const bool was_asked = record.ended_since(ActionKind::restart_receiver, phase_since_);
@@ -113,9 +112,7 @@ bool FailoverMachine::is_cut(std::size_t node) const {
   const ProbeAnswer& answer = *record.answer;
   // pgweir may only look, and wait a moment; to put an end to the old primary is the operator's command's part.
   if (rules_.mode == FailoverMode::command)
-    return answer.receiver != Receiver::streaming || !answer.heard_ago ||
-           record.answer_started - *answer.heard_ago < phase_since_ ||
-           now_.time - phase_since_ >= rules_.election_patience;
+    return !record.hears_since(phase_since_) || now_.time - phase_since_ >= rules_.election_patience;
   if (record.pending && record.pending->kind != ActionKind::stop_receiving) return false;
   if (!record.pending && record.last && record.answer_started < record.last->at) return false;
   return !answer.has_upstream && answer.receiver == Receiver::none;
@@ -142,10 +139,8 @@ Verdict FailoverMachine::hold_election() {
     if (!is_standby_in_sight(i)) continue;
     const NodeRecord& record = records_[i];
     const ProbeAnswer& answer = *record.answer;
-    const bool hears = answer.receiver == Receiver::streaming && answer.heard_ago &&
-                       record.answer_started - *answer.heard_ago >= phase_since_;
     candidates_.push_back({id_of(i), nodes_[i].priority, answer.timeline, answer.received, is_cut(i),
-                           hears && !is_cut(i), record.promotions >= rules_.attempts});
+                           record.hears_since(phase_since_) && !is_cut(i), record.promotions >= rules_.attempts});
   }
   return elect({candidates_, memory_.timeline, nodes_in_sight(), nodes_needed(), enough_sync_seen()});
 }

@@ -1,6 +1,7 @@
 // From probe results to health; see node_record.h.
 #include "cluster/node_record.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace pgweir::cluster {
@@ -30,6 +31,7 @@ void take_probe(NodeRecord& node, const Probed& probed, unsigned retries, base::
     if (node.answer && probed.started < node.answer_started) return;  // overtaken by a newer one
     take_answer(node, *answer);
     node.answer_started = probed.started;
+    if (answer->heard_ago) node.heard_at = std::max(node.heard_at, probed.started - *answer->heard_ago);
     node.silences = 0;
     node.refused = false;
     node.failure.clear();

@@ -25,6 +25,9 @@ struct NodeRecord {
   unsigned silences = 0;
   std::optional<ProbeAnswer> answer;  ///< the last one, kept while there is none
   base::Time answer_started{};
+  /// It has heard from its sender at this time or later. A slow answer says less than the one before it: the latest
+  /// counts.
+  base::Time heard_at{};
   std::string failure;
 
   bool disabled = false;
@@ -60,6 +63,10 @@ struct NodeRecord {
   [[nodiscard]] bool answering() const { return health == Health::answering; }
   /// It answered a probe that began at or after `moment`.
   [[nodiscard]] bool answered_since(base::Time moment) const { return answering() && answer_started >= moment; }
+  /// Its receiver is there, and has heard from its sender since `moment`.
+  [[nodiscard]] bool hears_since(base::Time moment) const {
+    return answer && answer->receiver == Receiver::streaming && heard_at >= moment;
+  }
   /// The last action was `kind`, and it was over at or after `moment`.
   [[nodiscard]] bool ended_since(ActionKind kind, base::Time moment) const {
     return !pending && last && last->kind == kind && last->at >= moment;

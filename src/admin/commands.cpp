@@ -22,6 +22,8 @@ std::string_view status_word(NodeStatus status) {
     case NodeStatus::up: return "up";
     case NodeStatus::down: return "down";
     case NodeStatus::quarantined: return "quarantine";
+    case NodeStatus::disabled: return "disabled";
+    case NodeStatus::catching_up: return "catching_up";
     case NodeStatus::unknown: return "waiting";
   }
   return "waiting";

@@ -16,6 +16,12 @@ ProbeTimes times_of(const config::Monitor& monitor) {
   return {monitor.interval, monitor.timeout, monitor.lag_interval};
 }
 
+std::vector<FailoverNode> names_of(const std::vector<config::NodeSettings>& nodes) {
+  std::vector<FailoverNode> names;
+  for (const auto& node : nodes) names.push_back({node.name, 0});
+  return names;
+}
+
 void log_changes(const routing::Topology& before, const routing::Topology& after) {
   for (const routing::Node& node : after.nodes) {
     const bool known = node.id.value < before.nodes.size();
@@ -88,7 +94,7 @@ Monitor::Monitor(net::Loop& loop, const config::Settings& settings, const config
     : on_topology_(std::move(on_topology)),
       freshness_(freshness),
       nodes_(settings.nodes),
-      kind_(settings.topology),
+      machine_(following_rules(settings.topology), names_of(settings.nodes)),
       observations_(settings.nodes.size()),
       replayed_(settings.nodes.size()),
       topology_(std::make_shared<routing::Topology>()) {
@@ -118,13 +124,18 @@ bool Monitor::complete() const {
 }
 
 void Monitor::on_observation(std::size_t node, Observation observation) {
-  observations_[node] = std::move(observation);
+  const base::Time now = base::Clock::now();
+  // It follows only: there is nothing to do but to publish.
+  machine_.apply(probed_from(node, observation, now), {now, std::chrono::system_clock::now()});
+  // That a node has no place for one more connection changes nothing of what it has said.
+  const bool is_full = !observation.facts && observation.failure_kind == FailureKind::full;
+  if (!is_full || !observations_[node].facts) observations_[node] = std::move(observation);
   publish();
 }
 
 void Monitor::publish() {
   auto next = std::make_shared<routing::Topology>(
-      assess(nodes_, kind_, observations_, *topology_, std::chrono::system_clock::now()));
+      topology_of(machine_, nodes_, observations_, *topology_, std::chrono::system_clock::now()));
   if (!topology_->nodes.empty() && !differs(*topology_, *next)) return;
   if (next->primary) follow_primary(next->node(*next->primary));
   ++next->epoch;

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "cluster/failover_machine.h"
 #include "cluster/node_probe.h"
 #include "cluster/observation.h"
 #include "cluster/shared_freshness.h"
@@ -48,7 +49,7 @@ class Monitor final : private NodeProbe::Listener {
   OnTopology on_topology_;
   SharedFreshness& freshness_;
   std::vector<config::NodeSettings> nodes_;
-  config::TopologyKind kind_;
+  FailoverMachine machine_;
   std::vector<Observation> observations_;
   std::vector<std::unique_ptr<NodeProbe>> probes_;
   routing::PrimaryHistory history_;          ///< by insert position

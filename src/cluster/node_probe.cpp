@@ -1,6 +1,7 @@
 // Asking one node, in turn; see node_probe.h.
 #include "cluster/node_probe.h"
 
+#include "cluster/failover_probe.h"
 #include "net/loop.h"
 
 namespace pgweir::cluster {
@@ -39,7 +40,7 @@ void NodeProbe::probe_now() {
 void NodeProbe::connect() {
   session_ = std::make_unique<PqSession>(loop_, parameters_);
   session_->connect(times_.timeout, [this](base::Result<bool> result) {
-    if (!result) return failed(result.error().message);
+    if (!result) return failed(result.error());
     full_probe();
   });
 }
@@ -47,9 +48,9 @@ void NodeProbe::connect() {
 void NodeProbe::full_probe() {
   probe_wanted_ = false;
   session_->query(std::string(kFullProbe), times_.timeout, [this](base::Result<Rows> rows) {
-    if (!rows) return failed(rows.error().message);
+    if (!rows) return failed(rows.error());
     auto facts = facts_from(*rows);
-    if (!facts) return failed(facts.error().message);
+    if (!facts) return failed(facts.error());
     Observation observation;
     observation.facts = std::move(*facts);
     listener_.on_observation(node_, std::move(observation));
@@ -61,21 +62,23 @@ void NodeProbe::position_probe() {
   if (!session_ || !session_->connected() || session_->busy()) return;
   const base::Time started = base::Clock::now();
   session_->query(std::string(kPositionProbe), times_.timeout, [this, started](base::Result<Rows> rows) {
-    if (!rows) return failed(rows.error().message);
+    if (!rows) return failed(rows.error());
     const auto facts = position_from(*rows);
-    if (!facts) return failed(facts.error().message);
+    if (!facts) return failed(facts.error());
     listener_.on_position(node_, started, *facts);
     if (probe_wanted_) probe_now();
   });
 }
 
-void NodeProbe::failed(const std::string& reason) {
+void NodeProbe::failed(const base::Error& error) {
   // The session is in one of its own callbacks: it goes when the pass is over.
   std::shared_ptr<PqSession> doomed = std::move(session_);
   loop_.after_pass([doomed] {});
   probe_wanted_ = false;
   Observation observation;
-  observation.failure = reason.empty() ? "no reason given" : reason;
+  const ProbeFailure failure = probe_failure_from(error);
+  observation.failure = failure.text.empty() ? "no reason given" : failure.text;
+  observation.failure_kind = failure.kind;
   listener_.on_observation(node_, std::move(observation));
 }
 

@@ -50,7 +50,7 @@ class NodeProbe {
   void connect();
   void full_probe();
   void position_probe();
-  void failed(const std::string& reason);
+  void failed(const base::Error& error);
 
   net::Loop& loop_;
   const std::size_t node_;

@@ -1,8 +1,8 @@
-// The rules by which a primary is believed; see observation.h.
+// From observations to the machine, and from there to a Topology; see observation.h.
 #include "cluster/observation.h"
 
 #include <algorithm>
-#include <map>
+#include <limits>
 
 namespace pgweir::cluster {
 
@@ -13,69 +13,39 @@ using routing::NodeStatus;
 using routing::Role;
 using routing::Topology;
 
-Node describe(const config::NodeSettings& settings, std::size_t index, const Observation& seen) {
+NodeStatus status_of(NodeState state) {
+  switch (state) {
+    case NodeState::unknown: return NodeStatus::unknown;
+    case NodeState::up: return NodeStatus::up;
+    case NodeState::down: return NodeStatus::down;
+    case NodeState::quarantined: return NodeStatus::quarantined;
+    case NodeState::disabled: return NodeStatus::disabled;
+    case NodeState::catching_up: return NodeStatus::catching_up;
+  }
+  return NodeStatus::unknown;
+}
+
+Node describe(const FailoverMachine& machine, const config::NodeSettings& settings, std::size_t index,
+              const Observation& seen) {
+  const NodeRecord& record = machine.nodes()[index];
   Node node;
   node.id = base::NodeId{static_cast<std::uint16_t>(index)};
   node.name = settings.name;
   node.host = settings.host;
   node.port = settings.port;
   node.weight = settings.weight;
-  if (seen.facts) {
-    node.status = NodeStatus::up;
-    node.role = seen.facts->in_recovery ? Role::standby : Role::primary;
-    node.system_identifier = seen.facts->system_identifier;
-    node.timeline = seen.facts->timeline;
-    node.server_version = seen.facts->server_version;
-    node.position = seen.facts->position;
-  } else if (!seen.failure.empty()) {
-    node.status = NodeStatus::down;
-    node.reason = seen.failure;
-  } else {
-    node.reason = "not probed yet";
-  }
+  node.status = status_of(record.state);
+  if (record.state == NodeState::down)
+    node.reason = record.failure.empty() ? text_of(record.why, machine.names()) : record.failure;
+  else if (record.state != NodeState::up)
+    node.reason = text_of(record.why, machine.names());
+  if (!seen.facts) return node;
+  node.role = record.role;
+  node.system_identifier = seen.facts->system_identifier;
+  node.timeline = seen.facts->timeline;
+  node.server_version = seen.facts->server_version;
+  node.position = seen.facts->position;
   return node;
-}
-
-void quarantine(Node& node, std::string reason) {
-  node.status = NodeStatus::quarantined;
-  node.reason = std::move(reason);
-}
-
-/// The cluster is the one of the first primary that was seen; before there was one, that of most nodes.
-std::uint64_t believed_system(const std::vector<Node>& nodes, const Topology& previous) {
-  if (previous.system_identifier != 0) return previous.system_identifier;
-  std::map<std::uint64_t, int> votes;
-  for (const Node& node : nodes)
-    if (node.status == NodeStatus::up) ++votes[node.system_identifier];
-  const auto most =
-      std::max_element(votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  return most == votes.end() ? 0 : most->first;
-}
-
-/// Whether `a` is a better claim to be the primary than `b`.
-bool better_primary(const Node& a, const Node& b, const Topology& previous) {
-  if (a.timeline != b.timeline) return a.timeline > b.timeline;
-  if (previous.primary && *previous.primary == a.id) return true;
-  if (previous.primary && *previous.primary == b.id) return false;
-  return a.position > b.position;
-}
-
-void choose_primary(Topology& topology, const Topology& previous) {
-  Node* best = nullptr;
-  for (Node& node : topology.nodes) {
-    if (node.status != NodeStatus::up || node.role != Role::primary) continue;
-    if (!best || better_primary(node, *best, previous)) best = &node;
-  }
-  if (!best) return;
-  topology.primary = best->id;
-  for (Node& node : topology.nodes)
-    if (node.status == NodeStatus::up && node.role == Role::primary && !(node.id == best->id))
-      quarantine(node, "a second primary: node \"" + best->name + "\" is believed");
-  // Who has not followed a promotion replays another history: its position proves nothing about this primary's.
-  for (Node& node : topology.nodes)
-    if (node.status == NodeStatus::up && node.role == Role::standby && node.timeline < best->timeline)
-      quarantine(node, "it is on timeline " + std::to_string(node.timeline) + ", the primary on " +
-                           std::to_string(best->timeline));
 }
 
 const ReplicationPeer* peer_of(const Node& node, const NodeFacts& facts, const NodeFacts& primary,
@@ -117,27 +87,41 @@ void carry_over(Topology& topology, const Topology& previous, base::WallTime now
 
 }  // namespace
 
-Topology assess(const std::vector<config::NodeSettings>& nodes, config::TopologyKind kind,
-                const std::vector<Observation>& observations, const Topology& previous, base::WallTime now) {
+FailoverRules following_rules(config::TopologyKind kind) {
+  FailoverRules rules;
+  rules.mode = FailoverMode::observe;
+  rules.kind = kind;
+  rules.retries = 1;
+  rules.catch_up_lag = std::numeric_limits<routing::Lsn>::max() / 2;  // who lags is judged at each read
+  return rules;
+}
+
+Probed probed_from(std::size_t node, const Observation& observation, base::Time started) {
+  Probed probed{base::NodeId{static_cast<std::uint16_t>(node)}, started, {}};
+  if (!observation.facts) {
+    probed.result = ProbeFailure{observation.failure_kind, observation.failure};
+    return probed;
+  }
+  const NodeFacts& facts = *observation.facts;
+  ProbeAnswer answer;
+  answer.in_recovery = facts.in_recovery;
+  answer.system_identifier = facts.system_identifier;
+  answer.timeline = facts.timeline;
+  answer.received = answer.replayed = facts.position;
+  answer.application_name = facts.cluster_name;
+  probed.result = std::move(answer);
+  return probed;
+}
+
+Topology topology_of(const FailoverMachine& machine, const std::vector<config::NodeSettings>& nodes,
+                     const std::vector<Observation>& observations, const Topology& previous, base::WallTime now) {
   Topology topology;
   topology.epoch = previous.epoch;
-  for (std::size_t i = 0; i < nodes.size(); ++i) topology.nodes.push_back(describe(nodes[i], i, observations[i]));
-  if (kind == config::TopologyKind::single) {
-    // One address, whatever stands behind it: it is the primary even while it is in recovery.
-    for (Node& node : topology.nodes) {
-      if (node.status != NodeStatus::up) continue;
-      node.role = Role::primary;
-      topology.primary = node.id;
-    }
-  } else {
-    const std::uint64_t system = believed_system(topology.nodes, previous);
-    for (Node& node : topology.nodes)
-      if (node.status == NodeStatus::up && node.system_identifier != system)
-        quarantine(node, "it belongs to another database cluster (system identifier " +
-                             std::to_string(node.system_identifier) + ", expected " + std::to_string(system) + ")");
-    choose_primary(topology, previous);
-    topology.system_identifier = topology.primary ? system : previous.system_identifier;
-  }
+  for (std::size_t i = 0; i < nodes.size(); ++i)
+    topology.nodes.push_back(describe(machine, nodes[i], i, observations[i]));
+  topology.primary = machine.primary();
+  topology.system_identifier = machine.memory_view().system_identifier;
+  if (topology.primary && !observations[topology.primary->value].facts) topology.primary.reset();
   add_replication(topology, observations);
   carry_over(topology, previous, now);
   return topology;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "cluster/failover_machine.h"
 #include "config/settings.h"
 #include "routing/topology.h"
 
@@ -33,14 +34,21 @@ struct NodeFacts {
 struct Observation {
   std::optional<NodeFacts> facts;
   std::string failure;
+  FailureKind failure_kind = FailureKind::silent;
 };
 
-/// Decides who is what. A primary is believed by system identifier, then timeline; a second one, or a node of another
-/// cluster, is quarantined. `previous` gives continuity: statuses that stay keep their time of change, and of two
-/// primaries with the same timeline the one that was the primary stays.
-[[nodiscard]] routing::Topology assess(const std::vector<config::NodeSettings>& nodes, config::TopologyKind kind,
-                                       const std::vector<Observation>& observations, const routing::Topology& previous,
-                                       base::WallTime now);
+/// The rules by which today's monitor believes a primary: it follows, and one silence of `monitor.timeout` is enough.
+[[nodiscard]] FailoverRules following_rules(config::TopologyKind kind);
+
+/// What the machine is told of an observation that was begun at `started`.
+[[nodiscard]] Probed probed_from(std::size_t node, const Observation& observation, base::Time started);
+
+/// What the machine believes, with what the nodes said. `previous` gives continuity: statuses that stay keep their time
+/// of change, and a node that is away keeps its role.
+[[nodiscard]] routing::Topology topology_of(const FailoverMachine& machine,
+                                            const std::vector<config::NodeSettings>& nodes,
+                                            const std::vector<Observation>& observations,
+                                            const routing::Topology& previous, base::WallTime now);
 
 /// True when somebody who looks at `a` would decide or show something else than with `b` (positions do not count).
 [[nodiscard]] bool differs(const routing::Topology& a, const routing::Topology& b);

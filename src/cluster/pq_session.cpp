@@ -6,6 +6,7 @@
 #include <chrono>
 #include <utility>
 
+#include "cluster/failover_probe.h"
 #include "net/loop.h"
 
 namespace pgweir::cluster {
@@ -53,6 +54,7 @@ void PqSession::connect(base::Duration timeout, OnConnected on_connected) {
   keywords.push_back(nullptr);
   values.push_back(nullptr);
   connection_ = PQconnectStartParams(keywords.data(), values.data(), 0);
+  if (connection_) PQsetErrorVerbosity(connection_, PQERRORS_VERBOSE);  // else there is no SQLSTATE before the login
   if (!connection_ || PQstatus(connection_) == CONNECTION_BAD) {
     loop_.after_pass([this, alive = alive_] {
       if (*alive) fail(last_error());
@@ -109,6 +111,7 @@ void PqSession::poll_connect() {
   }
   connected_ = true;
   timer_.stop();
+  PQsetErrorVerbosity(connection_, PQERRORS_DEFAULT);
   PQsetnonblocking(connection_, 1);
   watch(net::Interest::readable);
   if (auto done = std::exchange(on_connected_, nullptr)) done(true);
@@ -167,8 +170,7 @@ void PqSession::read_results() {
 }
 
 base::Error PqSession::last_error() const {
-  return {base::sqlstate::connection_failure,
-          connection_ ? without_line_break(PQerrorMessage(connection_)) : "out of memory"};
+  return connection_error_from(connection_ ? PQerrorMessage(connection_) : "out of memory");
 }
 
 void PqSession::fail(base::Error error) {

@@ -81,7 +81,8 @@ std::string_view name_of(Role role) {
 }
 
 std::string_view name_of(NodeStatus status) {
-  constexpr std::array<std::string_view, 4> kNames = {"unknown", "up", "down", "quarantined"};
+  constexpr std::array<std::string_view, 6> kNames = {"unknown",     "up",       "down",
+                                                     "quarantined", "disabled", "catching_up"};
   return kNames[static_cast<std::size_t>(status)];
 }
 

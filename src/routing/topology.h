@@ -13,7 +13,8 @@
 namespace pgweir::routing {
 
 enum class Role : std::uint8_t { unknown, primary, standby };
-enum class NodeStatus : std::uint8_t { unknown, up, down, quarantined };
+/// Only a node that is `up` gets work. `disabled`: by the operator. `catching_up`: it is back, and far behind.
+enum class NodeStatus : std::uint8_t { unknown, up, down, quarantined, disabled, catching_up };
 
 [[nodiscard]] std::string_view name_of(Role role);
 [[nodiscard]] std::string_view name_of(NodeStatus status);

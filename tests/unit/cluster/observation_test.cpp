@@ -29,12 +29,12 @@ NodeFacts facts(bool in_recovery, std::uint32_t timeline = 1, routing::Lsn posit
   return made;
 }
 Observation primary(std::uint32_t timeline = 1, routing::Lsn position = 100, std::uint64_t system = 7) {
-  return {facts(false, timeline, position, system), {}};
+  return {facts(false, timeline, position, system), {}, {}};
 }
 Observation standby(std::uint32_t timeline = 1, routing::Lsn position = 90, std::uint64_t system = 7) {
-  return {facts(true, timeline, position, system), {}};
+  return {facts(true, timeline, position, system), {}, {}};
 }
-Observation down() { return {{}, "no answer"}; }
+Observation down() { return {{}, "no answer", FailureKind::refused}; }
 
 std::vector<config::NodeSettings> nodes(std::size_t count) {
   std::vector<config::NodeSettings> all;
@@ -44,9 +44,20 @@ std::vector<config::NodeSettings> nodes(std::size_t count) {
   return all;
 }
 
+/// All nodes are asked once, by a monitor that knows what `previous` says.
 Topology look(const std::vector<Observation>& seen, const Topology& previous = {}, base::WallTime now = kStart,
               TopologyKind kind = TopologyKind::streaming) {
-  return assess(nodes(seen.size()), kind, seen, previous, now);
+  FailoverMemory memory;
+  memory.system_identifier = previous.system_identifier;
+  memory.primary = previous.primary;
+  if (previous.primary) memory.timeline = previous.node(*previous.primary).timeline;
+  std::vector<FailoverNode> names;
+  for (const auto& one : nodes(seen.size())) names.push_back({one.name, 0});
+  FailoverMachine machine(following_rules(kind), names, memory);
+  const base::Time time = base::Time{} + std::chrono::hours(1);
+  for (std::size_t i = 0; i < seen.size(); ++i)
+    if (seen[i].facts || !seen[i].failure.empty()) machine.apply(probed_from(i, seen[i], time), {time, now});
+  return topology_of(machine, nodes(seen.size()), seen, previous, now);
 }
 
 }  // namespace
@@ -140,8 +151,6 @@ TEST_CASE("the cluster once known stays the one, even when others are more") {
   CHECK_FALSE(gone.primary.has_value());
 }
 
-// believed_system looks at the previous topology's primary only, so the second look without one lets
-// the majority of strangers take over.
 TEST_CASE("the cluster once known stays the one while its primary is away for longer") {
   const Topology before = look({primary(), standby(), standby()});
   const Topology away = look({down(), primary(2, 100, 8), standby(2, 100, 8)}, before);

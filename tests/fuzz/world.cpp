@@ -105,9 +105,11 @@ World::World(Nodes nodes, std::string_view more)
   FUZZ_CHECK(settings.has_value());
   auto how = std::make_shared<session::ClientAuth>();
   how->rules = auth::for_everybody(auth::Method::trust);
-  worker_ = std::make_unique<session::Worker>(base::WorkerId{0}, static_cast<session::Process&>(*this),
-                                              std::make_shared<const config::Settings>(std::move(*settings)), how,
-                                              std::make_shared<const session::TlsContexts>());
+  auto tls = session::load_tls(*settings);
+  FUZZ_CHECK(tls.has_value());
+  worker_ =
+      std::make_unique<session::Worker>(base::WorkerId{0}, static_cast<session::Process&>(*this),
+                                        std::make_shared<const config::Settings>(std::move(*settings)), how, *tls);
   publish(true);
   worker_->set_catalog("d", test::small_catalog(), base::Time::max());
   auto socket = net::ListeningSocket::open({directory_, kProxyPort}, 64, 0700);

@@ -58,6 +58,7 @@ def run_instructions(build: Path) -> list[Count]:
 
 
 _FUZZ = re.compile(r"(\d+) files, (\d+) mutations, seed \d+")
+_SIMULATION = re.compile(r"(\d+) schedules")
 
 
 def _count_program(test: dict) -> Count:
@@ -70,6 +71,8 @@ def _count_program(test: dict) -> Count:
         _, count.passed, count.failed, count.skipped = map(int, found.groups())
     elif found := _FUZZ.search(output):  # tests/fuzz/driver.cpp: all its inputs are one test
         count.passed = int(ended_well and int(found[2]) > 0)
+    elif found := _SIMULATION.search(output):  # tests/sim: all its schedules are one test
+        count.passed = int(ended_well and int(found[1]) > 0)
     if (not ended_well and count.failed == 0) or (ended_well and not found):
         count.failed += 1
     if not ended_well:

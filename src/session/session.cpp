@@ -355,6 +355,11 @@ void Session::end_if_idle() {
     terminate({sqlstate::admin_shutdown, "terminating connection because pgweir is shutting down"});
 }
 
+/// A server waits for data of a client that has said its last word: it would wait for ever.
+void Session::end_if_copy_is_left(std::size_t unread) {
+  if (gone_timer_ && unread == 0 && work_->queue.copying_in()) finish("client closed");
+}
+
 void Session::terminate(const base::Error& error) {
   if (state_ == State::finished) return;
   wire::encode_error(client_.output(), wire::Severity::fatal, error);

@@ -355,9 +355,10 @@ void Session::end_if_idle() {
     terminate({sqlstate::admin_shutdown, "terminating connection because pgweir is shutting down"});
 }
 
-/// A server waits for data of a client that has said its last word: it would wait for ever.
-void Session::end_if_copy_is_left(std::size_t unread) {
-  if (gone_timer_ && unread == 0 && work_->queue.copying_in()) finish("client closed");
+/// For the data of a COPY, or for a Sync after an error, from a client that has said its last word: it would wait for
+/// ever.
+void Session::end_if_server_waits(std::size_t unread) {
+  if (gone_timer_ && unread == 0 && (work_->queue.copying_in() || work_->queue.skipping())) finish("client closed");
 }
 
 void Session::terminate(const base::Error& error) {

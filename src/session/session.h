@@ -128,7 +128,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void finish(std::string_view why);
   void give_up_leases();
   void end_if_idle();
-  void end_if_copy_is_left(std::size_t unread);
+  void end_if_server_waits(std::size_t unread);
 
   // flows/client_messages.cpp
   std::size_t take_messages(std::string_view bytes);

@@ -48,6 +48,7 @@ class Run {
         shell_(scenario, world_, lie, dice_),
         machine_(rules_of(scenario), names_of(scenario)),
         seen_since_(scenario.nodes, kBeginning),
+        reached_at_(scenario.nodes, kBeginning),
         tell_(tell) {
     // Some standbys replay slowly: what they have received and what they show are different things.
     for (Server& server : world_.servers) server.replay_step = dice_() % 3 == 0 ? 5 : 1000;
@@ -114,6 +115,8 @@ class Run {
     if (machine_.phase() == Phase::pausing && dice_() % 5 == 0) shell_.apply(cluster::WritesQuiet{}, now_, machine_);
     if (tell_) tell_history();
     for (std::size_t i = 0; i < world_.size(); ++i)
+      if (world_.talks(world_.pgweir(), i)) reached_at_[i] = now_;
+    for (std::size_t i = 0; i < world_.size(); ++i)
       if (!world_.talks(world_.pgweir(), i) || !world_.serves(i, now_) || machine_.nodes()[i].disabled ||
           shell_.is_full(i, now_))
         seen_since_[i] = now_;
@@ -133,6 +136,8 @@ class Run {
     if (before == Phase::asking && phase_ != Phase::asking && phase_ != Phase::following && !is_superseded() &&
         now_ - alone_since_ >= kLongEnough)
       broken("calls a primary lost that all but pgweir hear");
+    if (before == Phase::asking && phase_ != Phase::asking && phase_ != Phase::following && !is_superseded())
+      check_sight();
   }
 
   void write() {
@@ -170,6 +175,18 @@ class Run {
     }
   }
 
+  /// pgweir decides only with a majority of the nodes that it may count on: it may be the one that is cut off.
+  void check_sight() {
+    std::size_t all = 0;
+    std::size_t seen = 0;
+    for (std::size_t i = 0; i < world_.size(); ++i) {
+      if (machine_.nodes()[i].disabled) continue;
+      ++all;
+      if (now_ - reached_at_[i] <= kLongEnough) ++seen;
+    }
+    if (seen < std::min(all / 2 + 1, std::max<std::size_t>(all, 2) - 1)) broken("decides without a majority in sight");
+  }
+
   void check_acknowledged(std::optional<base::NodeId> primary) {
     if (!primary || scenario_.sync == SyncKind::off || is_tainted_ || scenario_.mode != FailoverMode::promote) return;
     for (std::size_t line = 0; line < world_.lines.size(); ++line)
@@ -182,6 +199,7 @@ class Run {
     const auto primary = machine_.memory_view().primary;
     if (!primary || world_.size() < 3) return false;
     const std::size_t node = primary->value;
+    if (machine_.nodes()[node].disabled) return false;
     if (!world_.serves(node, now_) || world_.servers[node].recovery || world_.servers[node].demoted) return false;
     for (std::size_t i = 0; i < world_.size(); ++i)
       if (i != node && (!is_known(i) || !world_.talks(i, node) || !world_.servers[i].recovery ||
@@ -231,7 +249,7 @@ class Run {
   World world_;
   Shell shell_;
   cluster::FailoverMachine machine_;
-  std::vector<base::Time> seen_since_;
+  std::vector<base::Time> seen_since_, reached_at_;
   bool tell_;
   Report report_;
   base::Time now_ = kBeginning;

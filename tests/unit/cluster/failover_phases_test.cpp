@@ -196,6 +196,34 @@ TEST_CASE("the chosen one dies: the next election has to do without it") {
   CHECK(talk.state(1) == NodeState::quarantined);
 }
 
+TEST_CASE("an answer from before an action was over does not prove that a standby is cut off") {
+  Conversation talk = a_cluster();
+  lose_primary(talk);
+  const base::Time before = talk.now - 10ms;
+  talk.now += 1s;
+  talk.tell(Probed{node(1), before, a_cut_one()});
+  talk.tell(Probed{node(2), before, a_cut_one(1100)});
+  CHECK(phase(talk) == Phase::electing);
+  cut_both(talk);
+  CHECK(phase(talk) == Phase::promoting);
+}
+
+TEST_CASE("who may still become a primary does not follow another one first") {
+  Conversation talk = a_cluster();
+  lose_primary(talk, 1000, 1000);
+  talk.says(1, a_cut_one());
+  talk.says(2, a_cut_one());
+  CHECK(talk.was_asked(ActionKind::promote, 1, Outcome::unknown));
+  talk.says(2, a_primary(1000, 2));  // somebody promoted the other one
+  REQUIRE(talk.primary_is(2));
+  talk.now += 5s;
+  talk.says(1, a_cut_one());
+  CHECK_FALSE(talk.was_asked(ActionKind::follow, 1));
+  talk.now += 30s;
+  talk.says(1, a_cut_one());
+  CHECK(talk.was_asked(ActionKind::follow, 1));
+}
+
 TEST_CASE("command: pgweir only looks, and its programs do the rest") {
   FailoverRules rules = promoting();
   rules.mode = FailoverMode::command;

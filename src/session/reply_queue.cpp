@@ -2,7 +2,6 @@
 #include "session/reply_queue.h"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "wire/messages/backend.h"
@@ -157,24 +156,24 @@ void ReplyQueue::take_apart_front() {
   entries_[front_].whole = false;
   if (entries_[front_].what != Expect::execution) return;
   Expected whole = std::move(entries_[front_]);
-  std::vector<Expected> parts;
-  const auto add = [&](Expect what, bool names_it) -> Expected& {
-    Expected& part = parts.emplace_back();
+  // In place, so that nothing is allocated once the entries have their memory.
+  const std::size_t more = 2 + (whole.parses ? 1 : 0) + (whole.describes ? 1 : 0);
+  entries_.resize(entries_.size() + more);
+  const auto behind = entries_.begin() + static_cast<std::ptrdiff_t>(front_) + 1;
+  std::move_backward(behind, entries_.end() - static_cast<std::ptrdiff_t>(more), entries_.end());
+  std::size_t at = front_;
+  const auto put = [&](Expect what) -> Expected& {
+    Expected& part = entries_[at++] = Expected{};
     part.what = what;
-    part.statement = whole.statement;
-    if (names_it) part.on_server = whole.on_server;
+    if (what != Expect::sync) part.statement = whole.statement;
+    if (what == Expect::parse || what == Expect::bind) part.on_server = whole.on_server;
     return part;
   };
-  if (whole.parses) add(Expect::parse, true).sets_unnamed = whole.sets_unnamed;
-  add(Expect::bind, true);
-  if (whole.describes) add(Expect::describe, false);
-  add(Expect::execute, false);
-  Expected& sync = parts.emplace_back();
-  sync.what = Expect::sync;
-  sync.copies_ended = whole.copies_ended;
-  entries_[front_] = std::move(parts.front());
-  entries_.insert(entries_.begin() + static_cast<std::ptrdiff_t>(front_) + 1,
-                  std::make_move_iterator(parts.begin() + 1), std::make_move_iterator(parts.end()));
+  if (whole.parses) put(Expect::parse).sets_unnamed = whole.sets_unnamed;
+  put(Expect::bind);
+  if (whole.describes) put(Expect::describe);
+  put(Expect::execute);
+  put(Expect::sync).copies_ended = whole.copies_ended;
 }
 
 Taken ReplyQueue::complete(Expected& completed) {

@@ -17,6 +17,7 @@ import pytest
 
 from harness import wire
 from harness.proxy import Pgweir, scram_verifier
+from harness.relay import Relay
 from harness.waiting import SCALE, wait_for
 from harness.wire import Closed, Wire
 
@@ -399,43 +400,23 @@ UNASKED = {
 }
 
 
-class Liar:
-    """Stands before a server; behind the ReadyForQuery of an answer with MARK it says more."""
+MARK, ASKS = b"one more lie", "SELECT 'one ' || 'more lie'"
 
-    MARK, ASKS = b"one more lie", "SELECT 'one ' || 'more lie'"
 
-    def __init__(self, port: int, more: bytes):
-        self._server_port, self._more = port, more
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._forward, args=(client,), daemon=True).start()
-
-    def _forward(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self._server_port)) as server, contextlib.suppress(OSError):
-            while True:
-                for one in select.select([client, server], [], [])[0]:
-                    if not (data := one.recv(65536)):
-                        return
-                    if one is server and self.MARK in data:
-                        assert data.endswith(wire.message(b"Z", b"I"))
-                        data += self._more
-                    (client if one is server else server).sendall(data)
+def saying_more(more: bytes):
+    """Behind the ReadyForQuery of an answer with MARK comes `more`."""
+    def change(data: bytes) -> bytes:
+        if MARK not in data:
+            return data
+        assert data.endswith(wire.message(b"Z", b"I"))
+        return data + more
+    return change
 
 
 @pytest.mark.parametrize("waiting", ["while another waits", "before another comes"])
 @pytest.mark.parametrize("what", UNASKED)
 def test_what_nobody_has_asked_for_reaches_nobody(cluster, what, waiting):
-    liar = Liar(cluster.primary.port, UNASKED[what])
+    liar = Relay(cluster.primary.port, saying_more(UNASKED[what]))
     node = type("Node", (), {"name": "pg1", "host": "127.0.0.1", "port": liar.port})
     with contextlib.closing(liar), Pgweir([node], topology="single", workers=1, pool={"size": 1}) as proxy:
         with Wire(proxy.port) as one, Wire(proxy.port) as other:
@@ -447,10 +428,10 @@ def test_what_nobody_has_asked_for_reaches_nobody(cluster, what, waiting):
                 other.send(wire.query("SELECT 'other'"))  # the one connection is taken
                 proxy.wait_log("connected")
                 time.sleep(0.2)
-                one.send(wire.query("COMMIT; " + Liar.ASKS))
+                one.send(wire.query("COMMIT; " + ASKS))
             else:
-                one.send(wire.query(Liar.ASKS))
-            assert [m.values for m in one.read_until("Z") if m.kind == "D"] == [[Liar.MARK]]
+                one.send(wire.query(ASKS))
+            assert [m.values for m in one.read_until("Z") if m.kind == "D"] == [[MARK]]
             if waiting == "before another comes":
                 other.send(wire.query("SELECT 'other'"))
             found = other.read_until("Z")

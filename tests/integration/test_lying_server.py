@@ -1,14 +1,12 @@
 """A server that says what cannot be: the client gets all that was right before it, and then an error."""
 
 import contextlib
-import select
-import socket
-import threading
 
 import pytest
 
 from harness import wire
 from harness.proxy import Pgweir
+from harness.relay import Relay
 from harness.wire import Closed, Wire
 
 MARK, ASKS_FOR_MARK = b"tell a lie", "SELECT 'tell ' || 'a lie'"  # only the answer has it as a whole
@@ -24,35 +22,14 @@ CASES = {  # what the client says, the lie, what it gets before the error
 }
 
 
-class Relay:
-    """Stands before a server; behind the CommandComplete of an answer with MARK it says `lie` instead of what follows."""
-
-    def __init__(self, port: int, lie: bytes):
-        self._server_port, self._lie = port, lie
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._forward, args=(client,), daemon=True).start()
-
-    def _forward(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self._server_port)) as server, contextlib.suppress(OSError):
-            while True:
-                for one in select.select([client, server], [], [])[0]:
-                    if not (data := one.recv(65536)):
-                        return
-                    if one is server and MARK in data:
-                        complete = data.index(b"C\0\0\0", data.index(MARK))
-                        data = data[:complete + 1 + int.from_bytes(data[complete + 1:complete + 5], "big")] + self._lie
-                    (client if one is server else server).sendall(data)
+def lying(lie: bytes):
+    """Behind the CommandComplete of an answer with MARK comes `lie` instead of what follows."""
+    def change(data: bytes) -> bytes:
+        if MARK not in data:
+            return data
+        complete = data.index(b"C\0\0\0", data.index(MARK))
+        return data[:complete + 1 + int.from_bytes(data[complete + 1:complete + 5], "big")] + lie
+    return change
 
 
 @pytest.fixture(params=CASES)
@@ -62,7 +39,7 @@ def case(request):
 
 @pytest.fixture
 def proxy(case, cluster):
-    relay = Relay(cluster.primary.port, case[1])
+    relay = Relay(cluster.primary.port, lying(case[1]))
     node = type("Node", (), {"name": "pg1", "host": "127.0.0.1", "port": relay.port})
     with contextlib.closing(relay), Pgweir([node], topology="single", workers=1) as proxy:
         yield proxy

@@ -112,6 +112,11 @@ void Monitor::start() {
 
 void Monitor::suspect(base::NodeId node) { probes_[node.value]->probe_now(); }
 
+void Monitor::request(const Event& event) {
+  apply(event);
+  publish();
+}
+
 void Monitor::reconfigure(const config::Settings& settings) {
   nodes_ = settings.nodes;
   for (auto& probe : probes_) probe->set_times(times_of(settings.monitor));
@@ -124,13 +129,16 @@ bool Monitor::complete() const {
 }
 
 void Monitor::on_observation(std::size_t node, Observation observation) {
-  const base::Time now = base::Clock::now();
-  // It follows only: there is nothing to do but to publish.
-  machine_.apply(probed_from(node, observation, now), {now, std::chrono::system_clock::now()});
+  apply(probed_from(node, observation, base::Clock::now()));
   // That a node has no place for one more connection changes nothing of what it has said.
   const bool is_full = !observation.facts && observation.failure_kind == FailureKind::full;
   if (!is_full || !observations_[node].facts) observations_[node] = std::move(observation);
   publish();
+}
+
+/// It follows only: there is nothing to do but to publish.
+void Monitor::apply(const Event& event) {
+  machine_.apply(event, {base::Clock::now(), std::chrono::system_clock::now()});
 }
 
 void Monitor::publish() {

@@ -34,6 +34,9 @@ class Monitor final : private NodeProbe::Listener {
   void start();
   /// Somebody had trouble with this node.
   void suspect(base::NodeId node);
+  /// What the operator asks for (Disable, Enable, Believe, Switchover), or what the sessions say (WritesQuiet).
+  void request(const Event& event);
+  [[nodiscard]] const FailoverMachine& machine() const { return machine_; }
   /// Weights and times may have changed; the nodes are the same.
   void reconfigure(const config::Settings& settings);
   /// True when every node has been probed at least once.
@@ -42,6 +45,7 @@ class Monitor final : private NodeProbe::Listener {
  private:
   void on_observation(std::size_t node, Observation observation) override;
   void on_position(std::size_t node, base::Time started, const PositionFacts& facts) override;
+  void apply(const Event& event);
   void publish();
   void follow_primary(const routing::Node& primary);
   void update_freshness(std::size_t node);

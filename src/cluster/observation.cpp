@@ -120,6 +120,8 @@ Topology topology_of(const FailoverMachine& machine, const std::vector<config::N
   for (std::size_t i = 0; i < nodes.size(); ++i)
     topology.nodes.push_back(describe(machine, nodes[i], i, observations[i]));
   topology.primary = machine.primary();
+  topology.writes_paused = machine.writes_paused();
+  if (!topology.primary) topology.no_primary_reason = text_of(machine.phase_reason(), machine.names());
   topology.system_identifier = machine.memory_view().system_identifier;
   if (topology.primary && !observations[topology.primary->value].facts) topology.primary.reset();
   add_replication(topology, observations);
@@ -129,6 +131,7 @@ Topology topology_of(const FailoverMachine& machine, const std::vector<config::N
 
 bool differs(const Topology& a, const Topology& b) {
   if (a.primary != b.primary || a.nodes.size() != b.nodes.size()) return true;
+  if (a.writes_paused != b.writes_paused || a.no_primary_reason != b.no_primary_reason) return true;
   for (std::size_t i = 0; i < a.nodes.size(); ++i) {
     const Node& x = a.nodes[i];
     const Node& y = b.nodes[i];

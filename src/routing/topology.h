@@ -44,6 +44,8 @@ struct Topology {
   std::uint64_t epoch = 0;
   std::vector<Node> nodes;              ///< by NodeId
   std::optional<base::NodeId> primary;  ///< the one node that is up and a primary
+  std::string no_primary_reason;        ///< why there is none, and what is being done about it; for people
+  bool writes_paused = false;           ///< new writes wait although there is a primary: a switchover is under way
   std::uint64_t system_identifier = 0;  ///< of the cluster, since a first primary was seen; 0: none was yet
 
   [[nodiscard]] const Node& node(base::NodeId id) const { return nodes[id.value]; }

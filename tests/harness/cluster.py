@@ -23,6 +23,7 @@ from pathlib import Path
 import psycopg
 
 from . import ports, release
+from .network import SUBNET, Network
 from .release import CACHE
 from .waiting import wait_for
 
@@ -172,6 +173,7 @@ class Node:
         self.directory = directory
         self.data = data or directory / name
         self.log_path = directory / f"{name}.log"
+        self.within: list[str] = []  # goes before the command: where the server lives, if not with us
         self._process: subprocess.Popen | None = None
         self._stopped_pids: list[int] = []
 
@@ -209,8 +211,8 @@ class Node:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         with open(self.log_path, "ab") as log:
             self._process = subprocess.Popen(
-                as_server([release.server_bin() / "postgres", "-D", self.data, "-p", self.port, "-k", self.directory,
-                           "-c", f"cluster_name={self.name}"]),
+                self.within + as_server([release.server_bin() / "postgres", "-D", self.data, "-p", self.port,
+                                         "-k", self.directory, "-c", f"cluster_name={self.name}"]),
                 cwd=self.directory, env=_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True)
 
@@ -305,9 +307,12 @@ class Node:
 
 
 class Cluster:
-    """A primary pg1 and standbys pg2, pg3, ...; a context manager that leaves nothing behind."""
+    """A primary pg1 and standbys pg2, pg3, ...; a context manager that leaves nothing behind.
 
-    def __init__(self, standbys: int = 2, settings: str = ""):
+    With a network, each node is a host of its own there, and can be cut off (`Cluster.hosts`, by the node's name).
+    """
+
+    def __init__(self, standbys: int = 2, settings: str = "", network: Network | None = None):
         from . import certificates  # which needs names of this module
         if certificates.everywhere():
             settings = certificates.server_settings() + settings
@@ -316,10 +321,13 @@ class Cluster:
         try:
             template = _template()
             self.nodes = [Node(f"pg{number + 1}", self.directory) for number in range(standbys + 1)]
+            self.hosts = {node.name: network.add() for node in self.nodes} if network else {}
             for node in self.nodes:
                 shutil.copytree(template, node.data, symlinks=True)
                 node.data.chmod(0o700)
                 node.configure(settings)
+                if network:
+                    self._settle_in(node)
             for node in self.standbys:
                 self.follow(node, self.primary)
             _give_away(self.directory)
@@ -348,6 +356,13 @@ class Cluster:
 
     def node(self, name: str) -> Node:
         return next(node for node in self.nodes if node.name == name)
+
+    def _settle_in(self, node: Node) -> None:
+        host = self.hosts[node.name]
+        node.host, node.within = host.address, host.within
+        node.configure("listen_addresses = '*'\n")
+        with open(node.data / "pg_hba.conf", "a") as hba:
+            hba.write(f"host all all {SUBNET} trust\nhost replication all {SUBNET} trust\n")
 
     @staticmethod
     def follow(standby: Node, upstream: Node) -> None:

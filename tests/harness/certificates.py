@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from . import network
 from .cluster import make_temporary, server_user
 
 EVERYWHERE = "PGWEIR_TEST_TLS"  # set: every server, proxy and client of the tests uses TLS where it can
@@ -129,7 +130,8 @@ def of_this_process() -> tuple[Authority, tuple[Path, Path], tuple[Path, Path]]:
     """An authority, and a certificate for loopback with its key: for proxies, and for servers."""
     authority = Authority()
     atexit.register(authority.__exit__)
-    files = authority.issue("everybody", "/CN=localhost", names="DNS:localhost,IP:127.0.0.1")
+    names = ",".join(["DNS:localhost", "IP:127.0.0.1", *(f"IP:{address}" for address in network.addresses(4))])
+    files = authority.issue("everybody", "/CN=localhost", names=names)
     return authority, files, tuple(authority.for_servers(*files))
 
 

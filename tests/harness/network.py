@@ -24,12 +24,18 @@ from .waiting import wait_for
 _NEW_NETWORK = 0x40000000  # CLONE_NEWNET of unshare(2)
 _PREFIX = "10.77.0."
 OUR_ADDRESS = _PREFIX + "1"
+_FIRST_HOST = 11
 SUBNET = _PREFIX + "0/24"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def available() -> bool:
     return os.geteuid() == 0 and shutil.which("ip") is not None
+
+
+def addresses(count: int) -> list[str]:
+    """Of the first hosts of a network."""
+    return [f"{_PREFIX}{_FIRST_HOST + number}" for number in range(count)]
 
 
 def _checked(result: int) -> None:
@@ -97,7 +103,7 @@ class Network:
         _ip("link", "set", "bridge", "up")
 
     def add(self) -> Host:
-        host = Host(11 + len(self._hosts))
+        host = Host(_FIRST_HOST + len(self._hosts))
         host.know(OUR_ADDRESS, "02:00:00:00:00:01")
         _ip("neigh", "replace", host.address, "lladdr", host.mac, "dev", "bridge", "nud", "permanent")
         for other in self._hosts:

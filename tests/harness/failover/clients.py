@@ -32,6 +32,7 @@ PATIENCE = 60.0  # for one statement; longer than any hold
 SETTING = "7777kB"  # of work_mem, in each session
 DISCONNECTED = "disconnected"  # in place of an SQLSTATE: the connection ended without an error message of its own
 HUNG = "hung"
+OUT_OF_STEP = "out of step"
 WRONG = "wrong answer"
 
 Connection = asyncpg.Connection
@@ -94,6 +95,10 @@ class Group:
             record.error, record.text = error.sqlstate or DISCONNECTED, str(error)
             if isinstance(error, asyncpg.ConnectionDoesNotExistError) or (connection is None or connection.is_closed()):
                 record.error = f"{DISCONNECTED} {record.error}" if record.error != "08003" else DISCONNECTED
+        except asyncpg.InternalClientError as error:  # an answer that the protocol does not allow here
+            record.error, record.text = OUT_OF_STEP, str(error)
+            if connection is not None:
+                connection.terminate()
         except (OSError, asyncpg.InterfaceError, EOFError) as error:
             record.error, record.text = DISCONNECTED, f"{type(error).__name__}: {error}"
         record.seconds = time.monotonic() - begin

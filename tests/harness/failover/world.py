@@ -57,7 +57,9 @@ class Clients:
 
     def finish(self) -> dict[str, Any]:
         """By group, what its clients found."""
-        for process in self._processes.values():
+        for kind, process in self._processes.items():
+            if process.poll() is not None:
+                raise RuntimeError(f"the clients that {kind} have ended with status {process.returncode}")
             process.stdin.write("stop\n")
             process.stdin.flush()
         found = {kind: process.stdout.read() for kind, process in self._processes.items()}
@@ -68,8 +70,9 @@ class Clients:
             if process.poll() is None:
                 process.kill()
             process.wait()
-            process.stdin.close()
             process.stdout.close()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
 
 
 class World:
@@ -100,7 +103,10 @@ class World:
 
         def look() -> bool:
             nonlocal last
-            last = self.nodes()
+            try:
+                last = self.nodes()
+            except psycopg.OperationalError:
+                return False
             return reached(last)
         try:
             wait_for(look, what, timeout, interval=0.05)

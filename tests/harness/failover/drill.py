@@ -20,6 +20,7 @@ from typing import Any
 import psycopg
 
 from .. import network
+from ..proxy import merged
 from .clients import DISCONNECTED, HUNG, OUT_OF_STEP
 from .events import BY_NAME, EVENTS, Event, Timing
 from .world import Clients, World, default_of, load, make_world, seconds
@@ -129,7 +130,7 @@ def run(event: Event, pace: Pace, *, synchronous: bool = True, show_log: bool = 
     """One event from beginning to end. What goes wrong with clients and nodes is in the report; what else does is raised."""
     report = Report(event.name, load=load())
     synchronous = synchronous if event.synchronous is None else event.synchronous
-    sections = {"monitor": pace.monitor, "failover": {"mode": event.mode}} | event.sections
+    sections = merged({"monitor": pace.monitor, "failover": {"mode": "promote"}}, event.sections)
     with network.private_network() as wires, make_world(wires, synchronous=synchronous, known=list(event.known),
                                                         **sections) as world:
         if event.before:

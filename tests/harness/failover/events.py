@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
+from ..cluster import BIN
 from .world import Row, World
 
 Rows = dict[str, Row]
@@ -47,10 +48,9 @@ class Event:
     goal: Goal
     before: Callable[[World], None] | None = None
     after: Callable[[World], None] | None = None  # raises when something is not as it should be
-    mode: str = "promote"
     known: tuple[str, ...] = ALL  # nodes in the configuration
     synchronous: bool | None = None  # None: as the drill is told
-    sections: dict[str, Any] = field(default_factory=dict)
+    sections: dict[str, dict[str, Any]] = field(default_factory=dict)  # laid over the drill's configuration
 
 
 # --- when it is over -------------------------------------------------------------------------------------------------
@@ -148,6 +148,14 @@ def _switch_over(world: World) -> None:
     world.notes.append(world.ctl("switchover").strip().splitlines()[-1])
 
 
+def _rejoined(world: World, rows: Rows) -> bool:
+    """The rejoin command only asks; this is where it is done."""
+    for asked in world.cluster.directory.glob("rejoin-*"):
+        world.rebuild(asked.name.removeprefix("rejoin-"))
+        asked.unlink()
+    return failed_over("up")(world, rows)
+
+
 def _demoted_is_away(world: World, rows: Rows) -> bool:
     return world.primary(rows) in ("pg2", "pg3") and all(
         row["status"] == "up" for name, row in rows.items() if name != "pg1")
@@ -161,6 +169,13 @@ _KILLED_PRIMARY = Goal(lambda _: 2.0, write_errors=IN_FLIGHT)
 _SILENT_PRIMARY = Goal(lambda timing: timing.detection + 1.5, write_errors=IN_FLIGHT)
 _QUIET = Goal(lambda _: 0.1)
 _STORM = Goal(None, write_errors=None)
+
+# Commands as an operator would write them. Node 0 is pg1.
+_PROMOTE = f"{BIN}/psql -X -h %H -p %r -U postgres -d postgres -c 'SELECT pg_promote()'"
+_FOLLOW = (f"{BIN}/psql -X -h %h -p %p -U postgres -d postgres -c \"ALTER SYSTEM SET primary_conninfo = 'host=%H port=%r "
+           "user=postgres application_name=pg$((%d + 1))'\" -c 'SELECT pg_reload_conf()'")
+# The parent directory of the data directory is the cluster's.
+_REJOIN = 'asked="$(dirname %D)/rejoin-$(basename %D)"; touch "$asked"; while [ -e "$asked" ]; do sleep 0.1; done'
 
 EVENTS = [
     Event("standby_killed", "standby killed (`kill -9`)", _kill("pg2"), states(pg2="down"), _KILLED_STANDBY),
@@ -185,6 +200,8 @@ EVENTS = [
     Event("node_removed", "node removed by reload", lambda world: world.configure_nodes(["pg1", "pg2"]),
           lambda world, rows: len(rows) == 2 and states()(world, rows), _QUIET),
     Event("primary_killed", "primary killed (`kill -9`)", _kill("pg1"), failed_over("down"), _KILLED_PRIMARY),
+    Event("primary_killed_command", "the same with `failover.mode: command`", _kill("pg1"), failed_over("down"),
+          _KILLED_PRIMARY, sections={"failover": {"mode": "command", "failover_command": _PROMOTE, "follow_command": _FOLLOW}}),
     Event("primary_stopped_fast", "primary stopped, fast", _stop("pg1", "fast"), failed_over("down"), _KILLED_PRIMARY),
     Event("primary_stopped_immediate", "primary stopped, immediate", _stop("pg1", "immediate"), failed_over("down"),
           _KILLED_PRIMARY),
@@ -198,13 +215,16 @@ EVENTS = [
           Goal(None, write_errors=IN_FLIGHT), after=_nobody_was_promoted),
     Event("old_primary_back", "old primary comes back after a failover", lambda world: world.node("pg1").start(),
           failed_over("quarantined"), _QUIET, before=_fail_over_by(_kill("pg1"))),
+    Event("old_primary_rejoins", "old primary comes back and is rebuilt (`failover.rejoin_command`)",
+          lambda world: world.node("pg1").start(), _rejoined, _QUIET, before=_fail_over_by(_kill("pg1")),
+          sections={"failover": {"rejoin_command": _REJOIN}}),
     Event("old_primary_thaws", "old primary goes on after a hang and a failover", lambda world: world.node("pg1").resume(),
           failed_over("quarantined"), _QUIET, before=_fail_over_by(_freeze("pg1"))),
     Event("old_primary_reconnected", "old primary is on the network again after a failover",
           lambda world: world.host("pg1").reconnect(), failed_over("quarantined"), _QUIET, before=_fail_over_by(_cut("pg1"))),
     Event("switchover", "switchover (`pgweirctl switchover`)", _switch_over, _demoted_is_away, Goal(lambda _: 1.0)),
     Event("promoted_by_hand", "another program stops the primary and promotes (`observe`)", _promote_by_hand,
-          failed_over("down"), _KILLED_PRIMARY, mode="observe"),
+          failed_over("down"), _KILLED_PRIMARY, sections={"failover": {"mode": "observe"}}),
     Event("backends_terminated", "`pg_terminate_backend` of everybody, five times", _terminate_backends, states(), _STORM,
           after=_nobody_was_promoted),
 ]

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Callable
 
 import psycopg
 
-from ..cluster import Cluster, Node
+from ..cluster import BIN, Cluster, Node, as_server
 from ..network import OUR_ADDRESS, Host, Network
 from ..proxy import REPOSITORY, Pgweir, binary_path
 from ..waiting import wait_for
@@ -151,6 +152,17 @@ class World:
         self.host(name).reconnect()
         self.node(name).start()
 
+    def rebuild(self, name: str) -> None:
+        """Makes it a standby of the present primary from nothing, as a rejoin command would."""
+        node, upstream = self.node(name), self.node(self.primary(self.nodes()))
+        node.stop("immediate")
+        shutil.rmtree(node.data)
+        command = node.within + as_server([BIN / "pg_basebackup", "-h", upstream.host, "-p", upstream.port, "-U", "postgres",
+                                           "-D", node.data, "-c", "fast"])
+        subprocess.run(command, check=True, cwd=self.cluster.directory, stdin=subprocess.DEVNULL)
+        self.cluster.follow(node, upstream)
+        node.start()
+
     def ctl(self, *words: str) -> str:
         """pgweirctl; raises when it fails."""
         tool = next(path for path in (binary_path().parent / "pgweirctl", binary_path().parent / "ctl/pgweirctl") if path.exists())
@@ -162,13 +174,18 @@ class World:
 
     def configure_nodes(self, names: list[str]) -> None:
         """Writes these nodes into the configuration, and has it read again."""
-        entries = [{"name": n.name, "host": n.host, "port": n.port, "weight": 1} for n in self.cluster.nodes if n.name in names]
-        self.proxy.write_config(nodes=entries)
+        self.proxy.write_config(nodes=entries(self.cluster, names))
         self.proxy.reload()
 
     def close(self) -> None:
         if self._look is not None:
             self._look.close()
+
+
+def entries(cluster: Cluster, names: list[str]) -> list[dict[str, Any]]:
+    """Of the section `nodes`."""
+    return [{"name": node.name, "host": node.host, "port": node.port, "weight": 1, "data_directory": str(node.data)}
+            for node in cluster.nodes if node.name in names]
 
 
 def default_of(option: str) -> str:
@@ -194,7 +211,7 @@ def make_world(network: Network, *, synchronous: bool, known: list[str], **secti
         cluster.wait_replayed()
         state = {"state_file": str(cluster.directory / "pgweir.state")} if sections["failover"]["mode"] != "observe" else {}
         sections["failover"] = sections["failover"] | state
-        with Pgweir([node for node in cluster.nodes if node.name in known],
+        with Pgweir(cluster.nodes, nodes=entries(cluster, known),
                     **{"routing": {"reads": "standbys"}, "pool": {"size": 50, "queue_timeout": None},
                        "log": {"level": "info", "connections": None}, **sections}) as proxy:
             world = World(cluster, proxy)

@@ -63,8 +63,13 @@ config::Checked<config::PasswordFile> load_server_passwords(const config::Settin
   return config::load_password_file(settings.auth.server_password_file);
 }
 
+base::Result<cluster::FailoverState> load_failover_state(const config::Settings& settings) {
+  if (settings.failover.state_file.empty()) return cluster::FailoverState{};
+  return cluster::load_failover_state(settings.failover.state_file, cluster::failover_nodes_of(settings.nodes));
+}
+
 Control::Control(std::string config_path, config::Settings settings, std::shared_ptr<const session::ClientAuth> auth,
-                 session::TlsContextsPtr tls, config::PasswordFile server_passwords)
+                 session::TlsContextsPtr tls, config::PasswordFile server_passwords, cluster::FailoverState state)
     : session::Process(settings.nodes.size(), std::move(server_passwords)),
       config_path_(std::move(config_path)),
       settings_(std::make_shared<const config::Settings>(std::move(settings))),
@@ -72,7 +77,8 @@ Control::Control(std::string config_path, config::Settings settings, std::shared
       tls_(std::move(tls)),
       mailbox_(std::make_unique<net::Mailbox>(loop_)),
       view_(*this),
-      commands_(view_) {
+      commands_(view_),
+      state_(std::move(state)) {
   local_commands = &commands_;
 }
 
@@ -93,7 +99,7 @@ int Control::run() {
   user_query_ = std::make_unique<cluster::UserQuery>(loop_, *settings_, passwords);
   roles_ = std::make_unique<cluster::RoleFinder>(loop_, *settings_, passwords);
   monitor_ =
-      std::make_unique<cluster::Monitor>(loop_, *settings_, passwords, freshness,
+      std::make_unique<cluster::Monitor>(loop_, *settings_, passwords, std::move(state_), freshness,
                                          [this](routing::TopologyPtr topology) { on_topology(std::move(topology)); });
   first_probe_timer_ = std::make_unique<net::Timer>(loop_, [this] { listen(); });
   first_probe_timer_->start(settings_->monitor.timeout);

@@ -28,7 +28,7 @@ inline constexpr std::size_t kThreadStackBytes = sql::Classifier::kParserStackBy
 class Control final : public session::Process {
  public:
   Control(std::string config_path, config::Settings settings, std::shared_ptr<const session::ClientAuth> auth,
-          session::TlsContextsPtr tls, config::PasswordFile passwords);
+          session::TlsContextsPtr tls, config::PasswordFile passwords, cluster::FailoverState state);
   ~Control() override;
 
   /// The thread's body; returns the exit status once everything has ended.
@@ -71,6 +71,7 @@ class Control final : public session::Process {
   admin::Commands commands_;
   std::vector<std::unique_ptr<session::Worker>> workers_;
   std::vector<std::unique_ptr<net::Thread>> threads_;
+  cluster::FailoverState state_;  ///< until the monitor has it
   std::unique_ptr<cluster::Monitor> monitor_;
   std::unique_ptr<cluster::CatalogLoader> loader_;
   std::unique_ptr<cluster::UserQuery> user_query_;
@@ -89,5 +90,6 @@ class Control final : public session::Process {
 [[nodiscard]] config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(
     const config::Settings& settings, const session::ClientAuth* before = nullptr);
 [[nodiscard]] config::Checked<config::PasswordFile> load_server_passwords(const config::Settings& settings);
+[[nodiscard]] base::Result<cluster::FailoverState> load_failover_state(const config::Settings& settings);
 
 }  // namespace pgweir

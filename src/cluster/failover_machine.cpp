@@ -148,6 +148,7 @@ void FailoverMachine::ended(std::size_t node, Outcome outcome) {
 void FailoverMachine::ask(ActionKind kind, std::size_t node, base::NodeId other) {
   base::Duration limit = rules_.action_limit;
   if (kind == ActionKind::promote) limit = rules_.promote_limit;
+  if (kind == ActionKind::follow) limit = rules_.follow_limit;
   if (kind == ActionKind::rejoin) limit = rules_.rejoin_limit;
   const std::uint64_t id = ++last_action_id_;
   actions_.push_back({id, kind, id_of(node), other, limit});

@@ -73,7 +73,7 @@ def failed_over(old: str) -> Callable[[World, Rows], bool]:
 
 def all_up_somehow(world: World, rows: Rows) -> bool:
     """A restart may be over before anybody is promoted, or not."""
-    return states()(world, rows) or failed_over("quarantined")(world, rows)
+    return states()(world, rows) or failed_over("quarantine")(world, rows)
 
 
 # --- what is done ------------------------------------------------------------------------------------------------------
@@ -214,14 +214,14 @@ EVENTS = [
     Event("primary_unseen", "only pgweir is cut off from the primary, for a while", _pgweir_does_not_see_the_primary, states(),
           Goal(None, write_errors=IN_FLIGHT), after=_nobody_was_promoted),
     Event("old_primary_back", "old primary comes back after a failover", lambda world: world.node("pg1").start(),
-          failed_over("quarantined"), _QUIET, before=_fail_over_by(_kill("pg1"))),
+          failed_over("quarantine"), _QUIET, before=_fail_over_by(_kill("pg1"))),
     Event("old_primary_rejoins", "old primary comes back and is rebuilt (`failover.rejoin_command`)",
           lambda world: world.node("pg1").start(), _rejoined, _QUIET, before=_fail_over_by(_kill("pg1")),
           sections={"failover": {"rejoin_command": _REJOIN}}),
     Event("old_primary_thaws", "old primary goes on after a hang and a failover", lambda world: world.node("pg1").resume(),
-          failed_over("quarantined"), _QUIET, before=_fail_over_by(_freeze("pg1"))),
+          failed_over("quarantine"), _QUIET, before=_fail_over_by(_freeze("pg1"))),
     Event("old_primary_reconnected", "old primary is on the network again after a failover",
-          lambda world: world.host("pg1").reconnect(), failed_over("quarantined"), _QUIET, before=_fail_over_by(_cut("pg1"))),
+          lambda world: world.host("pg1").reconnect(), failed_over("quarantine"), _QUIET, before=_fail_over_by(_cut("pg1"))),
     Event("switchover", "switchover (`pgweirctl switchover`)", _switch_over, _demoted_is_away, Goal(lambda _: 1.0)),
     Event("promoted_by_hand", "another program stops the primary and promotes (`observe`)", _promote_by_hand,
           failed_over("down"), _KILLED_PRIMARY, sections={"failover": {"mode": "observe"}}),

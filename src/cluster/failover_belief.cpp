@@ -97,7 +97,7 @@ void FailoverMachine::believe_in(std::size_t node) {
     memory_.sync = parse_synchronous_standby_names(memory_.sync_text);
     for (NodeRecord& one : records_) {
       one.maybe_promoted = false;
-      if (one.pending) one.pending->was_uncertain = false;
+      if (one.pending && one.pending->kind != ActionKind::demote) one.pending->was_uncertain = false;
       one.promotions = one.attempts = 0;
     }
     const Reason why{ReasonCode::promoted, primary_, answer.timeline};

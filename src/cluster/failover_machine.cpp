@@ -121,8 +121,10 @@ void FailoverMachine::ended(std::size_t node, Outcome outcome) {
   switch (pending.kind) {
     case ActionKind::probe:
     case ActionKind::restart_receiver: break;
-    case ActionKind::stop_receiving:
     case ActionKind::demote:
+      if (outcome == Outcome::refused) record.demoted = pending.was_uncertain;
+      [[fallthrough]];
+    case ActionKind::stop_receiving:
       if (!done) record.not_before = now_.time + rules_.quick_interval;
       break;
     case ActionKind::promote:
@@ -154,7 +156,7 @@ void FailoverMachine::ask(ActionKind kind, std::size_t node, base::NodeId other)
   actions_.push_back({id, kind, id_of(node), other, limit});
   if (kind == ActionKind::probe) return;
   NodeRecord& record = records_[node];
-  record.pending = {id, kind, now_.time + limit, record.maybe_promoted};
+  record.pending = {id, kind, now_.time + limit, kind == ActionKind::demote ? record.demoted : record.maybe_promoted};
   if (kind == ActionKind::stop_receiving) record.cut_off = true;
   if (kind == ActionKind::promote) record.maybe_promoted = true;
   if (kind == ActionKind::demote) record.demoted = true;

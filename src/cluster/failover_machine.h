@@ -55,8 +55,11 @@ class FailoverMachine {
 
   /// The one node that may be used for writes. None: clients wait.
   [[nodiscard]] std::optional<base::NodeId> primary() const { return primary_; }
-  /// Writes wait although there is a primary (switchover). Transactions that are open may end.
-  [[nodiscard]] bool writes_paused() const { return phase_ >= Phase::pausing; }
+  /// Writes wait although there is a primary (switchover). Transactions that are open may end. After a switchover that
+  /// came to nothing they wait until the primary takes writes again.
+  [[nodiscard]] bool writes_paused() const {
+    return phase_ >= Phase::pausing || (primary_ && records_[primary_->value].demoted);
+  }
   [[nodiscard]] Phase phase() const { return phase_; }
   [[nodiscard]] const Reason& phase_reason() const { return phase_why_; }
   [[nodiscard]] const std::vector<NodeRecord>& nodes() const { return records_; }

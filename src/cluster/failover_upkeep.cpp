@@ -29,6 +29,10 @@ void FailoverMachine::upkeep() {
     return;
   for (std::size_t i = 0; i < records_.size(); ++i) {
     NodeRecord& record = records_[i];
+    // The rejoin command has stopped it, and failed: nobody else will start it.
+    const bool was_left = record.health == Health::lost && record.rejoins > 0 && record.last &&
+                          record.last->kind == ActionKind::rejoin && record.last->outcome != Outcome::done;
+    if (was_left && !record.disabled && may_act(i)) rejoin(i);
     if (!record.answering() || !right_system(*record.answer)) continue;
     const bool is_primary = primary_ == id_of(i);
     if (follows(i) && !(record.pending && record.pending->kind == ActionKind::stop_receiving)) {

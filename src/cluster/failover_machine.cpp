@@ -97,11 +97,13 @@ void FailoverMachine::take(const Enable& request) {
 void FailoverMachine::take(const Believe& request) {
   if (request.node.value >= records_.size()) return;
   const NodeRecord& record = records_[request.node.value];
-  const bool possible = !primary_ && !record.disabled && record.answering() && !record.answer->in_recovery &&
-                        right_system(*record.answer);
+  const bool is_single = rules_.kind == config::TopologyKind::single;
+  const bool possible = !primary_ && !record.disabled && record.answering() &&
+                        (is_single || (!record.answer->in_recovery && right_system(*record.answer)));
   if (!possible) return note(HistoryEntry::What::request, request.node, {ReasonCode::not_that_node, request.node});
   for (NodeRecord& one : records_) one.maybe_promoted = false;
   memory_.primary = request.node;
+  if (is_single) memory_.system_identifier = record.answer->system_identifier;
   memory_.timeline = record.answer->timeline;
   note(HistoryEntry::What::request, request.node, {ReasonCode::believed_by_operator, request.node});
 }

@@ -98,6 +98,7 @@ class FailoverMachine {
   void believe_in(std::size_t node);
   [[nodiscard]] bool can_be_believed(std::size_t node) const;
   [[nodiscard]] bool may_be_primary(std::size_t node) const;
+  [[nodiscard]] bool may_stand_in(const ProbeAnswer& answer) const;
   void learn_system();
   void remember_sync(const ProbeAnswer& answer);
   [[nodiscard]] bool is_superseded() const;

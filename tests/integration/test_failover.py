@@ -286,3 +286,32 @@ def test_a_bad_state_file_is_an_error_at_the_start():
         path.unlink()
         assert proxy.check().returncode == 0
         proxy.start()
+
+
+def test_single_resumes_when_another_server_has_taken_the_address():
+    """Shared storage or block replication: the data comes up again elsewhere; a promoted standby takes over the address."""
+    with Cluster(standbys=1) as cluster:
+        first, second = cluster.nodes
+        with Pgweir([first], topology="single", monitor=FAST) as proxy:
+            write(proxy)
+            cluster.wait_replayed()
+            first.kill()
+            proxy.wait_nodes({"pg1": "down"})
+            first.start()
+            proxy.wait_nodes({"pg1": "up"})
+            write(proxy)
+            cluster.wait_replayed()
+            first.kill()
+            second.sql("SELECT pg_promote()")
+            second.stop("fast")
+            second.port, first.port = first.port, second.port
+            second.start()
+            proxy.wait_nodes({"pg1": "up"})
+            assert proxy.sql("SELECT count(*) FROM written") == [(2,)]
+            write(proxy)
+            # The one before comes back at the address: it has not what was written since.
+            second.stop("fast")
+            second.port, first.port = first.port, second.port
+            first.start()
+            proxy.wait_nodes({"pg1": "quarantine"})
+            assert proxy.log_has(r'node=pg1 .*new_state=quarantined .*reason="it is on timeline 1, the primary on 2"')

@@ -20,6 +20,11 @@ FailoverMachine::FailoverMachine(FailoverRules rules, std::vector<FailoverNode> 
   if (memory_.primary && memory_.primary->value >= nodes_.size()) memory_.primary.reset();
 }
 
+void FailoverMachine::add(FailoverNode node) {
+  records_.emplace_back().application_name = node.name;
+  nodes_.push_back(std::move(node));
+}
+
 FailoverMemory FailoverMachine::memory() const {
   FailoverMemory memory = memory_;
   for (const NodeRecord& node : records_)

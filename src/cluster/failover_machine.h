@@ -53,6 +53,9 @@ class FailoverMachine {
   /// The only way in. The actions are valid until the next call.
   const std::vector<Action>& apply(const Event& event, Moment now);
 
+  /// A node that is new, with the next id. No node ever goes: it is disabled.
+  void add(FailoverNode node);
+
   /// The one node that may be used for writes. None: clients wait.
   [[nodiscard]] std::optional<base::NodeId> primary() const { return primary_; }
   /// Writes wait although there is a primary (switchover). Transactions that are open may end. After a switchover that

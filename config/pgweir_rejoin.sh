@@ -51,8 +51,18 @@ elif pg_ctl -D "$data" status > /dev/null 2>&1; then
 fi
 
 echo "rewinding to the history of $primary_host:$primary_port"
-if pg_rewind --target-pgdata="$data" \
-             --source-server="host=$primary_host port=$primary_port user=$rewind_user dbname=postgres"; then
+source="host=$primary_host port=$primary_port user=$rewind_user dbname=postgres"
+# Until its first checkpoint the new primary's control file names the old timeline, and pg_rewind would find nothing to do.
+psql -X -q -d "$source" -c CHECKPOINT || echo "no checkpoint could be made; a rewind may have to wait for the next one"
+tries=0
+while :; do
+  status=0
+  pg_rewind --target-pgdata="$data" --source-server="$source" > "$kept/rewind.log" 2>&1 || status=$?
+  tries=$((tries + 1))
+  if [ $tries -lt 60 ] && grep -q "on the same timeline" "$kept/rewind.log"; then sleep 5; else break; fi
+done
+cat "$kept/rewind.log"
+if [ $status -eq 0 ] && ! grep -q "on the same timeline" "$kept/rewind.log"; then
   echo "rewound"
 else
   echo "pg_rewind has failed; making a base backup"

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/privileges.h"
 #include "config/load.h"
+#include "config/options.h"
 #include "config/reload.h"
 #include "config/users_file.h"
 #include "wire/add_verifiers.h"
@@ -70,7 +71,7 @@ base::Result<cluster::FailoverState> load_failover_state(const config::Settings&
 
 Control::Control(std::string config_path, config::Settings settings, std::shared_ptr<const session::ClientAuth> auth,
                  session::TlsContextsPtr tls, config::PasswordFile server_passwords, cluster::FailoverState state)
-    : session::Process(settings.nodes.size(), std::move(server_passwords)),
+    : session::Process(config::kMaxNodes, std::move(server_passwords)),
       config_path_(std::move(config_path)),
       settings_(std::make_shared<const config::Settings>(std::move(settings))),
       auth_(std::move(auth)),
@@ -292,6 +293,9 @@ void Control::reload() {
   });
   view_.set(view_.topology(), settings_);
   loader_->set_refresh(settings_->routing.catalog_refresh);
+  loader_->set_nodes(settings_->nodes);
+  user_query_->set_nodes(settings_->nodes);
+  roles_->set_nodes(settings_->nodes);
   monitor_->reconfigure(*settings_);
   user_query_->reconfigure(*settings_);
   log::info("reload_done", {{"changes", changes.size()}});
@@ -305,6 +309,7 @@ void Control::reload_tls(config::Settings& settings) {
     return;
   }
   settings.client_tls = settings_->client_tls;
+  settings.nodes.resize(settings_->nodes.size());  // nobody knows how to reach the new ones
   log::error("tls_not_reloaded", {{"error", loaded.error().message}, {"detail", loaded.error().detail}});
 }
 

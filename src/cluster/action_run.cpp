@@ -126,7 +126,7 @@ void ActionRun::wait_for_read_only() {
   session_->ask(std::string(kLook), [this](const Rows& rows) {
     const bool heard = value(rows, 0) == "on";
     on_timer_ = [this, heard, until = value(rows, 1)] {
-      heard ? end_transactions(until, begun_ + action_.time_limit / 3) : wait_for_read_only();
+      heard ? end_transactions(until, begun_ + action_.time_limit / 6) : wait_for_read_only();
     };
     timer_.start(2 * kBetweenLooks);
   });

@@ -47,6 +47,7 @@ class FailoverActions {
   FailoverActions(const FailoverActions&) = delete;
   FailoverActions& operator=(const FailoverActions&) = delete;
 
+  void set_nodes(const std::vector<config::NodeSettings>& nodes) { nodes_ = nodes; }
   /// Anything but `probe`. `old_primary`: whom the new one takes the place of, for commands.
   void carry_out(const Action& action, std::optional<base::NodeId> old_primary);
   /// It is not begun at all.
@@ -58,7 +59,7 @@ class FailoverActions {
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> login(base::NodeId node) const;
 
   net::Loop& loop_;
-  const std::vector<config::NodeSettings> nodes_;
+  std::vector<config::NodeSettings> nodes_;
   const config::Failover failover_;
   config::Monitor login_;  ///< with the user who acts
   const config::PasswordFile& passwords_;

@@ -85,7 +85,10 @@ std::vector<std::pair<std::string, std::string>> monitor_login(const config::Nod
 
 Monitor::Monitor(net::Loop& loop, const config::Settings& settings, const config::PasswordFile& passwords,
                  FailoverState state, SharedFreshness& freshness, OnTopology on_topology)
-    : on_topology_(std::move(on_topology)),
+    : loop_(loop),
+      login_(settings.monitor),
+      passwords_(passwords),
+      on_topology_(std::move(on_topology)),
       freshness_(freshness),
       nodes_(settings.nodes),
       state_(std::move(state)),
@@ -97,15 +100,19 @@ Monitor::Monitor(net::Loop& loop, const config::Settings& settings, const config
               apply(Tick{});
               publish();
             }),
-      observations_(settings.nodes.size()),
-      replayed_(settings.nodes.size()),
       topology_(std::make_shared<routing::Topology>()) {
-  state_.upstreams.resize(nodes_.size());
-  for (std::size_t i = 0; i < nodes_.size(); ++i)
-    probes_.push_back(std::make_unique<NodeProbe>(
-        loop, i,
-        monitor_login(nodes_[i], settings.monitor, settings.monitor.database, passwords, settings.monitor.timeout),
-        times_of(settings.monitor), static_cast<NodeProbe::Listener&>(*this)));
+  while (probes_.size() < nodes_.size()) add_node();
+}
+
+/// The next one that has no probe yet.
+void Monitor::add_node() {
+  const std::size_t i = probes_.size();
+  state_.upstreams.resize(std::max(state_.upstreams.size(), i + 1));
+  observations_.emplace_back();
+  replayed_.push_back(0);
+  probes_.push_back(std::make_unique<NodeProbe>(
+      loop_, i, monitor_login(nodes_[i], login_, login_.database, passwords_, login_.timeout), times_of(login_),
+      static_cast<NodeProbe::Listener&>(*this)));
 }
 
 void Monitor::start() {
@@ -121,9 +128,35 @@ void Monitor::request(const Event& event) {
 }
 
 void Monitor::reconfigure(const config::Settings& settings) {
-  nodes_ = settings.nodes;
+  const std::vector<config::NodeSettings> before = std::exchange(nodes_, settings.nodes);
+  login_ = settings.monitor;
+  actions_.set_nodes(nodes_);
   for (auto& probe : probes_) probe->set_times(times_of(settings.monitor));
+  for (const FailoverNode& node :
+       failover_nodes_of({nodes_.begin() + static_cast<std::ptrdiff_t>(before.size()), nodes_.end()})) {
+    machine_.add(node);
+    add_node();
+    probes_.back()->start();
+  }
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    if (!before[i].removed || nodes_[i].removed) continue;
+    apply(Enable{base::NodeId{static_cast<std::uint16_t>(i)}});
+    probes_[i]->start();
+  }
+  take_out_removed();
   publish();
+}
+
+/// A node that has gone from the configuration, unless it is the primary: then once it is not.
+void Monitor::take_out_removed() {
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    const base::NodeId id{static_cast<std::uint16_t>(i)};
+    if (!nodes_[i].removed || machine_.nodes()[i].disabled || machine_.primary() == id ||
+        machine_.phase() != Phase::following)
+      continue;
+    apply(Disable{id});
+    if (machine_.nodes()[i].disabled) probes_[i]->stop();
+  }
 }
 
 bool Monitor::complete() const {
@@ -133,6 +166,7 @@ bool Monitor::complete() const {
 
 void Monitor::on_observation(std::size_t node, base::Time started, Observation observation) {
   apply(probed_from(node, observation, started));
+  take_out_removed();
   // That a node has no place for one more connection changes nothing of what it has said.
   const bool is_full = !observation.facts && observation.failure_kind == FailureKind::full;
   if (!is_full || !observations_[node].facts) observations_[node] = std::move(observation);
@@ -144,6 +178,7 @@ void Monitor::on_observation(std::size_t node, base::Time started, Observation o
 std::optional<base::NodeId> Monitor::node_at(std::string_view host, std::string_view port) const {
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const config::NodeSettings& node = nodes_[i];
+    if (node.removed) continue;
     const bool is_it =
         (node.host == host && std::to_string(node.port) == port) ||
         (config::replication_host(node) == host && std::to_string(config::replication_port(node)) == port);

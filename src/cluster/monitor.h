@@ -42,7 +42,7 @@ class Monitor final : private NodeProbe::Listener, private FailoverActions::Owne
   /// What the operator asks for (Disable, Enable, Believe, Switchover), or what the sessions say (WritesQuiet).
   void request(const Event& event);
   [[nodiscard]] const FailoverMachine& machine() const { return machine_; }
-  /// Weights and times may have changed; the nodes are the same.
+  /// Weights and times may have changed, and nodes may have come or gone. Those that are known keep their places.
   void reconfigure(const config::Settings& settings);
   /// True when every node has been probed at least once.
   [[nodiscard]] bool complete() const;
@@ -54,6 +54,8 @@ class Monitor final : private NodeProbe::Listener, private FailoverActions::Owne
   void on_action_ended(std::uint64_t id, Outcome outcome) override;
   bool remember_upstream(base::NodeId node, const Upstream& upstream) override;
   [[nodiscard]] Upstream upstream_of(base::NodeId node) const override { return state_.upstreams[node.value]; }
+  void add_node();
+  void take_out_removed();
   void apply(const Event& event);
   void carry_out(const std::vector<Action>& actions);
   void tell_history();
@@ -62,6 +64,9 @@ class Monitor final : private NodeProbe::Listener, private FailoverActions::Owne
   void follow_primary(const routing::Node& primary);
   void update_freshness(std::size_t node);
 
+  net::Loop& loop_;
+  config::Monitor login_;
+  const config::PasswordFile& passwords_;
   OnTopology on_topology_;
   SharedFreshness& freshness_;
   std::vector<config::NodeSettings> nodes_;

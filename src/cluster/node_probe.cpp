@@ -17,18 +17,29 @@ NodeProbe::NodeProbe(net::Loop& loop, std::size_t node, std::vector<std::pair<st
       position_timer_(loop, [this] { position_probe(); }) {}
 
 void NodeProbe::start() {
+  is_stopped_ = false;
   probe_timer_.start_repeating(times_.interval);
   position_timer_.start_repeating(times_.position_interval);
   probe_now();
 }
 
+void NodeProbe::stop() {
+  is_stopped_ = true;
+  probe_timer_.stop();
+  position_timer_.stop();
+  session_.reset();
+  probe_wanted_ = is_probing_ = false;
+}
+
 void NodeProbe::set_times(ProbeTimes times) {
   times_ = times;
+  if (is_stopped_) return;
   probe_timer_.start_repeating(times_.interval);
   position_timer_.start_repeating(times_.position_interval);
 }
 
 void NodeProbe::probe_now() {
+  if (is_stopped_) return;
   if (!session_) return connect();
   if (session_->busy()) {
     probe_wanted_ = !is_probing_ || session_->connected();

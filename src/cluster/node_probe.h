@@ -44,6 +44,8 @@ class NodeProbe {
             ProbeTimes times, Listener& listener);
 
   void start();
+  /// Until `start`. What is under way is dropped.
+  void stop();
   /// Probes now; if a probe is under way, once more when that has ended.
   void probe_now();
   void set_times(ProbeTimes times);
@@ -66,6 +68,7 @@ class NodeProbe {
   bool is_probing_ = false;  ///< a probe is under way, not a position probe
   net::Timer probe_timer_;
   net::Timer position_timer_;
+  bool is_stopped_ = true;
   bool probe_wanted_ = false;  ///< a probe is due as soon as the session is free
 };
 

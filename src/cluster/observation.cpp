@@ -130,7 +130,10 @@ Topology topology_of(const FailoverMachine& machine, const std::vector<config::N
     topology.nodes.push_back(describe(machine, nodes[i], i, observations[i]));
   topology.primary = machine.primary();
   topology.writes_paused = machine.writes_paused();
-  if (!topology.primary) topology.no_primary_reason = text_of(machine.phase_reason(), machine.names());
+  if (!topology.primary) {
+    topology.no_primary_reason = text_of(machine.phase_reason(), machine.names());
+    if (topology.no_primary_reason.empty()) topology.no_primary_reason = "no primary has been found among the nodes";
+  }
   topology.system_identifier = machine.memory_view().system_identifier;
   if (topology.primary && !observations[topology.primary->value].facts) topology.primary.reset();
   add_replication(topology, observations);

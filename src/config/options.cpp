@@ -41,7 +41,9 @@ constexpr std::array kSections{
     Section{
         "nodes",
         "The PostgreSQL servers, in the order that gives them their node_id, from 0. One to 128 of them. Which one is "
-        "the primary is found out, not configured. Adding, removing or reordering nodes needs a restart."},
+        "the primary is found out, not configured. A reload may add and remove nodes (not with topology: single): new "
+        "ones get the next node_id, and those that are removed keep theirs, disabled, until a restart; the primary is "
+        "removed once another node is the primary. Reordering nodes needs a restart."},
     Section{"auth", "Who may log in, and how pgweir itself logs in to the servers. Secrets live in their own files."},
     Section{"admin", "Who may give pgweir itself commands. What everybody may do stands with the command."},
     Section{"tls",

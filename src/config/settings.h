@@ -75,7 +75,7 @@ struct NodeTls {
   friend bool operator==(const NodeTls&, const NodeTls&) = default;
 };
 
-/// One element of `nodes`; its position is the NodeId.
+/// One element of `nodes`; its position is the NodeId, which it keeps as long as the process lives.
 struct NodeSettings {
   std::string name;
   std::string host;  ///< name or address; an absolute path is the directory of a Unix socket
@@ -85,6 +85,7 @@ struct NodeSettings {
   std::string replication_host{};      ///< where the other nodes reach it; empty: `host`
   std::uint16_t replication_port = 0;  ///< 0: `port`
   std::string data_directory{};        ///< only for commands
+  bool removed = false;                ///< by a reload: it holds its place, and is used no more
   NodeTls tls{};
   ServerTls server_tls{};  ///< what holds: `tls`, and `tls.server` where it says nothing
   friend bool operator==(const NodeSettings&, const NodeSettings&) = default;

@@ -286,3 +286,64 @@ def test_a_bad_state_file_is_an_error_at_the_start():
         path.unlink()
         assert proxy.check().returncode == 0
         proxy.start()
+
+
+def test_single_resumes_when_another_server_has_taken_the_address():
+    """Shared storage or block replication: the data comes up again elsewhere; a promoted standby takes over the address."""
+    with Cluster(standbys=1) as cluster:
+        first, second = cluster.nodes
+        with Pgweir([first], topology="single", monitor=FAST) as proxy:
+            write(proxy)
+            cluster.wait_replayed()
+            first.kill()
+            proxy.wait_nodes({"pg1": "down"})
+            first.start()
+            proxy.wait_nodes({"pg1": "up"})
+            write(proxy)
+            cluster.wait_replayed()
+            first.kill()
+            second.sql("SELECT pg_promote()")
+            second.stop("fast")
+            second.port, first.port = first.port, second.port
+            second.start()
+            proxy.wait_nodes({"pg1": "up"})
+            assert proxy.sql("SELECT count(*) FROM written") == [(2,)]
+            write(proxy)
+            # The one before comes back at the address: it has not what was written since.
+            second.stop("fast")
+            second.port, first.port = first.port, second.port
+            first.start()
+            proxy.wait_nodes({"pg1": "quarantine"})
+            assert proxy.log_has(r'node=pg1 .*new_state=quarantined .*reason="it is on timeline 1, the primary on 2"')
+
+
+def test_nodes_are_added_and_removed_by_a_reload():
+    with Cluster(standbys=2) as cluster:
+        with Pgweir(cluster.nodes[:2], monitor=FAST) as proxy:
+            everybody = [{"name": n.name, "host": n.host, "port": n.port} for n in cluster.nodes]
+            proxy.wait_standby_read(user="traced")
+            with proxy.connect(user="traced") as session, proxy.connect() as writer:
+                writer.execute("CREATE TABLE written (id int)")
+                proxy.write_config(nodes=everybody)
+                proxy.reload()
+                proxy.wait_nodes({"pg1": "up", "pg2": "up", "pg3": "up"})
+                wait_for(lambda: session.execute("SELECT 1") and proxy.reads()["pg3"] > 0, "reads on the new node")
+                proxy.write_config(nodes=[everybody[2], everybody[0]])
+                proxy.reload()
+                proxy.wait_log(r"node_state node=pg2 .*new_state=disabled")
+                before = cluster.received("after it was removed")
+                for _ in range(20):
+                    session.execute("SELECT 'after it was removed'")
+                    writer.execute("INSERT INTO written VALUES (1)")
+                assert before == {} and set(cluster.received("after it was removed")) == {"pg3"}
+                cluster.node("pg2").stop("fast")
+                # The primary stays as long as it is one.
+                proxy.write_config(nodes=[everybody[2]])
+                proxy.reload()
+                proxy.wait_log("nodes.*old=\"pg1, pg3\" new=pg3|nodes.*pg1, pg3")
+                writer.execute("INSERT INTO written VALUES (1)")
+                cluster.node("pg2").start()
+                proxy.write_config(nodes=everybody)
+                proxy.reload()
+                proxy.wait_nodes({"pg1": "up", "pg2": "up", "pg3": "up"})
+                writer.execute("INSERT INTO written VALUES (1)")

@@ -93,6 +93,9 @@ TEST_CASE("what has not been probed is not down, and what does not answer says w
 TEST_CASE("a node that is away keeps the role it had, but is not the primary") {
   const Topology before = look({primary(), standby()});
   const Topology after = look({down(), standby()}, before, kLater);
+  CHECK(before.no_primary_reason.empty());
+  CHECK(after.no_primary_reason == "the primary is lost");
+  CHECK(look({standby(), standby()}).no_primary_reason == "no primary has been found among the nodes");
   CHECK_FALSE(after.primary.has_value());
   CHECK(after.node(node(0)).role == Role::primary);
   CHECK(after.node(node(0)).status == NodeStatus::down);
@@ -173,8 +176,11 @@ TEST_CASE("single: one address, whatever stands behind it") {
   CHECK(recovering.primary == node(0));
   CHECK(recovering.node(node(0)).role == Role::primary);
   CHECK_FALSE(look({down()}, recovering, kLater, TopologyKind::single).primary.has_value());
-  // Another cluster behind the same address is nobody's business.
-  CHECK(look({primary(1, 1, 8)}, recovering, kLater, TopologyKind::single).primary == node(0));
+  CHECK(look({primary(2)}, recovering, kLater, TopologyKind::single).primary == node(0));
+  // Another cluster behind the same address is not what the clients believe it is.
+  const Topology other = look({primary(1, 1, 8)}, recovering, kLater, TopologyKind::single);
+  CHECK_FALSE(other.primary.has_value());
+  CHECK(other.node(node(0)).status == NodeStatus::quarantined);
 }
 
 TEST_CASE("what the primary says of its standbys") {

@@ -78,7 +78,12 @@ Control::Control(std::string config_path, config::Settings settings, std::shared
       tls_(std::move(tls)),
       mailbox_(std::make_unique<net::Mailbox>(loop_)),
       view_(*this),
-      commands_(view_),
+      commands_(view_,
+                [this](std::function<void(admin::Operations&)> task) {
+                  mailbox_->post([this, task = std::move(task)] {
+                    if (operations_) task(*operations_);
+                  });
+                }),
       state_(std::move(state)) {
   local_commands = &commands_;
 }
@@ -102,6 +107,9 @@ int Control::run() {
   monitor_ =
       std::make_unique<cluster::Monitor>(loop_, *settings_, passwords, std::move(state_), freshness,
                                          [this](routing::TopologyPtr topology) { on_topology(std::move(topology)); });
+  operations_ = std::make_unique<admin::Operations>(
+      monitor_->machine(), [this](const cluster::Event& event) { monitor_->request(event); },
+      config::name_of(settings_->failover.mode));
   first_probe_timer_ = std::make_unique<net::Timer>(loop_, [this] { listen(); });
   first_probe_timer_->start(settings_->monitor.timeout);
   monitor_->start();
@@ -110,6 +118,7 @@ int Control::run() {
   signals_.clear();
   first_probe_timer_.reset();
   shutdown_timer_.reset();
+  operations_.reset();
   monitor_.reset();
   loader_.reset();
   user_query_.reset();
@@ -200,7 +209,10 @@ void Control::on_topology(routing::TopologyPtr topology) {
   roles_->set_topology(topology);
   for_workers([topology](session::Worker& there) { there.set_topology(topology); });
   // Not from here: the monitor is still telling.
-  loop_.after_pass([this] { listen_once_nodes_are_known(); });
+  loop_.after_pass([this] {
+    listen_once_nodes_are_known();
+    if (operations_) operations_->check();
+  });
 }
 
 void Control::on_catalog(const std::string& database, routing::CatalogPtr catalog, base::Time verified) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "admin/commands.h"
+#include "admin/operations.h"
 #include "cluster/catalog_loader.h"
 #include "cluster/monitor.h"
 #include "cluster/role_finder.h"
@@ -73,6 +74,7 @@ class Control final : public session::Process {
   std::vector<std::unique_ptr<net::Thread>> threads_;
   cluster::FailoverState state_;  ///< until the monitor has it
   std::unique_ptr<cluster::Monitor> monitor_;
+  std::unique_ptr<admin::Operations> operations_;
   std::unique_ptr<cluster::CatalogLoader> loader_;
   std::unique_ptr<cluster::UserQuery> user_query_;
   std::unique_ptr<cluster::RoleFinder> roles_;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "admin/command_table.h"
 #include "base/log.h"
 #include "base/privileges.h"
 #include "config/load.h"
@@ -86,16 +87,22 @@ int main(int argc, char** argv) {
   CLI::App app{"pgweir: SQL-aware connection pooling proxy for PostgreSQL"};
   app.set_version_flag("--version", "pgweir " PGWEIR_VERSION);
   std::string path;
-  bool check = false, print_reference = false, print_sample = false;
+  bool check = false;
+  const auto print = [&](const char* option, std::string (*page)(), const char* file) {
+    app.add_flag_callback(
+        option,
+        [page] {
+          std::fputs(page().c_str(), stdout);
+          throw CLI::Success();
+        },
+        std::string("Print ") + file + " and exit");
+  };
   app.add_option("-c,--config", path, "Configuration file");
   app.add_flag("--check", check, "Check the configuration, say what it means, and exit");
-  app.add_flag("--print-config-reference", print_reference, "Print docs/config.md and exit");
-  app.add_flag("--print-config-sample", print_sample, "Print config/pgweir.yaml and exit");
+  print("--print-config-reference", pgweir::config::render_markdown, "docs/config.md");
+  print("--print-config-sample", pgweir::config::render_sample, "config/pgweir.yaml");
+  print("--print-command-reference", pgweir::admin::render_command_reference, "docs/admin.md");
   CLI11_PARSE(app, argc, argv);
-  if (print_reference || print_sample) {
-    std::fputs((print_reference ? pgweir::config::render_markdown() : pgweir::config::render_sample()).c_str(), stdout);
-    return 0;
-  }
   if (path.empty()) {
     std::fputs("pgweir: no configuration file given; use -c FILE\n", stderr);
     return 1;

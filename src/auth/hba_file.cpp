@@ -22,6 +22,8 @@ struct Named {
   std::string_view name;
   E value;
 };
+template <class E>
+Named(std::string_view, E) -> Named<E>;  // Clang 14 does not find it by itself
 
 constexpr std::array kTypes{Named{"local", Type::local},           Named{"host", Type::host},
                             Named{"hostssl", Type::hostssl},       Named{"hostnossl", Type::hostnossl},

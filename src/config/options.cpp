@@ -148,10 +148,15 @@ const std::vector<Option<Settings>>& table() {
        "A client that has not finished logging in after this time is disconnected (as PostgreSQL's "
        "authentication_timeout)."},
 
+      {"admin.database", text(at(&S::admin, &Admin::database), rules::kIdentifier), Reload::yes,
+       "The database that is none: who connects to it gives commands to pgweir (docs/admin.md). A database of this "
+       "name "
+       "on the servers cannot be reached."},
       {"admin.users", names(at(&S::admin, &Admin::users)), Reload::yes,
        "Administrators: users who may give every command, separated by commas."},
       {"admin.viewers", names(at(&S::admin, &Admin::viewers)), Reload::yes,
-       "Users who may give the commands that only show something, separated by commas. Administrators may too."},
+       "Users who may give the commands that only show something, separated by commas. Administrators may too. Nobody "
+       "else can connect to admin.database."},
 
       {"tls.client.mode", choice(at(&S::client_tls, &ClientTls::mode)), Reload::yes,
        "Whether clients may or must use TLS; on Unix sockets there is none. `disable`: they cannot. `allow`, `prefer`: "

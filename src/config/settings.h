@@ -127,6 +127,7 @@ struct Auth {
 
 /// Who may give which commands to pgweir itself: names of users, who have logged in as everybody else.
 struct Admin {
+  std::string database = "pgweir";   ///< the admin database
   std::vector<std::string> users;    ///< administrators
   std::vector<std::string> viewers;  ///< may look
   friend bool operator==(const Admin&, const Admin&) = default;

@@ -93,14 +93,15 @@ std::size_t Session::take_bytes(std::string_view bytes) {
       const std::size_t used = take_startup(bytes);
       in_client_data_ = false;
       const bool serves = state_ == State::serving || state_ == State::draining;
-      return serves ? used + take_messages(bytes.substr(used)) : used;
+      if (!serves) return used;
+      return used + (console_ ? take_console(bytes.substr(used)) : take_messages(bytes.substr(used)));
     }
     case State::welcoming:
       client_held_ = true;
       update_client_reading();
       return 0;
     case State::serving:
-    case State::draining: return take_messages(bytes);
+    case State::draining: return console_ ? take_console(bytes) : take_messages(bytes);
     case State::finished: break;
   }
   return bytes.size();
@@ -214,6 +215,7 @@ void Session::on_authenticated() {
   login_->timeout.stop();
   note_login();
   const auto& message = login_->flow.message();
+  if (worker_.process().local_commands->is_console(message.database)) return enter_console();
   begin_as(message);
   auto& welcome = login_->beginning->welcome;
   if (!welcome) welcome = worker_.welcomes().find(login_->beginning->welcome_key, message.parameters);
@@ -240,10 +242,14 @@ void Session::on_authenticated() {
   work_->tickets.push_back({*node, pools.acquire(account_->pool_key(*node), *startup_class_, take)});
 }
 
-void Session::begin_as(const wire::StartupMessage& message) {
+void Session::make_secret() {
   const std::string secret =
       wire::random_bytes(login_->flow.minor_version() >= kMinorWithLongSecrets ? kLongSecretBytes : kSecretBytes);
   secret_.size = static_cast<std::uint8_t>(secret.copy(secret_.bytes.data(), secret_.bytes.size()));
+}
+
+void Session::begin_as(const wire::StartupMessage& message) {
+  make_secret();
   login_->beginning = worker_.beginning(message);
   const Beginning& beginning = *login_->beginning;
   account_ = beginning.account;
@@ -327,6 +333,7 @@ void Session::on_drained(net::Connection&) {
 
 void Session::cancel(std::string_view secret) {
   if (!wire::equal_in_constant_time(secret, secret_.view())) return;
+  if (console_) return cancel_console();
   if (work_->wait == Wait::lease && !work_->tickets.empty()) {
     cancel_tickets();
     work_->wait = Wait::none;
@@ -351,7 +358,7 @@ void Session::end_if_idle() {
   if (listening_ && may_hear()) flush_notifications();
   // A transaction that is still open is undone, as PostgreSQL does it.
   if (gone_timer_ && work_->is_answered()) return finish("client closed");
-  if (state_ == State::draining && work_->is_quiet())
+  if (state_ == State::draining && work_->is_quiet() && !(console_ && console_->flow.wanted()))
     terminate({sqlstate::admin_shutdown, "terminating connection because pgweir is shutting down"});
 }
 

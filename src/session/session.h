@@ -13,8 +13,8 @@
 // sent, through flows/server_writer.h), flows/replies.cpp and flows/completed.cpp (what the server answers),
 // flows/errors.cpp (what goes wrong), flows/retry.cpp (what must run again), flows/carry.cpp (what goes with the
 // session to another server), flows/pins.cpp (what cannot, and when a connection goes back), flows/local.cpp (what
-// pgweir answers itself), flows/refuse.cpp (what it does not allow), flows/listen.cpp (notifications for many on one
-// connection), flows/times.cpp.
+// pgweir answers itself), flows/console_session.cpp (the admin database), flows/refuse.cpp (what it does not allow),
+// flows/listen.cpp (notifications for many on one connection), flows/times.cpp.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -35,6 +35,7 @@
 #include "routing/route.h"
 #include "session/carried_state.h"
 #include "session/client_places.h"
+#include "session/flows/console.h"
 #include "session/flows/server_writer.h"
 #include "session/flows/startup.h"
 #include "session/prepared_statements.h"
@@ -63,6 +64,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void drain();
   /// A question of the login that took time has an answer: `give` hands it to the flow. Ignored when the login is over.
   void answer_login(const std::function<void(StartupFlow&, base::ByteQueue&)>& give);
+  /// A command of the admin database has been carried out. Ignored unless it is the one that is waited for.
+  void answer_console(std::uint32_t number, base::Result<LocalTable> result);
   /// Takes what the client has sent in the meantime, if nothing stands against it.
   void resume_client();
   /// Servers whose words had to wait for the end of another's message may speak.
@@ -90,7 +93,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
     StartupFlow flow;
     net::Timer timeout;
     std::unique_ptr<net::Timer> pause;  ///< its turn has not come, or the client does not hear yet that it has failed
-    bool is_direct = false;                ///< it has begun with TLS, without asking for it
+    bool is_direct = false;             ///< it has begun with TLS, without asking for it
     std::shared_ptr<Beginning> beginning;  ///< from the proof of who it is on
   };
   /// What a cancel request must know (backend/utils/init/globals.c, MAX_CANCEL_KEY_LENGTH).
@@ -121,6 +124,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void on_login_progress();
   void log_failed_login() const;
   void on_authenticated();
+  void make_secret();
   void begin_as(const wire::StartupMessage& message);
   void on_welcome_lease(base::Result<pool::Lease> lease);
   void finish_welcome();
@@ -129,6 +133,12 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void give_up_leases();
   void end_if_idle();
   void end_if_server_waits(std::size_t unread);
+
+  // flows/console_session.cpp: in the admin database
+  void enter_console();
+  std::size_t take_console(std::string_view bytes);
+  bool run_console();
+  void cancel_console();
 
   // flows/client_messages.cpp
   std::size_t take_messages(std::string_view bytes);
@@ -346,6 +356,12 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   base::Time last_write_{};                     ///< when the last write was acknowledged
   std::optional<base::NodeId> session_reader_;  ///< routing.balance: session
   std::optional<base::NodeId> last_read_node_;
+  /// In the admin database: then it has no account, and leases nothing.
+  struct Console {
+    ConsoleFlow flow;
+    std::uint32_t asked = 0;  ///< commands so far: an answer to an older one is dropped
+  };
+  std::unique_ptr<Console> console_;
   std::unique_ptr<net::Timer> gone_timer_;  ///< runs when the client has said its last word but may still listen
 };
 

@@ -52,7 +52,7 @@ struct ServerPeer {
   bool logged_in = false;
 };
 
-/// Answers SHOW.
+/// Answers SHOW, also in the database "console".
 class OneCommand final : public session::LocalCommands {
  public:
   [[nodiscard]] base::Result<session::LocalTable> show(std::string_view name,
@@ -63,6 +63,19 @@ class OneCommand final : public session::LocalCommands {
   [[nodiscard]] base::Result<std::vector<std::string_view>> columns(std::string_view name) const override {
     if (name != "pool_nodes") return base::fail(base::sqlstate::undefined_object, "no such command");
     return std::vector<std::string_view>{"a", "b"};
+  }
+  [[nodiscard]] bool is_console(std::string_view database) const override { return database == "console"; }
+  [[nodiscard]] base::Result<bool> may_enter(std::string_view) const override { return true; }
+  [[nodiscard]] std::vector<std::string_view> split(std::string_view text) const override { return {text}; }
+  [[nodiscard]] base::Result<session::ConsoleStatementPtr> read(std::string_view text,
+                                                                const session::LocalAsker&) const override {
+    if (text.empty()) return base::fail(base::sqlstate::syntax_error, "no such command");
+    return std::make_shared<const session::ConsoleStatement>();
+  }
+  [[nodiscard]] std::optional<base::Result<session::LocalTable>> run(const session::ConsoleStatement&,
+                                                                     const session::LocalAsker& asker,
+                                                                     Answer) const override {
+    return show("pool_nodes", asker);
   }
 };
 

@@ -9,7 +9,8 @@ from harness.cluster import BIN
 from harness.wire import SYNC, Wire, bind, describe, execute, parse, query
 
 COLUMNS = ["node_id", "hostname", "port", "status", "pg_status", "lb_weight", "role", "pg_role", "select_cnt",
-           "load_balance_node", "replication_delay", "replication_state", "replication_sync_state", "last_status_change"]
+           "load_balance_node", "replication_delay", "replication_state", "replication_sync_state", "last_status_change",
+           "replication_delay_seconds"]
 
 
 @pytest.fixture

@@ -165,7 +165,7 @@ class World:
 
     def ctl(self, *words: str) -> str:
         """pgweirctl; raises when it fails."""
-        tool = next(path for path in (binary_path().parent / "pgweirctl", binary_path().parent / "ctl/pgweirctl") if path.exists())
+        tool = binary_path().parent / "ctl/pgweirctl"
         done = subprocess.run([tool, "-h", self.proxy.host, "-p", str(self.proxy.port), "-U", "postgres", *words],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
         if done.returncode != 0:
@@ -213,7 +213,7 @@ def make_world(network: Network, *, synchronous: bool, known: list[str], **secti
         sections["failover"] = sections["failover"] | state
         with Pgweir(cluster.nodes, nodes=entries(cluster, known),
                     **{"routing": {"reads": "standbys"}, "pool": {"size": 50, "queue_timeout": None},
-                       "log": {"level": "info", "connections": None}, **sections}) as proxy:
+                       "admin": {"users": ["postgres"]}, "log": {"level": "info", "connections": None}, **sections}) as proxy:
             world = World(cluster, proxy)
             try:
                 proxy.wait_standby_read("SELECT value FROM drill_rows WHERE id = 1", user="app")

@@ -28,7 +28,7 @@ class NoWorkers final : public session::Process {
 struct Fixture {
   NoWorkers process{4};
   admin::View view{process};
-  admin::Commands commands{view};
+  admin::Commands commands{view, [](const std::function<void(admin::Operations&)>&) {}};
   config::Settings settings;
   routing::Topology topology;
 
@@ -73,10 +73,10 @@ using Column = std::vector<std::string>;
 TEST_CASE("SHOW pool_nodes has pgpool's columns in pgpool's order") {
   Fixture f;
   const auto table = f.show("pool_nodes");
-  CHECK(table.columns == std::vector<std::string_view>{"node_id", "hostname", "port", "status", "pg_status",
-                                                       "lb_weight", "role", "pg_role", "select_cnt",
-                                                       "load_balance_node", "replication_delay", "replication_state",
-                                                       "replication_sync_state", "last_status_change"});
+  CHECK(table.columns == std::vector<std::string_view>{
+                             "node_id", "hostname", "port", "status", "pg_status", "lb_weight", "role", "pg_role",
+                             "select_cnt", "load_balance_node", "replication_delay", "replication_state",
+                             "replication_sync_state", "last_status_change", "replication_delay_seconds"});
   CHECK(table.tag == "SHOW");
   REQUIRE(table.rows.size() == 4);
   for (const auto& row : table.rows) CHECK(row.size() == table.columns.size());

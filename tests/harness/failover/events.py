@@ -198,7 +198,7 @@ EVENTS = [
     Event("node_added", "node added by reload", lambda world: world.configure_nodes(list(ALL)),
           lambda world, rows: len(rows) == 3 and states()(world, rows), _QUIET, known=("pg1", "pg2")),
     Event("node_removed", "node removed by reload", lambda world: world.configure_nodes(["pg1", "pg2"]),
-          lambda world, rows: len(rows) == 2 and states()(world, rows), _QUIET),
+          states(pg3="disabled"), _QUIET),
     Event("primary_killed", "primary killed (`kill -9`)", _kill("pg1"), failed_over("down"), _KILLED_PRIMARY),
     Event("primary_killed_command", "the same with `failover.mode: command`", _kill("pg1"), failed_over("down"),
           _KILLED_PRIMARY, sections={"failover": {"mode": "command", "failover_command": _PROMOTE, "follow_command": _FOLLOW}}),

@@ -213,7 +213,7 @@ def make_world(network: Network, *, synchronous: bool, known: list[str], **secti
         sections["failover"] = sections["failover"] | state
         with Pgweir(cluster.nodes, nodes=entries(cluster, known),
                     **{"routing": {"reads": "standbys"}, "pool": {"size": 50, "queue_timeout": None},
-                       "admin": {"users": ["postgres"]}, "log": {"level": "info", "connections": None}, **sections}) as proxy:
+                       "admin": {"users": "postgres"}, "log": {"level": "info", "connections": None}, **sections}) as proxy:
             world = World(cluster, proxy)
             try:
                 proxy.wait_standby_read("SELECT value FROM drill_rows WHERE id = 1", user="app")

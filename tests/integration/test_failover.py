@@ -353,7 +353,6 @@ RIGHTS = """
 CREATE ROLE pgweir_failover LOGIN IN ROLE pg_monitor, pg_signal_backend;
 GRANT ALTER SYSTEM ON PARAMETER primary_conninfo, default_transaction_read_only TO pgweir_failover;
 GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer), pg_reload_conf() TO pgweir_failover;
-GRANT EXECUTE ON FUNCTION pg_read_file(text, bigint, bigint, boolean) TO pgweir_monitor;
 ALTER ROLE pgweir_failover REPLICATION;
 """
 

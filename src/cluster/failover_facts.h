@@ -151,9 +151,10 @@ struct FailoverRules {
   base::Duration follow_patience = std::chrono::seconds(3);  ///< until a standby that was told to follow streams
   base::Duration pause_limit = std::chrono::seconds(10);     ///< of a switchover: for running writes to end
   base::Duration catch_up_limit = std::chrono::seconds(10);  ///< of a switchover: for the target to have everything
-  base::Duration longest_pause = std::chrono::minutes(1);    ///< between attempts that fail again and again
-  unsigned attempts = 3;                                     ///< at following, before a node is quarantined
-  routing::Lsn catch_up_lag = 16 * 1024 * 1024;              ///< bytes; who comes back and lags more is catching up
+  base::Duration longest_refusal_pause = std::chrono::seconds(5);  ///< of those who must be cut off or demoted
+  base::Duration longest_pause = std::chrono::minutes(1);          ///< between attempts that fail again and again
+  unsigned attempts = 3;                                           ///< at following, before a node is quarantined
+  routing::Lsn catch_up_lag = 16 * 1024 * 1024;  ///< bytes; who comes back and lags more is catching up
 };
 
 }  // namespace pgweir::cluster

@@ -132,7 +132,9 @@ void FailoverMachine::ended(std::size_t node, Outcome outcome) {
       if (outcome == Outcome::refused) record.demoted = pending.was_uncertain;
       [[fallthrough]];
     case ActionKind::stop_receiving:
-      if (!done) record.not_before = now_.time + rules_.quick_interval;
+      // Who may not do it, or cannot, is asked again, but not ten times a second for ever.
+      record.refusals = outcome == Outcome::refused ? record.refusals + 1 : 0;
+      if (!done) record.not_before = now_.time + std::min(pause_after(record.refusals), rules_.longest_refusal_pause);
       break;
     case ActionKind::promote:
       if (outcome == Outcome::refused) record.maybe_promoted = pending.was_uncertain;

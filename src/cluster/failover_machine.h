@@ -156,7 +156,6 @@ class FailoverMachine {
   base::Time heard_at_{};    ///< when standbys last said that they hear from a primary that pgweir does not reach
   base::Time next_quick_probe_{};
   std::optional<base::NodeId> chosen_;  ///< to be promoted
-  std::uint32_t promoted_from_ = 0;     ///< the timeline that `chosen_` was on
   bool in_switchover_ = false;
   std::vector<Candidate> candidates_;   ///< scratch of elections
   std::vector<SyncWitness> witnesses_;  ///< scratch

@@ -51,6 +51,7 @@ struct NodeRecord {
   std::optional<Ended> last;  ///< the last action that is over
   unsigned attempts = 0;      ///< at making it follow
   unsigned rejoins = 0;
+  unsigned refusals = 0;          ///< to be cut off or demoted, in a row
   unsigned promotions = 0;        ///< that came to nothing
   base::Time not_before{};        ///< no other action until then
   base::Time no_follow_before{};  ///< until then it may still become a primary: it must not follow another one first

@@ -347,3 +347,45 @@ def test_nodes_are_added_and_removed_by_a_reload():
                 proxy.reload()
                 proxy.wait_nodes({"pg1": "up", "pg2": "up", "pg3": "up"})
                 writer.execute("INSERT INTO written VALUES (1)")
+
+
+RIGHTS = """
+CREATE ROLE pgweir_failover LOGIN IN ROLE pg_monitor, pg_signal_backend;
+GRANT ALTER SYSTEM ON PARAMETER primary_conninfo, default_transaction_read_only TO pgweir_failover;
+GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer), pg_reload_conf() TO pgweir_failover;
+ALTER ROLE pgweir_failover REPLICATION;
+"""
+
+
+def test_without_a_superuser_and_with_slots():
+    with failing(failover={"user": "pgweir_failover"}, monitor={"user": "pgweir_monitor"}) as (cluster, proxy):
+        cluster.primary.sql(RIGHTS, dbname="postgres")
+        for node in cluster.standbys:
+            cluster.primary.sql("SELECT pg_create_physical_replication_slot(%s, true)", f"of_{node.name}")
+            node.sql(f"ALTER SYSTEM SET primary_slot_name = 'of_{node.name}'")
+            node.sql("SELECT pg_reload_conf()")
+        cluster.wait_streaming()
+        write(proxy)
+        cluster.wait_replayed()
+        cluster.primary.kill()
+        new = wait_primary(proxy, but="pg1")
+        other = "pg3" if new == "pg2" else "pg2"
+        wait_follows(cluster, other, new)
+        assert cluster.node(new).sql("SELECT active FROM pg_replication_slots WHERE slot_name = %s", f"of_{other}") == [(True,)]
+        assert not proxy.log_has("permission denied")
+        write(proxy)
+
+
+def test_a_user_without_rights_promotes_nobody_and_says_so():
+    with failing(monitor={"user": "pgweir_monitor"}) as (cluster, proxy):
+        write(proxy)
+        cluster.wait_replayed()
+        cluster.primary.kill()
+        proxy.wait_log(r'failover_action_ended .*action=stop_receiving .*outcome=refused reason="ERROR:  permission denied')
+        began = time.monotonic()
+        wait_for(lambda: time.monotonic() - began > 4, "a few attempts")
+        assert proxy.log().count("failover_action_ended") < 30
+        assert promotions(proxy) == []
+        cluster.primary.start()
+        wait_primary(proxy, "pg1")
+        write(proxy)

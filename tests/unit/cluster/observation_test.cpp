@@ -213,6 +213,29 @@ TEST_CASE("positions make no difference, everything that somebody sees does") {
   CHECK(differs(one, look({main, standby()}, one)));
 }
 
+TEST_CASE("what the machine is told of the configuration") {
+  using namespace std::chrono_literals;
+  config::Settings settings;
+  settings.failover.mode = config::FailoverMode::promote;
+  settings.failover.promote_timeout = 7s;
+  settings.failover.action_timeout = 2s;
+  settings.failover.command_timeout = 9s;
+  settings.monitor.retries = 4;
+  CHECK(rules_of(settings).promote_limit == 7s);
+  CHECK(rules_of(settings).follow_limit == 2s);
+  CHECK(rules_of(settings).retries == 4);
+  CHECK_FALSE(rules_of(settings).rejoin);
+  settings.failover.mode = config::FailoverMode::command;
+  settings.failover.rejoin_command = "x";
+  CHECK(rules_of(settings).promote_limit == 9s);
+  CHECK(rules_of(settings).follow_limit == 9s);
+  CHECK(rules_of(settings).rejoin);
+  settings.nodes = nodes(2);
+  settings.nodes[1].priority = 3;
+  CHECK(failover_nodes_of(settings.nodes)[1].name == "pg2");
+  CHECK(failover_nodes_of(settings.nodes)[1].priority == 3);
+}
+
 TEST_CASE("nodes that are new since the last look") {
   const Topology one = look({primary()});
   const Topology more = look({primary(), standby()}, one, kLater);

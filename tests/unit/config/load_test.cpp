@@ -284,6 +284,25 @@ TEST_CASE("rules over several keys") {
                 "nodes[0].host", {"where pgweir itself listens"});
 }
 
+TEST_CASE("a failover that cannot be is an error") {
+  const std::string begin = kTrust + "nodes: [{name: a, host: h}, {name: b, host: i}]\n";
+  check_problem(begin + "failover: {mode: promote}\n", 3, "failover.state_file", {"is required", "mode: promote"});
+  check_problem(begin + "failover: {mode: command, state_file: s}\n", 3, "failover.failover_command", {"is required"});
+  check_problem(begin + "failover: {mode: promote, state_file: s, minimum_seen: 3}\n", 3, "failover.minimum_seen",
+                {"found 3", "only 2 nodes"});
+  check_problem(begin + "failover:\n  rejoin_command: x\n", 4, "failover.rejoin_command", {"mode: observe"});
+  check_problem(begin + "failover: {mode: promote, state_file: s, follow_command: x}\n", 3, "failover.follow_command",
+                {"mode: promote"});
+  check_problem(begin + "failover: {mode: command, state_file: s, failover_command: 'x %z'}\n", 3,
+                "failover.failover_command", {"%z", "stands for nothing"});
+  check_problem(kTrust + "topology: single\nnodes: [{name: a, host: h}]\nfailover: {mode: promote, state_file: s}\n", 4,
+                "failover.mode", {"nobody to promote"});
+  const auto loaded = load_text(begin + "failover: {mode: command, state_file: s, failover_command: 'x %d'}\n", "/e/y");
+  REQUIRE(loaded.has_value());
+  CHECK(loaded->failover.mode == FailoverMode::command);
+  CHECK(loaded->failover.state_file == "/e/s");
+}
+
 TEST_CASE("a rule over several keys is silent when one of them is wrong by itself") {
   check_problem(kNodesText + "auth: {method: md5}", 2, "auth.method", {"one of trust, scram-sha-256"});
   check_problem(kTrust + "nodes:\n- {name: a, host: h}\n- {name: b, host: h, port: x}\n", 4, "nodes[1].port",

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/privileges.h"
 #include "config/load.h"
+#include "config/options.h"
 #include "config/reload.h"
 #include "config/users_file.h"
 #include "wire/add_verifiers.h"
@@ -63,20 +64,27 @@ config::Checked<config::PasswordFile> load_server_passwords(const config::Settin
   return config::load_password_file(settings.auth.server_password_file);
 }
 
+base::Result<cluster::FailoverState> load_failover_state(const config::Settings& settings) {
+  if (settings.failover.state_file.empty()) return cluster::FailoverState{};
+  return cluster::load_failover_state(settings.failover.state_file, cluster::failover_nodes_of(settings.nodes));
+}
+
 Control::Control(std::string config_path, config::Settings settings, std::shared_ptr<const session::ClientAuth> auth,
-                 session::TlsContextsPtr tls, config::PasswordFile server_passwords)
-    : session::Process(settings.nodes.size(), std::move(server_passwords)),
+                 session::TlsContextsPtr tls, config::PasswordFile server_passwords, cluster::FailoverState state)
+    : session::Process(config::kMaxNodes, std::move(server_passwords)),
       config_path_(std::move(config_path)),
       settings_(std::make_shared<const config::Settings>(std::move(settings))),
       auth_(std::move(auth)),
       tls_(std::move(tls)),
       mailbox_(std::make_unique<net::Mailbox>(loop_)),
       view_(*this),
-      commands_(view_, [this](std::function<void(admin::Operations&)> task) {
-        mailbox_->post([this, task = std::move(task)] {
-          if (operations_) task(*operations_);
-        });
-      }) {
+      commands_(view_,
+                [this](std::function<void(admin::Operations&)> task) {
+                  mailbox_->post([this, task = std::move(task)] {
+                    if (operations_) task(*operations_);
+                  });
+                }),
+      state_(std::move(state)) {
   local_commands = &commands_;
 }
 
@@ -97,10 +105,11 @@ int Control::run() {
   user_query_ = std::make_unique<cluster::UserQuery>(loop_, *settings_, passwords);
   roles_ = std::make_unique<cluster::RoleFinder>(loop_, *settings_, passwords);
   monitor_ =
-      std::make_unique<cluster::Monitor>(loop_, *settings_, passwords, freshness,
+      std::make_unique<cluster::Monitor>(loop_, *settings_, passwords, std::move(state_), freshness,
                                          [this](routing::TopologyPtr topology) { on_topology(std::move(topology)); });
   operations_ = std::make_unique<admin::Operations>(
-      monitor_->machine(), [this](const cluster::Event& event) { monitor_->request(event); }, "observe");
+      monitor_->machine(), [this](const cluster::Event& event) { monitor_->request(event); },
+      config::name_of(settings_->failover.mode));
   first_probe_timer_ = std::make_unique<net::Timer>(loop_, [this] { listen(); });
   first_probe_timer_->start(settings_->monitor.timeout);
   monitor_->start();
@@ -296,6 +305,9 @@ void Control::reload() {
   });
   view_.set(view_.topology(), settings_);
   loader_->set_refresh(settings_->routing.catalog_refresh);
+  loader_->set_nodes(settings_->nodes);
+  user_query_->set_nodes(settings_->nodes);
+  roles_->set_nodes(settings_->nodes);
   monitor_->reconfigure(*settings_);
   user_query_->reconfigure(*settings_);
   log::info("reload_done", {{"changes", changes.size()}});
@@ -309,6 +321,7 @@ void Control::reload_tls(config::Settings& settings) {
     return;
   }
   settings.client_tls = settings_->client_tls;
+  settings.nodes.resize(settings_->nodes.size());  // nobody knows how to reach the new ones
   log::error("tls_not_reloaded", {{"error", loaded.error().message}, {"detail", loaded.error().detail}});
 }
 

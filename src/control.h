@@ -29,7 +29,7 @@ inline constexpr std::size_t kThreadStackBytes = sql::Classifier::kParserStackBy
 class Control final : public session::Process {
  public:
   Control(std::string config_path, config::Settings settings, std::shared_ptr<const session::ClientAuth> auth,
-          session::TlsContextsPtr tls, config::PasswordFile passwords);
+          session::TlsContextsPtr tls, config::PasswordFile passwords, cluster::FailoverState state);
   ~Control() override;
 
   /// The thread's body; returns the exit status once everything has ended.
@@ -72,6 +72,7 @@ class Control final : public session::Process {
   admin::Commands commands_;
   std::vector<std::unique_ptr<session::Worker>> workers_;
   std::vector<std::unique_ptr<net::Thread>> threads_;
+  cluster::FailoverState state_;  ///< until the monitor has it
   std::unique_ptr<cluster::Monitor> monitor_;
   std::unique_ptr<admin::Operations> operations_;
   std::unique_ptr<cluster::CatalogLoader> loader_;
@@ -91,5 +92,6 @@ class Control final : public session::Process {
 [[nodiscard]] config::Checked<std::shared_ptr<const session::ClientAuth>> load_auth(
     const config::Settings& settings, const session::ClientAuth* before = nullptr);
 [[nodiscard]] config::Checked<config::PasswordFile> load_server_passwords(const config::Settings& settings);
+[[nodiscard]] base::Result<cluster::FailoverState> load_failover_state(const config::Settings& settings);
 
 }  // namespace pgweir

@@ -57,6 +57,12 @@ int serve(const std::string& path, bool check_only) {
     std::fprintf(stderr, "%s: process.user: %s\n", path.c_str(), fit.error().message.c_str());
     return 1;
   }
+  auto state = pgweir::load_failover_state(*settings);
+  if (!state) {
+    std::fprintf(stderr, "%s: failover.state_file: %s\n", path.c_str(), state.error().message.c_str());
+    if (!state.error().hint.empty()) std::fprintf(stderr, "hint: %s\n", state.error().hint.c_str());
+    return 1;
+  }
   if (check_only) {
     std::fputs(pgweir::config::explain(*settings).c_str(), stdout);
     return 0;
@@ -67,8 +73,9 @@ int serve(const std::string& path, bool check_only) {
   pgweir::base::log::open(settings->log.level, settings->log.file);
   int status = 1;
   pgweir::net::Thread control(pgweir::kThreadStackBytes, [&] {
-    status =
-        pgweir::Control(path, std::move(*settings), std::move(*auth), std::move(*tls), std::move(*passwords)).run();
+    status = pgweir::Control(path, std::move(*settings), std::move(*auth), std::move(*tls), std::move(*passwords),
+                             std::move(*state))
+                 .run();
   });
   control.join();
   return status;

@@ -32,6 +32,7 @@ class CatalogLoader {
 
   /// Reads it as soon as possible, unless it has been read since `not_before`; requests that come together are one.
   void want(const std::string& database, base::Time not_before);
+  void set_nodes(const std::vector<config::NodeSettings>& nodes) { nodes_ = nodes; }
   void set_topology(routing::TopologyPtr topology);
   void set_refresh(base::Duration interval);
 

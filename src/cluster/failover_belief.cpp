@@ -53,14 +53,24 @@ void FailoverMachine::learn_system() {
   if (all_asked || is_majority) memory_.system_identifier = most->first;
 }
 
+/// One address, whatever stands behind it: another server, another host, a standby. But not another database cluster,
+/// and not one that has not what was written on a newer timeline: what the clients know would not be true there.
+bool FailoverMachine::may_stand_in(const ProbeAnswer& answer) const {
+  return right_system(answer) && answer.timeline >= memory_.timeline;
+}
+
 void FailoverMachine::believe() {
   const auto before = std::exchange(primary_, std::nullopt);
   std::optional<std::size_t> best;
   if (rules_.kind == config::TopologyKind::single) {
-    // One address, whatever stands behind it.
     for (std::size_t i = 0; i < records_.size(); ++i)
-      if (records_[i].answering() || (records_[i].health == Health::trouble && before == id_of(i))) best = i;
-    if (best) primary_ = id_of(*best);
+      if ((records_[i].answering() || (records_[i].health == Health::trouble && before == id_of(i))) &&
+          may_stand_in(*records_[i].answer))
+        best = i;
+    if (best) {
+      memory_.system_identifier = records_[*best].answer->system_identifier;
+      believe_in(*best);
+    }
   } else {
     primary_ = before;  // `may_be_primary` asks
     const bool was_unknown = memory_.system_identifier == 0;
@@ -97,7 +107,7 @@ void FailoverMachine::believe_in(std::size_t node) {
     memory_.sync = parse_synchronous_standby_names(memory_.sync_text);
     for (NodeRecord& one : records_) {
       one.maybe_promoted = false;
-      if (one.pending) one.pending->was_uncertain = false;
+      if (one.pending && one.pending->kind != ActionKind::demote) one.pending->was_uncertain = false;
       one.promotions = one.attempts = 0;
     }
     const Reason why{ReasonCode::promoted, primary_, answer.timeline};
@@ -108,7 +118,8 @@ void FailoverMachine::believe_in(std::size_t node) {
     in_switchover_ = false;
     chosen_.reset();
     enter(Phase::following, why);
-  } else if (phase_ == Phase::asking || phase_ == Phase::electing) {
+  } else if (phase_ == Phase::asking || phase_ == Phase::electing || phase_why_.code == ReasonCode::primary_lost ||
+             phase_why_.code == ReasonCode::primary_starting) {
     in_switchover_ = false;
     chosen_.reset();
     enter(Phase::following, {ReasonCode::primary_is_back, primary_});

@@ -21,9 +21,7 @@ struct Moment {
   base::WallTime wall{};
 };
 
-/// Who promotes. `observe`: somebody else. `promote`: pgweir, by SQL. `command`: pgweir decides, the operator's
-/// programs do it.
-enum class FailoverMode : std::uint8_t { observe, promote, command };
+using config::FailoverMode;
 
 /// pg_stat_wal_receiver: no row, any status but `streaming`, `streaming`.
 enum class Receiver : std::uint8_t { none, connecting, streaming };
@@ -47,7 +45,7 @@ struct ProbeAnswer {
   /// What this node calls itself to its primary: application_name of primary_conninfo, else cluster_name.
   std::string application_name;
   std::string synchronous_standby_names;
-  std::vector<std::string> peers;  ///< application_name of each walsender's client, on a primary
+  std::vector<std::string> peers;  ///< application_name of each walsender's client that commits may wait for
   /// Primary: where its timeline began, if known; 0: not known.
   routing::Lsn timeline_began = 0;
 };
@@ -148,6 +146,7 @@ struct FailoverRules {
   base::Duration quick_interval = std::chrono::milliseconds(100);  ///< between probes while something is going on
   base::Duration action_limit = std::chrono::seconds(3);
   base::Duration promote_limit = std::chrono::seconds(30);
+  base::Duration follow_limit = std::chrono::seconds(3);
   base::Duration rejoin_limit = std::chrono::minutes(30);
   base::Duration follow_patience = std::chrono::seconds(3);  ///< until a standby that was told to follow streams
   base::Duration pause_limit = std::chrono::seconds(10);     ///< of a switchover: for running writes to end

@@ -20,6 +20,11 @@ FailoverMachine::FailoverMachine(FailoverRules rules, std::vector<FailoverNode> 
   if (memory_.primary && memory_.primary->value >= nodes_.size()) memory_.primary.reset();
 }
 
+void FailoverMachine::add(FailoverNode node) {
+  records_.emplace_back().application_name = node.name;
+  nodes_.push_back(std::move(node));
+}
+
 FailoverMemory FailoverMachine::memory() const {
   FailoverMemory memory = memory_;
   for (const NodeRecord& node : records_)
@@ -97,11 +102,13 @@ void FailoverMachine::take(const Enable& request) {
 void FailoverMachine::take(const Believe& request) {
   if (request.node.value >= records_.size()) return;
   const NodeRecord& record = records_[request.node.value];
-  const bool possible = !primary_ && !record.disabled && record.answering() && !record.answer->in_recovery &&
-                        right_system(*record.answer);
+  const bool is_single = rules_.kind == config::TopologyKind::single;
+  const bool possible = !primary_ && !record.disabled && record.answering() &&
+                        (is_single || (!record.answer->in_recovery && right_system(*record.answer)));
   if (!possible) return note(HistoryEntry::What::request, request.node, {ReasonCode::not_that_node, request.node});
   for (NodeRecord& one : records_) one.maybe_promoted = false;
   memory_.primary = request.node;
+  if (is_single) memory_.system_identifier = record.answer->system_identifier;
   memory_.timeline = record.answer->timeline;
   note(HistoryEntry::What::request, request.node, {ReasonCode::believed_by_operator, request.node});
 }
@@ -121,8 +128,10 @@ void FailoverMachine::ended(std::size_t node, Outcome outcome) {
   switch (pending.kind) {
     case ActionKind::probe:
     case ActionKind::restart_receiver: break;
-    case ActionKind::stop_receiving:
     case ActionKind::demote:
+      if (outcome == Outcome::refused) record.demoted = pending.was_uncertain;
+      [[fallthrough]];
+    case ActionKind::stop_receiving:
       if (!done) record.not_before = now_.time + rules_.quick_interval;
       break;
     case ActionKind::promote:
@@ -148,12 +157,13 @@ void FailoverMachine::ended(std::size_t node, Outcome outcome) {
 void FailoverMachine::ask(ActionKind kind, std::size_t node, base::NodeId other) {
   base::Duration limit = rules_.action_limit;
   if (kind == ActionKind::promote) limit = rules_.promote_limit;
+  if (kind == ActionKind::follow) limit = rules_.follow_limit;
   if (kind == ActionKind::rejoin) limit = rules_.rejoin_limit;
   const std::uint64_t id = ++last_action_id_;
   actions_.push_back({id, kind, id_of(node), other, limit});
   if (kind == ActionKind::probe) return;
   NodeRecord& record = records_[node];
-  record.pending = {id, kind, now_.time + limit, record.maybe_promoted};
+  record.pending = {id, kind, now_.time + limit, kind == ActionKind::demote ? record.demoted : record.maybe_promoted};
   if (kind == ActionKind::stop_receiving) record.cut_off = true;
   if (kind == ActionKind::promote) record.maybe_promoted = true;
   if (kind == ActionKind::demote) record.demoted = true;

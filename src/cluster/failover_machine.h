@@ -53,10 +53,16 @@ class FailoverMachine {
   /// The only way in. The actions are valid until the next call.
   const std::vector<Action>& apply(const Event& event, Moment now);
 
+  /// A node that is new, with the next id. No node ever goes: it is disabled.
+  void add(FailoverNode node);
+
   /// The one node that may be used for writes. None: clients wait.
   [[nodiscard]] std::optional<base::NodeId> primary() const { return primary_; }
-  /// Writes wait although there is a primary (switchover). Transactions that are open may end.
-  [[nodiscard]] bool writes_paused() const { return phase_ >= Phase::pausing; }
+  /// Writes wait although there is a primary (switchover). Transactions that are open may end. After a switchover that
+  /// came to nothing they wait until the primary takes writes again.
+  [[nodiscard]] bool writes_paused() const {
+    return phase_ >= Phase::pausing || (primary_ && records_[primary_->value].demoted);
+  }
   [[nodiscard]] Phase phase() const { return phase_; }
   [[nodiscard]] const Reason& phase_reason() const { return phase_why_; }
   [[nodiscard]] const std::vector<NodeRecord>& nodes() const { return records_; }
@@ -95,6 +101,7 @@ class FailoverMachine {
   void believe_in(std::size_t node);
   [[nodiscard]] bool can_be_believed(std::size_t node) const;
   [[nodiscard]] bool may_be_primary(std::size_t node) const;
+  [[nodiscard]] bool may_stand_in(const ProbeAnswer& answer) const;
   void learn_system();
   void remember_sync(const ProbeAnswer& answer);
   [[nodiscard]] bool is_superseded() const;

@@ -19,8 +19,10 @@ void FailoverMachine::run_phase() {
 
 void FailoverMachine::run_following() {
   if (primary_ || !memory_.primary) return;
-  if (rules_.mode == FailoverMode::observe || rules_.kind != config::TopologyKind::streaming) return;
-  if (primary_is_lost())
+  const bool only_looks = rules_.mode == FailoverMode::observe || rules_.kind != config::TopologyKind::streaming;
+  if (primary_is_lost() && only_looks)
+    enter(Phase::following, {ReasonCode::primary_lost, memory_.primary});
+  else if (primary_is_lost())
     enter(Phase::asking, {ReasonCode::primary_lost, memory_.primary});
   else
     enter(Phase::following, {ReasonCode::primary_starting, memory_.primary});

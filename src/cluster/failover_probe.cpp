@@ -29,11 +29,11 @@ SELECT pg_is_in_recovery(),
        CASE WHEN pg_has_role('pg_read_all_settings', 'MEMBER') THEN current_setting('primary_conninfo') <> '' END,
        coalesce(substring(r.conninfo FROM 'application_name=([^ ]+)'), nullif(current_setting('cluster_name'), '')),
        current_setting('synchronous_standby_names'),
-       NULL::text
+       NULL::text, NULL::text, NULL::text
   FROM (VALUES (1)) one LEFT JOIN pg_stat_wal_receiver r ON true
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, application_name
-  FROM pg_stat_replication WHERE sync_priority > 0)";
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, application_name, state, sync_state
+  FROM pg_stat_replication)";
 
 namespace {
 
@@ -51,6 +51,8 @@ enum Column : std::size_t {
   application_name,
   sync_names,
   peer,
+  peer_state,
+  peer_sync_state,
   kColumns
 };
 
@@ -84,7 +86,7 @@ base::Result<ProbeAnswer> probe_answer_from(const Rows& rows, const FindNode& fi
   for (const auto& row : rows) {
     if (row.size() != kColumns) return unexpected();
     if (!row[in_recovery]) {
-      answer.peers.push_back(row[peer].value_or(""));
+      if (row[peer_sync_state] && *row[peer_sync_state] != "async") answer.peers.push_back(row[peer].value_or(""));
       continue;
     }
     found = true;
@@ -107,6 +109,14 @@ base::Result<ProbeAnswer> probe_answer_from(const Rows& rows, const FindNode& fi
   }
   if (!found) return unexpected();
   return answer;
+}
+
+std::vector<ReplicationPeer> walsenders_from(const Rows& rows) {
+  std::vector<ReplicationPeer> peers;
+  for (const auto& row : rows)
+    if (row.size() == kColumns && !row[in_recovery])
+      peers.push_back({row[peer].value_or(""), row[peer_state].value_or(""), row[peer_sync_state].value_or("")});
+  return peers;
 }
 
 base::Error connection_error_from(std::string_view text) {

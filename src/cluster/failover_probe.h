@@ -10,7 +10,7 @@
 
 namespace pgweir::cluster {
 
-/// One row for the node, then one for each standby that commits may wait for. PostgreSQL 12 and later. Any login role
+/// One row for the node, then one for each walsender. PostgreSQL 12 and later. Any login role
 /// may run it; without membership in pg_monitor a receiver's state is hidden, and such a standby counts as still
 /// receiving.
 extern const std::string_view kFailoverProbe;
@@ -19,6 +19,15 @@ extern const std::string_view kFailoverProbe;
 using FindNode = std::function<std::optional<base::NodeId>(std::string_view host, std::string_view port)>;
 
 [[nodiscard]] base::Result<ProbeAnswer> probe_answer_from(const Rows& rows, const FindNode& find_node);
+
+/// One walsender, as the primary sees it (pg_stat_replication). Empty: not known.
+struct ReplicationPeer {
+  std::string application_name;
+  std::string state;
+  std::string sync_state;
+};
+/// From the same rows, if they are of the right form.
+[[nodiscard]] std::vector<ReplicationPeer> walsenders_from(const Rows& rows);
 
 /// The error in libpq's text for a connection that could not be made. `text` is libpq's with PQERRORS_VERBOSE, which is
 /// the only place where it gives the server's SQLSTATE: "... failed: FATAL:  57P03: the database ...". The message that

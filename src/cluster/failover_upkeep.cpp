@@ -29,6 +29,10 @@ void FailoverMachine::upkeep() {
     return;
   for (std::size_t i = 0; i < records_.size(); ++i) {
     NodeRecord& record = records_[i];
+    // The rejoin command has stopped it, and failed: nobody else will start it.
+    const bool was_left = record.health == Health::lost && record.rejoins > 0 && record.last &&
+                          record.last->kind == ActionKind::rejoin && record.last->outcome != Outcome::done;
+    if (was_left && !record.disabled && may_act(i)) rejoin(i);
     if (!record.answering() || !right_system(*record.answer)) continue;
     const bool is_primary = primary_ == id_of(i);
     if (follows(i) && !(record.pending && record.pending->kind == ActionKind::stop_receiving)) {
@@ -72,11 +76,12 @@ std::pair<NodeState, Reason> FailoverMachine::state_of(std::size_t node) const {
   }
   if (!record.answering() && record.health != Health::trouble) return {NodeState::down, {ReasonCode::no_answer}};
   const ProbeAnswer& answer = *record.answer;
-  if (rules_.kind == config::TopologyKind::single) return {NodeState::up, {ReasonCode::answers}};
+  if (primary_ == id_of(node)) return {NodeState::up, {ReasonCode::answers}};
   if (!right_system(answer))
     return {NodeState::quarantined,
             {ReasonCode::other_cluster, {}, answer.system_identifier, memory_.system_identifier}};
-  if (primary_ == id_of(node)) return {NodeState::up, {ReasonCode::answers}};
+  if (rules_.kind == config::TopologyKind::single)
+    return {NodeState::quarantined, {ReasonCode::older_timeline, {}, answer.timeline, memory_.timeline}};
   if (answer.in_recovery) return state_of_standby(node, answer);
   if (memory_.system_identifier == 0) return {NodeState::unknown, {ReasonCode::not_asked}};
   if (record.health == Health::trouble) return {record.state, record.why};

@@ -16,12 +16,6 @@ ProbeTimes times_of(const config::Monitor& monitor) {
   return {monitor.interval, monitor.timeout, monitor.lag_interval};
 }
 
-std::vector<FailoverNode> names_of(const std::vector<config::NodeSettings>& nodes) {
-  std::vector<FailoverNode> names;
-  for (const auto& node : nodes) names.push_back({node.name, 0});
-  return names;
-}
-
 void log_changes(const routing::Topology& before, const routing::Topology& after) {
   for (const routing::Node& node : after.nodes) {
     const bool known = node.id.value < before.nodes.size();
@@ -90,19 +84,35 @@ std::vector<std::pair<std::string, std::string>> monitor_login(const config::Nod
 }
 
 Monitor::Monitor(net::Loop& loop, const config::Settings& settings, const config::PasswordFile& passwords,
-                 SharedFreshness& freshness, OnTopology on_topology)
-    : on_topology_(std::move(on_topology)),
+                 FailoverState state, SharedFreshness& freshness, OnTopology on_topology)
+    : loop_(loop),
+      login_(settings.monitor),
+      passwords_(passwords),
+      on_topology_(std::move(on_topology)),
       freshness_(freshness),
       nodes_(settings.nodes),
-      machine_(following_rules(settings.topology), names_of(settings.nodes)),
-      observations_(settings.nodes.size()),
-      replayed_(settings.nodes.size()),
+      state_(std::move(state)),
+      state_file_(settings.failover.state_file),
+      machine_(rules_of(settings), failover_nodes_of(settings.nodes), state_.memory),
+      actions_(loop, settings, passwords, *this),
+      tick_(loop,
+            [this] {
+              apply(Tick{});
+              publish();
+            }),
       topology_(std::make_shared<routing::Topology>()) {
-  for (std::size_t i = 0; i < nodes_.size(); ++i)
-    probes_.push_back(std::make_unique<NodeProbe>(
-        loop, i,
-        monitor_login(nodes_[i], settings.monitor, settings.monitor.database, passwords, settings.monitor.timeout),
-        times_of(settings.monitor), static_cast<NodeProbe::Listener&>(*this)));
+  while (probes_.size() < nodes_.size()) add_node();
+}
+
+/// The next one that has no probe yet.
+void Monitor::add_node() {
+  const std::size_t i = probes_.size();
+  state_.upstreams.resize(std::max(state_.upstreams.size(), i + 1));
+  observations_.emplace_back();
+  replayed_.push_back(0);
+  probes_.push_back(std::make_unique<NodeProbe>(
+      loop_, i, monitor_login(nodes_[i], login_, login_.database, passwords_, login_.timeout), times_of(login_),
+      static_cast<NodeProbe::Listener&>(*this)));
 }
 
 void Monitor::start() {
@@ -118,9 +128,35 @@ void Monitor::request(const Event& event) {
 }
 
 void Monitor::reconfigure(const config::Settings& settings) {
-  nodes_ = settings.nodes;
+  const std::vector<config::NodeSettings> before = std::exchange(nodes_, settings.nodes);
+  login_ = settings.monitor;
+  actions_.set_nodes(nodes_);
   for (auto& probe : probes_) probe->set_times(times_of(settings.monitor));
+  for (const FailoverNode& node :
+       failover_nodes_of({nodes_.begin() + static_cast<std::ptrdiff_t>(before.size()), nodes_.end()})) {
+    machine_.add(node);
+    add_node();
+    probes_.back()->start();
+  }
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    if (!before[i].removed || nodes_[i].removed) continue;
+    apply(Enable{base::NodeId{static_cast<std::uint16_t>(i)}});
+    probes_[i]->start();
+  }
+  take_out_removed();
   publish();
+}
+
+/// A node that has gone from the configuration, unless it is the primary: then once it is not.
+void Monitor::take_out_removed() {
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    const base::NodeId id{static_cast<std::uint16_t>(i)};
+    if (!nodes_[i].removed || machine_.nodes()[i].disabled || machine_.primary() == id ||
+        machine_.phase() != Phase::following)
+      continue;
+    apply(Disable{id});
+    if (machine_.nodes()[i].disabled) probes_[i]->stop();
+  }
 }
 
 bool Monitor::complete() const {
@@ -128,17 +164,91 @@ bool Monitor::complete() const {
                      [](const Observation& one) { return one.facts || !one.failure.empty(); });
 }
 
-void Monitor::on_observation(std::size_t node, Observation observation) {
-  apply(probed_from(node, observation, base::Clock::now()));
+void Monitor::on_observation(std::size_t node, base::Time started, Observation observation) {
+  apply(probed_from(node, observation, started));
+  take_out_removed();
   // That a node has no place for one more connection changes nothing of what it has said.
   const bool is_full = !observation.facts && observation.failure_kind == FailureKind::full;
   if (!is_full || !observations_[node].facts) observations_[node] = std::move(observation);
   publish();
+  // One silence is not enough: the next question comes at once.
+  if (machine_.nodes()[node].health == Health::trouble) probes_[node]->probe_now();
 }
 
-/// It follows only: there is nothing to do but to publish.
+std::optional<base::NodeId> Monitor::node_at(std::string_view host, std::string_view port) const {
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    const config::NodeSettings& node = nodes_[i];
+    if (node.removed) continue;
+    const bool is_it =
+        (node.host == host && std::to_string(node.port) == port) ||
+        (config::replication_host(node) == host && std::to_string(config::replication_port(node)) == port);
+    if (is_it) return base::NodeId{static_cast<std::uint16_t>(i)};
+  }
+  return {};
+}
+
+void Monitor::on_action_ended(std::uint64_t id, Outcome outcome) {
+  apply(ActionEnded{id, outcome});
+  publish();
+}
+
+bool Monitor::remember_upstream(base::NodeId node, const Upstream& upstream) {
+  state_.upstreams[node.value] = upstream;
+  return keep_state();
+}
+
 void Monitor::apply(const Event& event) {
-  machine_.apply(event, {base::Clock::now(), std::chrono::system_clock::now()});
+  const auto before = machine_.memory_view().primary;
+  const std::vector<Action> actions = machine_.apply(event, {base::Clock::now(), std::chrono::system_clock::now()});
+  const auto after = machine_.memory_view().primary;
+  if (before && after != before) state_.before_primary = before;
+  tell_history();
+  carry_out(actions);
+  tick_.start(machine_.tick_after());
+}
+
+/// What a new process would have to know of them is on disk before they are begun.
+void Monitor::carry_out(const std::vector<Action>& actions) {
+  const bool kept = keep_state();
+  const auto& memory = machine_.memory_view();
+  for (const Action& action : actions) {
+    const bool promotes = action.kind == ActionKind::promote;
+    if (action.kind == ActionKind::probe)
+      probes_[action.node.value]->probe_now();
+    else if (!kept)
+      actions_.refuse(action, "the state file cannot be written");
+    else
+      actions_.carry_out(action, promotes ? memory.primary : state_.before_primary);
+  }
+}
+
+bool Monitor::keep_state() {
+  if (state_file_.empty()) return true;
+  state_.memory = machine_.memory();
+  std::string text = text_of(state_, machine_.names());
+  if (text == kept_) return true;
+  if (auto written = write_durably(state_file_, text); !written) {
+    log::error("failover_state_not_written", {{"error", written.error().message}});
+    return false;
+  }
+  kept_ = std::move(text);
+  return true;
+}
+
+/// The states of nodes have lines of their own (log_changes).
+void Monitor::tell_history() {
+  const EventHistory& history = machine_.history();
+  const auto& entries = history.entries();
+  const std::uint64_t fresh =
+      std::min<std::uint64_t>(history.added() - std::exchange(told_, history.added()), entries.size());
+  for (auto entry = entries.end() - static_cast<std::ptrdiff_t>(fresh); entry != entries.end(); ++entry) {
+    if (entry->what == HistoryEntry::What::node) continue;
+    log::info("failover", {{"what", name_of(entry->what)},
+                           {"node", entry->node ? std::string_view(nodes_[entry->node->value].name) : ""},
+                           {"old", entry->before},
+                           {"new", entry->after},
+                           {"reason", text_of(entry->why, machine_.names())}});
+  }
 }
 
 void Monitor::publish() {
@@ -166,7 +276,7 @@ void Monitor::follow_primary(const routing::Node& primary) {
 void Monitor::on_position(std::size_t node, base::Time started, const PositionFacts& facts) {
   auto& known = observations_[node].facts;
   if (!known) return;
-  if (known->in_recovery != facts.in_recovery) {
+  if (known->answer.in_recovery != facts.in_recovery) {
     // A promotion or a restart as a standby: the full probe tells the rest.
     probes_[node]->probe_now();
     return;

@@ -1,5 +1,7 @@
 // Judges the health of the nodes, and nobody else does: probes them, publishes a new Topology when something changed
 // and the freshness of the standbys all the time. An error on a data connection is only a reason to probe at once.
+// What is to be done, the failover machine decides and FailoverActions does; what must not be forgotten is brought to
+// disk in between.
 #pragma once
 #include <functional>
 #include <memory>
@@ -8,7 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "cluster/failover_actions.h"
 #include "cluster/failover_machine.h"
+#include "cluster/failover_state.h"
 #include "cluster/node_probe.h"
 #include "cluster/observation.h"
 #include "cluster/shared_freshness.h"
@@ -24,11 +28,12 @@ class Loop;
 namespace pgweir::cluster {
 
 /// Control thread.
-class Monitor final : private NodeProbe::Listener {
+class Monitor final : private NodeProbe::Listener, private FailoverActions::Owner {
  public:
   using OnTopology = std::function<void(routing::TopologyPtr)>;
 
-  Monitor(net::Loop& loop, const config::Settings& settings, const config::PasswordFile& passwords,
+  /// `state`: what was remembered (load_failover_state).
+  Monitor(net::Loop& loop, const config::Settings& settings, const config::PasswordFile& passwords, FailoverState state,
           SharedFreshness& freshness, OnTopology on_topology);
 
   void start();
@@ -37,23 +42,41 @@ class Monitor final : private NodeProbe::Listener {
   /// What the operator asks for (Disable, Enable, Believe, Switchover), or what the sessions say (WritesQuiet).
   void request(const Event& event);
   [[nodiscard]] const FailoverMachine& machine() const { return machine_; }
-  /// Weights and times may have changed; the nodes are the same.
+  /// Weights and times may have changed, and nodes may have come or gone. Those that are known keep their places.
   void reconfigure(const config::Settings& settings);
   /// True when every node has been probed at least once.
   [[nodiscard]] bool complete() const;
 
  private:
-  void on_observation(std::size_t node, Observation observation) override;
+  void on_observation(std::size_t node, base::Time started, Observation observation) override;
   void on_position(std::size_t node, base::Time started, const PositionFacts& facts) override;
+  [[nodiscard]] std::optional<base::NodeId> node_at(std::string_view host, std::string_view port) const override;
+  void on_action_ended(std::uint64_t id, Outcome outcome) override;
+  bool remember_upstream(base::NodeId node, const Upstream& upstream) override;
+  [[nodiscard]] Upstream upstream_of(base::NodeId node) const override { return state_.upstreams[node.value]; }
+  void add_node();
+  void take_out_removed();
   void apply(const Event& event);
+  void carry_out(const std::vector<Action>& actions);
+  void tell_history();
+  [[nodiscard]] bool keep_state();
   void publish();
   void follow_primary(const routing::Node& primary);
   void update_freshness(std::size_t node);
 
+  net::Loop& loop_;
+  config::Monitor login_;
+  const config::PasswordFile& passwords_;
   OnTopology on_topology_;
   SharedFreshness& freshness_;
   std::vector<config::NodeSettings> nodes_;
+  FailoverState state_;  ///< its memory is the machine's
+  std::string kept_;     ///< the text that is on disk
+  const std::string state_file_;
   FailoverMachine machine_;
+  std::uint64_t told_ = 0;  ///< entries of its history that are in the log
+  FailoverActions actions_;
+  net::Timer tick_;
   std::vector<Observation> observations_;
   std::vector<std::unique_ptr<NodeProbe>> probes_;
   routing::PrimaryHistory history_;          ///< by insert position

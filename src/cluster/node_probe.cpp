@@ -13,54 +13,82 @@ NodeProbe::NodeProbe(net::Loop& loop, std::size_t node, std::vector<std::pair<st
       parameters_(std::move(parameters)),
       times_(times),
       listener_(listener),
-      full_timer_(loop, [this] { probe_now(); }),
+      probe_timer_(loop, [this] { probe_now(); }),
       position_timer_(loop, [this] { position_probe(); }) {}
 
 void NodeProbe::start() {
-  full_timer_.start_repeating(times_.interval);
+  is_stopped_ = false;
+  probe_timer_.start_repeating(times_.interval);
   position_timer_.start_repeating(times_.position_interval);
   probe_now();
 }
 
+void NodeProbe::stop() {
+  is_stopped_ = true;
+  probe_timer_.stop();
+  position_timer_.stop();
+  session_.reset();
+  probe_wanted_ = is_probing_ = false;
+}
+
 void NodeProbe::set_times(ProbeTimes times) {
   times_ = times;
-  full_timer_.start_repeating(times_.interval);
+  if (is_stopped_) return;
+  probe_timer_.start_repeating(times_.interval);
   position_timer_.start_repeating(times_.position_interval);
 }
 
 void NodeProbe::probe_now() {
+  if (is_stopped_) return;
   if (!session_) return connect();
   if (session_->busy()) {
-    probe_wanted_ = true;
+    probe_wanted_ = !is_probing_ || session_->connected();
     return;
   }
-  full_probe();
+  probe();
 }
 
 void NodeProbe::connect() {
+  started_ = base::Clock::now();
+  has_served_ = false;
+  is_probing_ = true;
   session_ = std::make_unique<PqSession>(loop_, parameters_);
   session_->connect(times_.timeout, [this](base::Result<bool> result) {
     if (!result) return failed(result.error());
-    full_probe();
+    session_->on_closed([this](const base::Error& error) { failed(error); });
+    probe();
   });
 }
 
-void NodeProbe::full_probe() {
+void NodeProbe::probe() {
   probe_wanted_ = false;
-  session_->query(std::string(kFullProbe), times_.timeout, [this](base::Result<Rows> rows) {
-    if (!rows) return failed(rows.error());
-    auto facts = facts_from(*rows);
-    if (!facts) return failed(facts.error());
-    Observation observation;
-    observation.facts = std::move(*facts);
-    listener_.on_observation(node_, std::move(observation));
-    if (probe_wanted_) probe_now();
-  });
+  is_probing_ = true;
+  started_ = base::Clock::now();
+  session_->query(std::string(kFailoverProbe), times_.timeout, [this](base::Result<Rows> rows) { report(rows); });
+}
+
+void NodeProbe::report(const base::Result<Rows>& rows) {
+  if (!rows) return failed(rows.error());
+  auto answer = probe_answer_from(
+      *rows, [this](std::string_view host, std::string_view port) { return listener_.node_at(host, port); });
+  if (!answer) return failed(answer.error());
+  has_served_ = true;
+  is_probing_ = false;
+  NodeFacts facts;
+  facts.answer = std::move(*answer);
+  facts.peers = walsenders_from(*rows);
+  facts.server_version = session_->server_version();
+  facts.position = facts.answer.replayed;
+  Observation observation;
+  observation.facts = std::move(facts);
+  listener_.on_observation(node_, started_, std::move(observation));
+  if (probe_wanted_) probe_now();
 }
 
 void NodeProbe::position_probe() {
   if (!session_ || !session_->connected() || session_->busy()) return;
   const base::Time started = base::Clock::now();
+  started_ = started;
   session_->query(std::string(kPositionProbe), times_.timeout, [this, started](base::Result<Rows> rows) {
     if (!rows) return failed(rows.error());
     const auto facts = position_from(*rows);
@@ -75,11 +103,14 @@ void NodeProbe::failed(const base::Error& error) {
   std::shared_ptr<PqSession> doomed = std::move(session_);
   loop_.after_pass([doomed] {});
   probe_wanted_ = false;
+  is_probing_ = false;
   Observation observation;
   const ProbeFailure failure = probe_failure_from(error);
+  // Somebody may have ended this one connection: it is the next one that tells.
+  if (has_served_ && failure.kind != FailureKind::silent) return connect();
   observation.failure = failure.text.empty() ? "no reason given" : failure.text;
   observation.failure_kind = failure.kind;
-  listener_.on_observation(node_, std::move(observation));
+  listener_.on_observation(node_, started_, std::move(observation));
 }
 
 }  // namespace pgweir::cluster

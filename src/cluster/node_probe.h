@@ -1,8 +1,8 @@
 // Asks one node how it is, again and again. Knows nothing of the other nodes; the monitor puts the answers together.
 //
-// Happy path: one connection stays open; a full probe each interval, a position probe in between. What can fail: no
+// Happy path: one connection stays open; a probe each interval, a position probe in between. What can fail: no
 // connection, an error, or silence for `timeout`: the node's observation becomes that failure, and each interval a new
-// connection is tried.
+// connection is tried. A connection that was closed says nothing of the node: only whether it takes a new one does.
 #pragma once
 #include <functional>
 #include <memory>
@@ -29,10 +29,12 @@ class NodeProbe {
  public:
   class Listener {
    public:
-    /// A full probe has ended, one way or the other.
-    virtual void on_observation(std::size_t node, Observation observation) = 0;
+    /// A probe that started at `started` has ended, one way or the other.
+    virtual void on_observation(std::size_t node, base::Time started, Observation observation) = 0;
     /// A position probe that started at `started` has been answered.
     virtual void on_position(std::size_t node, base::Time started, const PositionFacts& facts) = 0;
+    /// The node with this address, as a receiver names its sender.
+    [[nodiscard]] virtual std::optional<base::NodeId> node_at(std::string_view host, std::string_view port) const = 0;
 
    protected:
     ~Listener() = default;
@@ -42,14 +44,17 @@ class NodeProbe {
             ProbeTimes times, Listener& listener);
 
   void start();
-  /// Does a full probe now, unless one is under way.
+  /// Until `start`. What is under way is dropped.
+  void stop();
+  /// Probes now; if a probe is under way, once more when that has ended.
   void probe_now();
   void set_times(ProbeTimes times);
 
  private:
   void connect();
-  void full_probe();
+  void probe();
   void position_probe();
+  void report(const base::Result<Rows>& rows);
   void failed(const base::Error& error);
 
   net::Loop& loop_;
@@ -58,9 +63,13 @@ class NodeProbe {
   ProbeTimes times_;
   Listener& listener_;
   std::unique_ptr<PqSession> session_;
-  net::Timer full_timer_;
+  base::Time started_{};     ///< of the probe that is under way
+  bool has_served_ = false;  ///< something has been answered on this connection
+  bool is_probing_ = false;  ///< a probe is under way, not a position probe
+  net::Timer probe_timer_;
   net::Timer position_timer_;
-  bool probe_wanted_ = false;  ///< a full probe is due as soon as the session is free
+  bool is_stopped_ = true;
+  bool probe_wanted_ = false;  ///< a probe is due as soon as the session is free
 };
 
 }  // namespace pgweir::cluster

@@ -76,6 +76,11 @@ std::string_view name_of(Phase phase) {
   return kNames[static_cast<std::size_t>(phase)];
 }
 
+std::string_view name_of(HistoryEntry::What what) {
+  constexpr std::array<std::string_view, 4> kNames{"node", "phase", "primary", "request"};
+  return kNames[static_cast<std::size_t>(what)];
+}
+
 std::string_view name_of(NodeState state) {
   constexpr std::array<std::string_view, 6> kNames{"unknown", "up", "down", "quarantined", "disabled", "catching_up"};
   return kNames[static_cast<std::size_t>(state)];

@@ -91,6 +91,8 @@ struct HistoryEntry {
   std::string evidence;  ///< what the probe said, if it failed
 };
 
+[[nodiscard]] std::string_view name_of(HistoryEntry::What what);
+
 /// The newest changes; older ones are dropped.
 class EventHistory {
  public:

@@ -40,7 +40,7 @@ struct NodeRecord {
     std::uint64_t id = 0;
     ActionKind kind = ActionKind::probe;
     base::Time deadline{};
-    bool was_uncertain = false;  ///< `maybe_promoted` before this one
+    bool was_uncertain = false;  ///< `maybe_promoted` (demote: `demoted`) before this one
   };
   std::optional<Pending> pending;
   struct Ended {

@@ -41,8 +41,8 @@ Node describe(const FailoverMachine& machine, const config::NodeSettings& settin
     node.reason = text_of(record.why, machine.names());
   if (!seen.facts) return node;
   node.role = record.role;
-  node.system_identifier = seen.facts->system_identifier;
-  node.timeline = seen.facts->timeline;
+  node.system_identifier = seen.facts->answer.system_identifier;
+  node.timeline = record.answer ? record.answer->timeline : seen.facts->answer.timeline;
   node.server_version = seen.facts->server_version;
   node.position = seen.facts->position;
   return node;
@@ -52,7 +52,7 @@ const ReplicationPeer* peer_of(const Node& node, const NodeFacts& facts, const N
                                std::size_t standbys) {
   for (const auto& peer : primary.peers)
     if (peer.application_name == node.name ||
-        (!facts.cluster_name.empty() && peer.application_name == facts.cluster_name))
+        (!facts.answer.application_name.empty() && peer.application_name == facts.answer.application_name))
       return &peer;
   return standbys == 1 && primary.peers.size() == 1 ? &primary.peers.front() : nullptr;
 }
@@ -87,29 +87,38 @@ void carry_over(Topology& topology, const Topology& previous, base::WallTime now
 
 }  // namespace
 
-FailoverRules following_rules(config::TopologyKind kind) {
+FailoverRules rules_of(const config::Settings& settings) {
+  const config::Failover& failover = settings.failover;
+  const bool runs_commands = failover.mode == FailoverMode::command;
   FailoverRules rules;
-  rules.mode = FailoverMode::observe;
-  rules.kind = kind;
-  rules.retries = 1;
+  rules.mode = failover.mode;
+  rules.kind = settings.topology;
+  rules.rejoin = !failover.rejoin_command.empty();
+  rules.retries = settings.monitor.retries;
+  rules.minimum_seen = failover.minimum_seen;
+  rules.refused_grace = failover.refused_grace;
+  rules.starting_patience = failover.starting_grace;
+  rules.action_limit = failover.action_timeout;
+  rules.promote_limit = runs_commands ? failover.command_timeout : failover.promote_timeout;
+  rules.follow_limit = runs_commands ? failover.command_timeout : failover.action_timeout;
+  rules.rejoin_limit = failover.rejoin_timeout;
+  rules.pause_limit = rules.catch_up_limit = failover.switchover_timeout;
   rules.catch_up_lag = std::numeric_limits<routing::Lsn>::max() / 2;  // who lags is judged at each read
   return rules;
 }
 
+std::vector<FailoverNode> failover_nodes_of(const std::vector<config::NodeSettings>& nodes) {
+  std::vector<FailoverNode> all;
+  for (const auto& node : nodes) all.push_back({node.name, static_cast<int>(node.priority)});
+  return all;
+}
+
 Probed probed_from(std::size_t node, const Observation& observation, base::Time started) {
   Probed probed{base::NodeId{static_cast<std::uint16_t>(node)}, started, {}};
-  if (!observation.facts) {
+  if (observation.facts)
+    probed.result = observation.facts->answer;
+  else
     probed.result = ProbeFailure{observation.failure_kind, observation.failure};
-    return probed;
-  }
-  const NodeFacts& facts = *observation.facts;
-  ProbeAnswer answer;
-  answer.in_recovery = facts.in_recovery;
-  answer.system_identifier = facts.system_identifier;
-  answer.timeline = facts.timeline;
-  answer.received = answer.replayed = facts.position;
-  answer.application_name = facts.cluster_name;
-  probed.result = std::move(answer);
   return probed;
 }
 
@@ -121,7 +130,10 @@ Topology topology_of(const FailoverMachine& machine, const std::vector<config::N
     topology.nodes.push_back(describe(machine, nodes[i], i, observations[i]));
   topology.primary = machine.primary();
   topology.writes_paused = machine.writes_paused();
-  if (!topology.primary) topology.no_primary_reason = text_of(machine.phase_reason(), machine.names());
+  if (!topology.primary) {
+    topology.no_primary_reason = text_of(machine.phase_reason(), machine.names());
+    if (topology.no_primary_reason.empty()) topology.no_primary_reason = "no primary has been found among the nodes";
+  }
   topology.system_identifier = machine.memory_view().system_identifier;
   if (topology.primary && !observations[topology.primary->value].facts) topology.primary.reset();
   add_replication(topology, observations);

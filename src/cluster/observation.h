@@ -7,27 +7,18 @@
 
 #include "base/clock.h"
 #include "cluster/failover_machine.h"
+#include "cluster/failover_probe.h"
 #include "config/settings.h"
 #include "routing/topology.h"
 
 namespace pgweir::cluster {
 
-/// One walsender, as the primary sees it (pg_stat_replication).
-struct ReplicationPeer {
-  std::string application_name;
-  std::string state;
-  std::string sync_state;
-};
-
-/// The answer to a full probe.
+/// The answer to a probe.
 struct NodeFacts {
-  bool in_recovery = false;
-  std::uint64_t system_identifier = 0;
-  std::uint32_t timeline = 0;
-  int server_version = 0;
-  routing::Lsn position = 0;
-  std::string cluster_name;
+  ProbeAnswer answer;
   std::vector<ReplicationPeer> peers;  ///< on a primary
+  int server_version = 0;
+  routing::Lsn position = 0;  ///< primary: insert position; standby: replay position; kept up to date between probes
 };
 
 /// The last that is known of a node: an answer, or why there is none. `nothing yet` is neither.
@@ -37,8 +28,9 @@ struct Observation {
   FailureKind failure_kind = FailureKind::silent;
 };
 
-/// The rules by which today's monitor believes a primary: it follows, and one silence of `monitor.timeout` is enough.
-[[nodiscard]] FailoverRules following_rules(config::TopologyKind kind);
+/// What the machine has to know of the configuration.
+[[nodiscard]] FailoverRules rules_of(const config::Settings& settings);
+[[nodiscard]] std::vector<FailoverNode> failover_nodes_of(const std::vector<config::NodeSettings>& nodes);
 
 /// What the machine is told of an observation that was begun at `started`.
 [[nodiscard]] Probed probed_from(std::size_t node, const Observation& observation, base::Time started);

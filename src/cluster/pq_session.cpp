@@ -112,10 +112,15 @@ void PqSession::poll_connect() {
   connected_ = true;
   timer_.stop();
   PQsetErrorVerbosity(connection_, PQERRORS_DEFAULT);
+  // What a server only remarks would go to standard error, past the log.
+  PQsetNoticeReceiver(
+      connection_, [](void*, const PGresult*) {}, nullptr);
   PQsetnonblocking(connection_, 1);
   watch(net::Interest::readable);
   if (auto done = std::exchange(on_connected_, nullptr)) done(true);
 }
+
+int PqSession::server_version() const { return PQserverVersion(connection_); }
 
 void PqSession::query(const std::string& sql, base::Duration timeout, OnRows on_rows) {
   send(timeout, std::move(on_rows), [&] { return PQsendQuery(connection_, sql.c_str()) == 1; });
@@ -174,11 +179,13 @@ base::Error PqSession::last_error() const {
 }
 
 void PqSession::fail(base::Error error) {
+  const bool was_connected = connected_;
   close();
   auto on_connected = std::exchange(on_connected_, nullptr);
   auto on_rows = std::exchange(on_rows_, nullptr);
   if (on_connected) return on_connected(base::Failure(std::move(error)));
   if (on_rows) return on_rows(base::Failure(std::move(error)));
+  if (was_connected && on_closed_) return std::exchange(on_closed_, nullptr)(std::move(error));
 }
 
 void PqSession::close() {

@@ -44,6 +44,10 @@ class PqSession {
   /// One statement, with texts for $1 and so on.
   void query(const std::string& sql, const std::vector<std::string>& parameters, base::Duration timeout,
              OnRows on_rows);
+  /// Called when the connection ends while no query is under way.
+  void on_closed(std::function<void(base::Error)> then) { on_closed_ = std::move(then); }
+  /// server_version_num; only when connected.
+  [[nodiscard]] int server_version() const;
   [[nodiscard]] bool connected() const { return connected_; }
   [[nodiscard]] bool busy() const { return static_cast<bool>(on_rows_) || static_cast<bool>(on_connected_); }
 
@@ -70,6 +74,7 @@ class PqSession {
   bool has_more_time_ = false;
   OnConnected on_connected_;
   OnRows on_rows_;
+  std::function<void(base::Error)> on_closed_;
   std::optional<base::Result<Rows>> result_;
   bool connected_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

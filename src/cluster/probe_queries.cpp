@@ -5,22 +5,7 @@
 
 namespace pgweir::cluster {
 
-// While a server is in recovery some functions may not be called, so each stands behind a CASE. The timeline of a
-// primary is the one it writes; the control file would still name the old one until the first checkpoint after a
-// promotion.
-const std::string_view kFullProbe = R"(
-SELECT pg_is_in_recovery(),
-       (SELECT system_identifier FROM pg_control_system()),
-       CASE WHEN pg_is_in_recovery()
-            THEN coalesce((SELECT received_tli FROM pg_stat_wal_receiver),
-                          (SELECT timeline_id FROM pg_control_checkpoint()))
-            ELSE ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int END,
-       current_setting('server_version_num'),
-       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn,
-       current_setting('cluster_name'), NULL::text, NULL::text, NULL::text
-UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, application_name, state, sync_state FROM pg_stat_replication)";
-
+// While a server is in recovery some functions may not be called, so each stands behind a CASE.
 const std::string_view kPositionProbe = R"(
 SELECT pg_is_in_recovery(),
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
@@ -44,28 +29,6 @@ base::Failure unexpected() {
 }
 
 }  // namespace
-
-base::Result<NodeFacts> facts_from(const Rows& rows) {
-  NodeFacts facts;
-  bool found = false;
-  for (const auto& row : rows) {
-    if (row.size() != 9) return unexpected();
-    if (row[0]) {
-      facts.in_recovery = *row[0] == "t";
-      if (!parse(row[1], facts.system_identifier) || !parse(row[2], facts.timeline) ||
-          !parse(row[3], facts.server_version))
-        return unexpected();
-      // A standby that has not replayed anything yet has no position.
-      if (row[4] && !parse(row[4], facts.position)) return unexpected();
-      facts.cluster_name = row[5].value_or("");
-      found = true;
-    } else {
-      facts.peers.push_back({row[6].value_or(""), row[7].value_or(""), row[8].value_or("")});
-    }
-  }
-  if (!found) return unexpected();
-  return facts;
-}
 
 base::Result<PositionFacts> position_from(const Rows& rows) {
   if (rows.size() != 1 || rows[0].size() != 4 || !rows[0][0]) return unexpected();

@@ -1,22 +1,18 @@
-// What the monitor asks a node. Plain SQL for PostgreSQL 12 and later; any login role may run it, membership in
-// pg_monitor lets it see the replication states too.
+// What the monitor asks a node many times a second, between the probes. Plain SQL for PostgreSQL 12 and later; any
+// login role may run it.
 #pragma once
 #include <chrono>
 #include <optional>
 #include <string_view>
 
 #include "base/result.h"
-#include "cluster/observation.h"
 #include "cluster/pq_session.h"
+#include "routing/topology.h"
 
 namespace pgweir::cluster {
 
-/// Everything: one row for the node, then one per walsender.
-extern const std::string_view kFullProbe;
-/// Only role and position, many times a second.
+/// Only role and position.
 extern const std::string_view kPositionProbe;
-
-[[nodiscard]] base::Result<NodeFacts> facts_from(const Rows& rows);
 
 struct PositionFacts {
   bool in_recovery = false;

@@ -36,6 +36,7 @@ class RoleFinder {
   RoleFinder(net::Loop& loop, const config::Settings& settings, const config::PasswordFile& passwords);
   ~RoleFinder();
 
+  void set_nodes(const std::vector<config::NodeSettings>& nodes) { nodes_ = nodes; }
   void set_topology(routing::TopologyPtr topology) { topology_ = std::move(topology); }
   /// `then` is called once, later or at once.
   void find(const std::string& user, OnFound then);

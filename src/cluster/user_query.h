@@ -34,6 +34,7 @@ class UserQuery {
   UserQuery(net::Loop& loop, const config::Settings& settings, const config::PasswordFile& passwords);
   ~UserQuery();
 
+  void set_nodes(const std::vector<config::NodeSettings>& nodes) { nodes_ = nodes; }
   void set_topology(routing::TopologyPtr topology);
   /// Takes over what a reload may change.
   void reconfigure(const config::Settings& settings);

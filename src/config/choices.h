@@ -40,6 +40,10 @@ template <>
 inline constexpr std::array kChoices<Consistency>{Choice{Consistency::session, "session"},
                                                   Choice{Consistency::eventual, "eventual"}};
 template <>
+inline constexpr std::array kChoices<FailoverMode>{Choice{FailoverMode::observe, "observe"},
+                                                   Choice{FailoverMode::promote, "promote"},
+                                                   Choice{FailoverMode::command, "command"}};
+template <>
 inline constexpr std::array kChoices<TlsMode>{
     Choice{TlsMode::disable, "disable"},     Choice{TlsMode::allow, "allow"},
     Choice{TlsMode::prefer, "prefer"},       Choice{TlsMode::require, "require"},

@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "config/failover_command.h"
 #include "config/units.h"
 #include "fmt/format.h"
 
@@ -141,6 +142,46 @@ void client_tls_is_whole(const Settings& settings, Violations& out) {
     need("tls.client.ca_file", tls.ca_file, "the file with those who sign clients' certificates");
 }
 
+void failover_is_possible(const Settings& settings, Violations& out) {
+  const Failover& failover = settings.failover;
+  if (failover.mode == FailoverMode::observe) return;
+  const std::string mode = fmt::format("failover.mode: {}", name_of(failover.mode));
+  if (settings.topology == TopologyKind::single)
+    out.push_back({"failover.mode",
+                   fmt::format("found {}; with topology: single there is nobody to promote", name_of(failover.mode)),
+                   {"topology"}});
+  if (failover.state_file.empty())
+    out.push_back({"failover.state_file",
+                   fmt::format("is required with {}: the file with what must survive a restart in the middle of a "
+                               "failover",
+                               mode),
+                   {"failover.mode"}});
+  if (failover.mode == FailoverMode::command && failover.failover_command.empty())
+    out.push_back({"failover.failover_command",
+                   fmt::format("is required with {}: the command that makes a standby the primary", mode),
+                   {"failover.mode"}});
+  if (failover.minimum_seen > settings.nodes.size())
+    out.push_back({"failover.minimum_seen",
+                   fmt::format("found {}, but there are only {} nodes", failover.minimum_seen, settings.nodes.size()),
+                   {"nodes"}});
+}
+
+/// What would never be run.
+void commands_are_used(const Settings& settings, Violations& out) {
+  const Failover& failover = settings.failover;
+  const auto check = [&](std::string_view key, const std::string& command, bool is_used) {
+    if (!command.empty() && !is_used)
+      out.push_back({fmt::format("failover.{}", key),
+                     fmt::format("found a command that is not run with failover.mode: {}", name_of(failover.mode)),
+                     {"failover.mode"}});
+    if (const std::string reason = wrong_placeholder(command); !reason.empty())
+      out.push_back({fmt::format("failover.{}", key), reason, {}});
+  };
+  check("failover_command", failover.failover_command, failover.mode == FailoverMode::command);
+  check("follow_command", failover.follow_command, failover.mode == FailoverMode::command);
+  check("rejoin_command", failover.rejoin_command, failover.mode != FailoverMode::observe);
+}
+
 bool is_address(std::string_view host) {
   return host.find(':') != std::string_view::npos ||
          (!host.empty() && host.find_first_not_of("0123456789.") == std::string_view::npos);
@@ -218,6 +259,8 @@ std::vector<Violation> cross_check(const Settings& settings) {
   maps_need_rules(settings, out);
   client_tls_is_whole(settings, out);
   server_tls_is_whole(settings, out);
+  failover_is_possible(settings, out);
+  commands_are_used(settings, out);
   listens_somewhere(settings, out);
   not_its_own_node(settings, out);
   return out;

@@ -136,21 +136,34 @@ std::string rest_text(const Settings& settings) {
   const Monitor& monitor = settings.monitor;
   const Log& log = settings.log;
   return fmt::format(
-      "the monitor asks as user {} in database {} every {} and gives up after {}; positions every {}\n"
+      "the monitor asks as user {} in database {} every {} and gives up after {} silences of {}; positions every {}\n"
       "the log has level {} and goes to {}\n"
       "it runs as {}; core files are {}\n"
       "on SIGTERM open transactions have {}\n",
-      monitor.user, monitor.database, format_duration(monitor.interval), format_duration(monitor.timeout),
-      format_duration(monitor.lag_interval), choice_name(log.level), or_else(log.file, "standard error"),
-      or_else(settings.process.user, "the user who starts it"), settings.process.core_dumps ? "allowed" : "not written",
-      format_duration(settings.shutdown.timeout));
+      monitor.user, monitor.database, format_duration(monitor.interval), monitor.retries,
+      format_duration(monitor.timeout), format_duration(monitor.lag_interval), choice_name(log.level),
+      or_else(log.file, "standard error"), or_else(settings.process.user, "the user who starts it"),
+      settings.process.core_dumps ? "allowed" : "not written", format_duration(settings.shutdown.timeout));
+}
+
+std::string failover_text(const Settings& settings) {
+  const Failover& failover = settings.failover;
+  const std::string rejoin =
+      failover.rejoin_command.empty() ? "an old primary that comes back stays out" : "an old primary is rejoined";
+  const std::string state = failover.state_file.empty() ? "" : " (state in " + failover.state_file + ")";
+  if (failover.mode == FailoverMode::observe)
+    return fmt::format("when the primary is lost, somebody else promotes another one{}\n", state);
+  return fmt::format("when the primary is lost, {}; {}{}\n",
+                     failover.mode == FailoverMode::promote ? "the standby that has received the most is promoted"
+                                                            : "the failover command is run",
+                     rejoin, state);
 }
 
 }  // namespace
 
 std::string explain(const Settings& settings) {
   return nodes_text(settings) + listen_text(settings) + auth_text(settings.auth) + tls_text(settings) +
-         pool_text(settings) + routing_text(settings) + rest_text(settings);
+         pool_text(settings) + routing_text(settings) + failover_text(settings) + rest_text(settings);
 }
 
 }  // namespace pgweir::config

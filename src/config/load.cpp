@@ -307,7 +307,8 @@ Checked<Settings> Loader::load(std::string_view text, const std::filesystem::pat
   resolve_tls(settings_.server_tls);
   for (NodeSettings& node : settings_.nodes) resolve_tls(node.server_tls);
   for (std::string* path : {&settings_.auth.hba_file, &settings_.auth.ident_file, &settings_.auth.users_file,
-                            &settings_.auth.server_password_file, &settings_.auth.pam_directory, &settings_.log.file})
+                            &settings_.auth.server_password_file, &settings_.auth.pam_directory, &settings_.log.file,
+                            &settings_.failover.state_file})
     if (!path->empty()) *path = (directory / *path).lexically_normal().string();
   return std::move(settings_);
 }

@@ -41,7 +41,9 @@ constexpr std::array kSections{
     Section{
         "nodes",
         "The PostgreSQL servers, in the order that gives them their node_id, from 0. One to 128 of them. Which one is "
-        "the primary is found out, not configured. Adding, removing or reordering nodes needs a restart."},
+        "the primary is found out, not configured. A reload may add and remove nodes (not with topology: single): new "
+        "ones get the next node_id, and those that are removed keep theirs, disabled, until a restart; the primary is "
+        "removed once another node is the primary. Reordering nodes needs a restart."},
     Section{"auth", "Who may log in, and how pgweir itself logs in to the servers. Secrets live in their own files."},
     Section{"admin", "Who may give pgweir itself commands. What everybody may do stands with the command."},
     Section{"tls",
@@ -60,6 +62,9 @@ constexpr std::array kSections{
             "How the nodes are watched. pgweir connects to each node with this user and asks for its role, "
             "timeline and position in the write-ahead log. The user needs no privileges but LOGIN and "
             "membership in pg_monitor; its password comes from auth.server_password_file."},
+    Section{"failover",
+            "What is done when the primary is lost. Only one pgweir may be in charge of a cluster (promote, command); "
+            "the others observe."},
     Section{"limits", "Bounds on the memory and time that one client can cost."},
     Section{"log", "What is written, and where."},
     Section{"process", "What the process itself may do."},
@@ -294,11 +299,62 @@ const std::vector<Option<Settings>>& table() {
       {"monitor.interval", duration(at(&S::monitor, &Monitor::interval), 50ms, 1h), Reload::yes,
        "How often each node is asked for its health, role and timeline."},
       {"monitor.timeout", duration(at(&S::monitor, &Monitor::timeout), 50ms, 10min), Reload::yes,
-       "A node that has not answered after this time is down and gets no new work until it answers again."},
+       "A node that has not answered after this time, monitor.retries times in a row, is down and gets no new work "
+       "until it answers again. One that refuses connections is down at once."},
+      {"monitor.retries", number(at(&S::monitor, &Monitor::retries), 1, 100), Reload::restart,
+       "How many silences of monitor.timeout in a row make a node down."},
       {"monitor.lag_interval", duration(at(&S::monitor, &Monitor::lag_interval), 1ms, 1min), Reload::yes,
        "How often the positions in the write-ahead log are asked for. With routing.consistency: session this is about "
        "how "
        "long a client's reads stay on the primary after its write, at least."},
+
+      {"failover.mode", choice(at(&S::failover, &Failover::mode)), Reload::restart,
+       "`observe`: somebody else promotes (an operator, Patroni, repmgr, a cloud); pgweir follows roles and timelines. "
+       "`promote`: pgweir promotes the standby that has received the most, by SQL, and makes the others follow it; see "
+       "failover.user for the rights that it needs. PostgreSQL 13 or later. `command`: pgweir decides likewise, and "
+       "runs failover.failover_command."},
+      {"failover.state_file", text(at(&S::failover, &Failover::state_file), rules::kPath), Reload::restart,
+       "Where pgweir keeps what it must not forget in the middle of a failover, when it is restarted: the last primary "
+       "and its timeline, who was cut off and from where (with the password in its primary_conninfo, if there is "
+       "one). Only its owner may read it. A relative path starts at the directory of this configuration file. Needed "
+       "unless failover.mode is observe."},
+      {"failover.user", text(at(&S::failover, &Failover::user), rules::kMaybeIdentifier), Reload::restart,
+       "The user with which pgweir acts on the nodes, in monitor.database; its password comes from "
+       "auth.server_password_file. A superuser, or somebody with the rights that failover_design.md lists. Empty: "
+       "monitor.user."},
+      {"failover.minimum_seen", number(at(&S::failover, &Failover::minimum_seen), 0, 128), Reload::restart,
+       "How many nodes must have given a sign of life for one to be promoted: a pgweir that sees fewer may be the one "
+       "that is cut off. 0: a majority of all nodes, and one of two."},
+      {"failover.refused_grace", duration(at(&S::failover, &Failover::refused_grace), 0s, 1h), Reload::restart,
+       "A primary that refuses connections is perhaps being restarted: for this time nobody else is promoted."},
+      {"failover.starting_grace", duration(at(&S::failover, &Failover::starting_grace), 0s, kDay), Reload::restart,
+       "The same for a primary that is starting up, shutting down or recovering (57P03), or has become a standby."},
+      {"failover.action_timeout", duration(at(&S::failover, &Failover::action_timeout), 500ms, 10min), Reload::restart,
+       "How long one action on a node may take: to cut it off, to make it follow, to make it refuse writes. It is not "
+       "carried out later than that."},
+      {"failover.promote_timeout", duration(at(&S::failover, &Failover::promote_timeout), 1s, 1h), Reload::restart,
+       "How long a standby has to become the primary (mode promote): it replays first what it has received."},
+      {"failover.switchover_timeout", duration(at(&S::failover, &Failover::switchover_timeout), 1s, 10min),
+       Reload::restart,
+       "In a switchover: how long running writes have to end, and then how long the target has to receive the rest. "
+       "When it is over, the old primary goes on."},
+      {"failover.failover_command", text(at(&S::failover, &Failover::failover_command), rules::kCommand),
+       Reload::restart,
+       "Mode command: makes a standby the primary. For /bin/sh, with `%d %h %p %D`: node_id, host, port and "
+       "data_directory of the node that was lost; `%m %H %r %R`: the same of the standby that was chosen; `%P %N %S`: "
+       "node_id, host and port of the old primary; `%M`: its node_id too; `%%`: a `%`."},
+      {"failover.follow_command", text(at(&S::failover, &Failover::follow_command), rules::kCommand), Reload::restart,
+       "Mode command: makes a standby (`%d %h %p %D`) follow the new primary (`%m %H %r %R`). The others as in "
+       "failover.failover_command. Empty: the failover command has seen to it."},
+      {"failover.rejoin_command", text(at(&S::failover, &Failover::rejoin_command), rules::kCommand), Reload::restart,
+       "Modes promote and command: makes a node that cannot follow as it is (`%d %h %p %D`; an old primary, as a rule) "
+       "a standby of the primary (`%m %H %r %R`). It is used again once it streams. config/pgweir_rejoin.sh is one. "
+       "Empty: such a node stays quarantined."},
+      {"failover.command_timeout", duration(at(&S::failover, &Failover::command_timeout), 1s, 1h), Reload::restart,
+       "How long failover.failover_command and failover.follow_command may take. Then they are ended, with all that "
+       "they have started."},
+      {"failover.rejoin_timeout", duration(at(&S::failover, &Failover::rejoin_timeout), 1s, kDay), Reload::restart,
+       "How long failover.rejoin_command may take."},
 
       {"limits.max_query", size(at(&S::limits, &Limits::max_query), kKiB, kGiB), Reload::yes,
        "The longest statement text (Query or Parse message) that is gathered in memory to be read. Data in Bind and "
@@ -352,6 +408,13 @@ const std::vector<Option<NodeSettings>>& node_table() {
        "The server's port. No two nodes have the same host and port."},
       {"weight", number(at(&N::weight), 0, 1'000'000), Reload::yes,
        "The node's share of the reads while it is a standby, beside the weights of the others. 0: it gets none."},
+      {"priority", number(at(&N::priority), 0, 1'000'000), Reload::restart,
+       "Of two standbys that have received the same, the one with the greater priority is promoted."},
+      {"replication_host", text(at(&N::replication_host), rules::kMaybeNodeHost), Reload::restart,
+       "Where the other nodes reach this one, if not at host."},
+      {"replication_port", number(at(&N::replication_port), 0, 65535), Reload::restart, "The port for that. 0: port."},
+      {"data_directory", text(at(&N::data_directory), rules::kPath), Reload::restart,
+       "The server's data directory, for the commands of the section failover. Nothing else looks at it."},
       {"tls.mode", maybe(at(&N::tls, &NodeTls::mode), mode), Reload::restart, "Instead of tls.server.mode.", "",
        Presence::inherited},
       {"tls.ca_file", maybe(at(&N::tls, &NodeTls::ca_file), path), Reload::restart, "Instead of tls.server.ca_file.",

@@ -2,6 +2,7 @@
 #include "config/reload.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "config/options.h"
 #include "fmt/format.h"
@@ -14,6 +15,26 @@ std::vector<std::string> names_of(const std::vector<Owner>& list) {
   std::vector<std::string> names;
   for (const Owner& one : list) names.push_back(one.name);
   return names;
+}
+
+/// Those in use.
+std::vector<NodeSettings> present(const std::vector<NodeSettings>& nodes) {
+  std::vector<NodeSettings> out;
+  std::copy_if(nodes.begin(), nodes.end(), std::back_inserter(out),
+               [](const NodeSettings& one) { return !one.removed; });
+  return out;
+}
+
+bool has_same_names(std::vector<std::string> a, std::vector<std::string> b) {
+  std::sort(a.begin(), a.end());
+  std::sort(b.begin(), b.end());
+  return a == b;
+}
+
+/// Node ids are positions: a node cannot change its place. And the one address of a `single` is what it is.
+bool nodes_may_change(const Settings& running, const std::vector<NodeSettings>& old_nodes,
+                      const std::vector<NodeSettings>& new_nodes) {
+  return running.topology == TopologyKind::streaming && !has_same_names(names_of(old_nodes), names_of(new_nodes));
 }
 
 template <class Owner>
@@ -58,7 +79,10 @@ void compare_lists(std::string_view key, std::span<const Option<Owner>> table, c
 std::vector<Change> difference(const Settings& old_settings, const Settings& new_settings) {
   std::vector<Change> out;
   compare(options(), old_settings, new_settings, "", out);
-  compare_lists(kNodes, node_options(), old_settings.nodes, new_settings.nodes, Reload::restart, out);
+  const auto old_nodes = present(old_settings.nodes);
+  const auto new_nodes = present(new_settings.nodes);
+  const Reload reload = nodes_may_change(old_settings, old_nodes, new_nodes) ? Reload::yes : Reload::restart;
+  compare_lists(kNodes, node_options(), old_nodes, new_nodes, reload, out);
   compare_lists(kDatabases, database_options(), old_settings.databases, new_settings.databases, Reload::yes, out);
   compare_lists(kUsers, user_options(), old_settings.users, new_settings.users, Reload::yes, out);
   return out;
@@ -67,8 +91,14 @@ std::vector<Change> difference(const Settings& old_settings, const Settings& new
 Settings take_reloadable(const Settings& running, const Settings& loaded) {
   Settings out = running;
   take(options(), out, loaded);
-  for (NodeSettings& node : out.nodes)
-    if (const NodeSettings* other = find(loaded.nodes, node.name)) take(node_options(), node, *other);
+  const bool may_change = nodes_may_change(running, present(running.nodes), present(loaded.nodes));
+  for (NodeSettings& node : out.nodes) {
+    const NodeSettings* other = find(loaded.nodes, node.name);
+    if (other) take(node_options(), node, *other);
+    if (may_change) node.removed = other == nullptr;
+  }
+  for (const NodeSettings& node : loaded.nodes)
+    if (may_change && !find(running.nodes, node.name) && out.nodes.size() < kMaxNodes) out.nodes.push_back(node);
   out.databases = loaded.databases;
   out.users = loaded.users;
   return out;

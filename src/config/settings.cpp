@@ -12,6 +12,7 @@ std::string_view name_of(ListenMode value) { return choice_name(value); }
 std::string_view name_of(Reads value) { return choice_name(value); }
 std::string_view name_of(Balance value) { return choice_name(value); }
 std::string_view name_of(Consistency value) { return choice_name(value); }
+std::string_view name_of(FailoverMode value) { return choice_name(value); }
 std::string_view name_of(TlsMode value) { return choice_name(value); }
 std::string_view name_of(TlsVersion value) { return choice_name(value); }
 

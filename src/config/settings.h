@@ -20,6 +20,9 @@ enum class ListenMode : std::uint8_t { pin, shared };
 enum class Reads : std::uint8_t { standbys, primary };
 enum class Balance : std::uint8_t { statement, session };
 enum class Consistency : std::uint8_t { session, eventual };
+/// Who promotes. `observe`: somebody else. `promote`: pgweir, by SQL. `command`: pgweir decides, the operator's
+/// programs do it.
+enum class FailoverMode : std::uint8_t { observe, promote, command };
 /// libpq's sslmode, for either side.
 enum class TlsMode : std::uint8_t { disable, allow, prefer, require, verify_ca, verify_full };
 enum class TlsVersion : std::uint8_t { v1_2, v1_3 };
@@ -32,6 +35,7 @@ enum class TlsVersion : std::uint8_t { v1_2, v1_3 };
 [[nodiscard]] std::string_view name_of(Reads value);
 [[nodiscard]] std::string_view name_of(Balance value);
 [[nodiscard]] std::string_view name_of(Consistency value);
+[[nodiscard]] std::string_view name_of(FailoverMode value);
 [[nodiscard]] std::string_view name_of(TlsMode value);
 [[nodiscard]] std::string_view name_of(TlsVersion value);
 
@@ -71,16 +75,29 @@ struct NodeTls {
   friend bool operator==(const NodeTls&, const NodeTls&) = default;
 };
 
-/// One element of `nodes`; its position is the NodeId.
+/// One element of `nodes`; its position is the NodeId, which it keeps as long as the process lives.
 struct NodeSettings {
   std::string name;
   std::string host;  ///< name or address; an absolute path is the directory of a Unix socket
   std::uint16_t port = 5432;
   std::uint32_t weight = 1;
+  std::uint32_t priority = 0;          ///< of two standbys that have received the same, the greater one is promoted
+  std::string replication_host{};      ///< where the other nodes reach it; empty: `host`
+  std::uint16_t replication_port = 0;  ///< 0: `port`
+  std::string data_directory{};        ///< only for commands
+  bool removed = false;                ///< by a reload: it holds its place, and is used no more
   NodeTls tls{};
   ServerTls server_tls{};  ///< what holds: `tls`, and `tls.server` where it says nothing
   friend bool operator==(const NodeSettings&, const NodeSettings&) = default;
 };
+
+/// Where the other nodes reach it.
+[[nodiscard]] inline const std::string& replication_host(const NodeSettings& node) {
+  return node.replication_host.empty() ? node.host : node.replication_host;
+}
+[[nodiscard]] inline std::uint16_t replication_port(const NodeSettings& node) {
+  return node.replication_port == 0 ? node.port : node.replication_port;
+}
 
 struct Listen {
   std::vector<std::string> hosts{"127.0.0.1"};  ///< empty: no TCP
@@ -167,8 +184,25 @@ struct Monitor {
   std::string database = "postgres";
   Duration interval = std::chrono::seconds{1};
   Duration timeout = std::chrono::seconds{3};
+  std::uint32_t retries = 1;
   Duration lag_interval = std::chrono::milliseconds{20};
   friend bool operator==(const Monitor&, const Monitor&) = default;
+};
+
+struct Failover {
+  FailoverMode mode = FailoverMode::observe;
+  std::string state_file;          ///< resolved against the configuration file's directory; empty: none
+  std::string user;                ///< who acts on the nodes; empty: `monitor.user`
+  std::uint32_t minimum_seen = 0;  ///< nodes; 0: a majority
+  Duration refused_grace = std::chrono::milliseconds{500};
+  Duration starting_grace = std::chrono::seconds{10};
+  Duration action_timeout = std::chrono::seconds{3};
+  Duration promote_timeout = std::chrono::seconds{30};
+  Duration switchover_timeout = std::chrono::seconds{10};  ///< for each of its steps
+  std::string failover_command, follow_command, rejoin_command;
+  Duration command_timeout = std::chrono::minutes{1};
+  Duration rejoin_timeout = std::chrono::minutes{30};
+  friend bool operator==(const Failover&, const Failover&) = default;
 };
 
 struct Limits {
@@ -215,6 +249,7 @@ struct Settings {
   std::vector<PoolOverride> users;
   Routing routing;
   Monitor monitor;
+  Failover failover;
   Limits limits;
   Log log;
   Privileges process;

@@ -81,6 +81,9 @@ std::string_view trimmed(std::string_view text) {
 
 const TextRule kNodeName{"1 to 63 of the characters a-z, 0-9, _ and -", node_name};
 const TextRule kNodeHost{"a host name, an address, or the absolute path of a Unix socket's directory", node_host};
+const TextRule kMaybeNodeHost{
+    "a host name, an address, the absolute path of a Unix socket's directory, or nothing",
+    [](std::string_view text) { return text.empty() ? std::string_view() : node_host(text); }};
 const TextRule kIdentifier{"a name of 1 to 63 bytes", identifier};
 const TextRule kMaybeIdentifier{"1 to 63 bytes without control characters, or nothing", maybe_identifier};
 const TextRule kQuery{"one SELECT with $1 for the user's name", query};

@@ -12,6 +12,7 @@ namespace pgweir::config::rules {
 // A reason is empty when the text is fine. None of these allows control characters.
 extern const TextRule kNodeName;         ///< 1 to 63 of a-z, 0-9, _ and -
 extern const TextRule kNodeHost;         ///< a host name, an address, or an absolute path
+extern const TextRule kMaybeNodeHost;    ///< the same, or nothing
 extern const TextRule kIdentifier;       ///< a user or database of PostgreSQL: 1 to 63 bytes
 extern const TextRule kMaybeIdentifier;  ///< the same, or nothing
 extern const TextRule kQuery;            ///< one line of SQL with $1 in it

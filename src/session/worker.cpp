@@ -166,6 +166,7 @@ void Worker::set_settings(std::shared_ptr<const config::Settings> settings, std:
   const auto old_rules = std::exchange(rules_, {});
   auth_ = std::move(auth);
   tls_ = std::move(tls);
+  freshness_.resize(settings_->nodes.size());
   beginnings_.forget();
   for (const auto& [id, session] : sessions_) session->read_rules();
   start_time_sweep();

@@ -236,6 +236,13 @@ class Pgweir:
     def reload(self) -> None:
         self.signal(signal.SIGHUP)
 
+    def kill(self) -> None:
+        """As the kernel does it when memory is short: at once, with no last word. `start` may follow."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self.log_path.rename(self.directory / "pgweir.log.before")  # so that waits look at the next one's
+
     def wait_exit(self, timeout: float = 15.0) -> int:
         assert self._process is not None
         return self._process.wait(timeout * SCALE)

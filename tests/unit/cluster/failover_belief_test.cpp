@@ -72,20 +72,6 @@ TEST_CASE("a node of another database cluster is quarantined, and a majority of 
   CHECK_FALSE(talk.machine.primary());
 }
 
-TEST_CASE("single: one address, whatever stands behind it") {
-  FailoverRules rules;
-  rules.kind = config::TopologyKind::single;
-  Conversation talk(rules, 1);
-  talk.says(0, a_standby());
-  CHECK(talk.primary_is(0));
-  talk.fails(0, FailureKind::refused);
-  CHECK_FALSE(talk.machine.primary());
-  ProbeAnswer other = a_primary(1, 9);
-  other.system_identifier = 12;
-  talk.says(0, other);
-  CHECK(talk.primary_is(0));
-}
-
 TEST_CASE("a weaker rule of synchronous replication does not count before enough standbys are past the change") {
   Conversation talk = a_cluster(promoting(), "ANY 1 (pg2, pg3)");
   ProbeAnswer primary = a_primary(2000);
@@ -100,4 +86,32 @@ TEST_CASE("a weaker rule of synchronous replication does not count before enough
   talk.says(2, a_standby(2100));
   talk.says(0, primary);
   CHECK_FALSE(talk.machine.memory().sync_before);
+}
+
+TEST_CASE("single: another server of the same cluster stands in, another cluster only when the operator says so") {
+  FailoverRules rules;
+  rules.kind = config::TopologyKind::single;
+  Conversation talk(rules, 1);
+  talk.says(0, a_standby());
+  CHECK(talk.primary_is(0));
+  talk.fails(0, FailureKind::refused);
+  CHECK_FALSE(talk.machine.primary());
+  CHECK(talk.machine.phase_reason().code == ReasonCode::primary_lost);
+  talk.says(0, a_primary(900, 2));  // its standby, promoted
+  CHECK(talk.primary_is(0));
+  talk.says(0, a_primary(2000, 1));  // the old one again: what was written since is not there
+  CHECK_FALSE(talk.machine.primary());
+  CHECK(talk.state(0) == NodeState::quarantined);
+  CHECK(talk.why(0).find("timeline 1") != std::string::npos);
+  talk.tell(Believe{node(0)});
+  CHECK(talk.primary_is(0));
+  ProbeAnswer stranger = a_primary(1, 9);
+  stranger.system_identifier = 8;
+  talk.says(0, stranger);
+  CHECK_FALSE(talk.machine.primary());
+  CHECK(talk.state(0) == NodeState::quarantined);
+  talk.tell(Believe{node(0)});
+  CHECK(talk.primary_is(0));
+  CHECK(talk.state(0) == NodeState::up);
+  CHECK(talk.asked.empty());
 }

@@ -14,7 +14,7 @@ using Row = Rows::value_type;
 
 Row standby_row() {
   return {"t",   "7713395436848494056", "3", "50425568", "50425000", "streaming", "1168", "127.0.0.1", "5432", "t",
-          "pg2", "ANY 1 (pg1, pg2)",    {}};
+          "pg2", "ANY 1 (pg1, pg2)",    {},  {},         {}};
 }
 
 std::optional<base::NodeId> find(std::string_view host, std::string_view port) {
@@ -64,18 +64,28 @@ TEST_CASE("a primary and whom its commits may wait for") {
   Row row = standby_row();
   row[0] = "f";
   row[5] = row[6] = row[7] = row[8] = {};
-  Row first(13), second(13);
-  first[12] = "pg2";
-  const auto answer = probe_answer_from({row, first, second}, find);
+  Row first(15), second(15), third(15);
+  first[12] = "pg2", first[13] = "streaming", first[14] = "sync";
+  second[14] = "potential";
+  third[12] = "pg4", third[14] = "async";
+  const Rows rows{row, first, second, third};
+  const auto answer = probe_answer_from(rows, find);
   REQUIRE(answer.has_value());
   CHECK_FALSE(answer->in_recovery);
   CHECK(answer->peers == std::vector<std::string>{"pg2", ""});
+  const auto walsenders = walsenders_from(rows);
+  REQUIRE(walsenders.size() == 3);
+  CHECK(walsenders[0].application_name == "pg2");
+  CHECK(walsenders[0].state == "streaming");
+  CHECK(walsenders[0].sync_state == "sync");
+  CHECK(walsenders[2].state.empty());  // not a member of pg_monitor
+  CHECK(walsenders_from({row, {}}).empty());
 }
 
 TEST_CASE("answers of another form") {
   CHECK_FALSE(probe_answer_from({}, find).has_value());
   CHECK_FALSE(probe_answer_from({{"t"}}, find).has_value());
-  CHECK_FALSE(probe_answer_from({Row(13)}, find).has_value());
+  CHECK_FALSE(probe_answer_from({Row(15)}, find).has_value());
   for (const std::size_t column : {1, 2, 3, 4, 6})
     for (const char* wrong : {"", "x", "1x", "99999999999999999999999"}) {
       CAPTURE(column);

@@ -21,7 +21,7 @@ void demote(Conversation& talk) {
 
 bool was_abandoned(const Conversation& talk, ReasonCode why) {
   return talk.machine.phase() == Phase::following && talk.machine.phase_reason().code == why &&
-         !talk.machine.writes_paused() && talk.primary_is(0);
+         talk.machine.writes_paused() == talk.machine.nodes()[0].demoted && talk.primary_is(0);
 }
 
 }  // namespace
@@ -67,9 +67,11 @@ TEST_CASE("a target that does not receive the rest: the primary takes writes aga
   talk.says(0, a_primary(2000));
   talk.after(11s);
   CHECK(was_abandoned(talk, ReasonCode::target_is_behind));
+  CHECK(talk.machine.writes_paused());  // it would refuse them
   talk.after(1s);
   CHECK(talk.was_asked(ActionKind::restore, 0));
   CHECK_FALSE(talk.machine.nodes()[0].demoted);
+  CHECK_FALSE(talk.machine.writes_paused());
 }
 
 TEST_CASE("a primary that refuses to be demoted") {
@@ -78,6 +80,24 @@ TEST_CASE("a primary that refuses to be demoted") {
   talk.tell(WritesQuiet{});
   REQUIRE(talk.was_asked(ActionKind::demote, 0, Outcome::refused));
   CHECK(was_abandoned(talk, ReasonCode::demote_failed));
+  CHECK_FALSE(talk.machine.writes_paused());
+  talk.after(1s);
+  CHECK_FALSE(talk.was_asked(ActionKind::restore, 0));  // there is nothing to take back
+}
+
+TEST_CASE("nobody knows whether the primary was demoted: it is asked again, and taken back at the end") {
+  Conversation talk = a_cluster();
+  begin(talk);
+  talk.tell(WritesQuiet{});
+  REQUIRE(talk.was_asked(ActionKind::demote, 0, Outcome::unknown));
+  talk.after(4s);
+  talk.after(1s);
+  REQUIRE(talk.was_asked(ActionKind::demote, 0, Outcome::refused));
+  CHECK(was_abandoned(talk, ReasonCode::demote_failed));
+  CHECK(talk.machine.writes_paused());
+  talk.after(1s);
+  CHECK(talk.was_asked(ActionKind::restore, 0));
+  CHECK_FALSE(talk.machine.writes_paused());
 }
 
 TEST_CASE("the primary dies in the middle: a failover like any other") {
@@ -96,9 +116,10 @@ TEST_CASE("the target refuses to be promoted: back to the primary") {
   talk.says(1, a_standby(2000));
   CHECK(talk.was_asked(ActionKind::promote, 1, Outcome::refused));
   CHECK(talk.primary_is(0));
-  CHECK_FALSE(talk.machine.writes_paused());
+  CHECK(talk.machine.writes_paused());
   talk.after(1s);
   CHECK(talk.was_asked(ActionKind::restore, 0));
+  CHECK_FALSE(talk.machine.writes_paused());
 }
 
 TEST_CASE("what cannot be asked for") {

@@ -85,6 +85,24 @@ TEST_CASE("the old primary comes back: it is quarantined, rejoined, and taken ba
   CHECK(talk.asked.size() == 1);  // pg3's follow
 }
 
+TEST_CASE(
+    "a rejoin command that has stopped its node and failed is run again; a node that was only stopped is left alone") {
+  FailoverRules rules = promoting();
+  rules.rejoin = true;
+  Conversation talk = a_cluster(rules);
+  lose_primary(talk);
+  talk.says(2, a_primary(1100, 2));
+  talk.after(10s);
+  CHECK_FALSE(talk.was_asked(ActionKind::rejoin, 0));  // it is down
+  talk.says(0, a_primary(1000));
+  talk.fails(0, FailureKind::refused);
+  REQUIRE(talk.was_asked(ActionKind::rejoin, 0, Outcome::unknown));
+  talk.after(5s);
+  REQUIRE(talk.was_asked(ActionKind::rejoin, 0, Outcome::done));
+  talk.after(2min);
+  CHECK_FALSE(talk.was_asked(ActionKind::rejoin, 0));
+}
+
 TEST_CASE("without a rejoin command the old primary waits for the operator") {
   Conversation talk = after_promotion();
   talk.says(0, a_primary(1200));

@@ -21,9 +21,10 @@ const base::WallTime kLater{std::chrono::hours(2)};
 
 NodeFacts facts(bool in_recovery, std::uint32_t timeline = 1, routing::Lsn position = 100, std::uint64_t system = 7) {
   NodeFacts made;
-  made.in_recovery = in_recovery;
-  made.system_identifier = system;
-  made.timeline = timeline;
+  made.answer.in_recovery = in_recovery;
+  made.answer.system_identifier = system;
+  made.answer.timeline = timeline;
+  made.answer.received = made.answer.replayed = position;
   made.server_version = 150004;
   made.position = position;
   return made;
@@ -53,7 +54,9 @@ Topology look(const std::vector<Observation>& seen, const Topology& previous = {
   if (previous.primary) memory.timeline = previous.node(*previous.primary).timeline;
   std::vector<FailoverNode> names;
   for (const auto& one : nodes(seen.size())) names.push_back({one.name, 0});
-  FailoverMachine machine(following_rules(kind), names, memory);
+  config::Settings settings;
+  settings.topology = kind;
+  FailoverMachine machine(rules_of(settings), names, memory);
   const base::Time time = base::Time{} + std::chrono::hours(1);
   for (std::size_t i = 0; i < seen.size(); ++i)
     if (seen[i].facts || !seen[i].failure.empty()) machine.apply(probed_from(i, seen[i], time), {time, now});
@@ -90,6 +93,9 @@ TEST_CASE("what has not been probed is not down, and what does not answer says w
 TEST_CASE("a node that is away keeps the role it had, but is not the primary") {
   const Topology before = look({primary(), standby()});
   const Topology after = look({down(), standby()}, before, kLater);
+  CHECK(before.no_primary_reason.empty());
+  CHECK(after.no_primary_reason == "the primary is lost");
+  CHECK(look({standby(), standby()}).no_primary_reason == "no primary has been found among the nodes");
   CHECK_FALSE(after.primary.has_value());
   CHECK(after.node(node(0)).role == Role::primary);
   CHECK(after.node(node(0)).status == NodeStatus::down);
@@ -170,15 +176,18 @@ TEST_CASE("single: one address, whatever stands behind it") {
   CHECK(recovering.primary == node(0));
   CHECK(recovering.node(node(0)).role == Role::primary);
   CHECK_FALSE(look({down()}, recovering, kLater, TopologyKind::single).primary.has_value());
-  // Another cluster behind the same address is nobody's business.
-  CHECK(look({primary(1, 1, 8)}, recovering, kLater, TopologyKind::single).primary == node(0));
+  CHECK(look({primary(2)}, recovering, kLater, TopologyKind::single).primary == node(0));
+  // Another cluster behind the same address is not what the clients believe it is.
+  const Topology other = look({primary(1, 1, 8)}, recovering, kLater, TopologyKind::single);
+  CHECK_FALSE(other.primary.has_value());
+  CHECK(other.node(node(0)).status == NodeStatus::quarantined);
 }
 
 TEST_CASE("what the primary says of its standbys") {
   Observation main = primary();
   main.facts->peers = {{"pg2", "streaming", "sync"}, {"cluster three", "catchup", "async"}};
   Observation third = standby();
-  third.facts->cluster_name = "cluster three";
+  third.facts->answer.application_name = "cluster three";
   const Topology topology = look({main, standby(), third, standby()});
   CHECK(topology.node(node(1)).replication_state == "streaming");
   CHECK(topology.node(node(1)).replication_sync_state == "sync");

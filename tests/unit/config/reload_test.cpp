@@ -33,10 +33,29 @@ TEST_CASE("nodes are compared by name") {
   CHECK(difference(two_nodes(), next) ==
         std::vector<Change>{{"nodes.a.port", "5432", "5433", false}, {"nodes.b.weight", "1", "9", true}});
   next.nodes.push_back({"c", "h3", 5432, 1});
-  CHECK(difference(two_nodes(), next).front() == Change{"nodes", "a, b", "a, b, c", false});
+  CHECK(difference(two_nodes(), next).front() == Change{"nodes", "a, b", "a, b, c", true});
   next = two_nodes();
   std::swap(next.nodes[0], next.nodes[1]);
   CHECK(difference(two_nodes(), next) == std::vector<Change>{{"nodes", "a, b", "b, a", false}});
+}
+
+TEST_CASE("nodes come and go, and keep their places") {
+  Settings next = two_nodes();
+  next.nodes = {{"c", "h3", 5432, 1}, {"b", "h2", 5432, 1}};
+  const Settings taken = take_reloadable(two_nodes(), next);
+  REQUIRE(taken.nodes.size() == 3);
+  CHECK(taken.nodes[0].name == "a");
+  CHECK(taken.nodes[0].removed);
+  CHECK_FALSE(taken.nodes[1].removed);
+  CHECK(taken.nodes[2].name == "c");
+  CHECK(difference(taken, next) == std::vector<Change>{{"nodes", "b, c", "c, b", false}});
+  const Settings back = take_reloadable(taken, two_nodes());
+  CHECK_FALSE(back.nodes[0].removed);
+  CHECK(back.nodes[2].removed);
+  CHECK(difference(back, two_nodes()).empty());
+  Settings single = two_nodes();
+  single.topology = TopologyKind::single;
+  CHECK(take_reloadable(single, next).nodes == single.nodes);
 }
 
 TEST_CASE("databases and users may come, change and go with a reload") {
@@ -64,6 +83,7 @@ TEST_CASE("a reload takes over what is reloadable and nothing else") {
   Settings expected = two_nodes();
   expected.pool.size = 3;
   expected.nodes[1].weight = 9;
+  expected.nodes.push_back({"c", "h3", 5432, 1});
   CHECK(taken == expected);
   for (const Change& change : difference(taken, loaded)) {
     CAPTURE(change.key);

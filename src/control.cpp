@@ -273,6 +273,17 @@ void Control::session_ended() {
   if (leaving_) mailbox_->post([this] { leave_if_empty(); });
 }
 
+/// When all workers have said so of the same epoch, the switchover goes on.
+void Control::writes_are_quiet(base::WorkerId worker, std::uint64_t epoch) {
+  mailbox_->post([this, worker, epoch] {
+    if (std::exchange(quiet_epoch_, epoch) != epoch) quiet_workers_.clear();
+    quiet_workers_.insert(worker.value);
+    if (!monitor_ || quiet_workers_.size() < workers_.size() || view_.topology()->epoch != epoch) return;
+    quiet_workers_.clear();
+    monitor_->request(cluster::WritesQuiet{});
+  });
+}
+
 void Control::reload() {
   auto loaded = config::load_file(config_path_);
   if (!loaded) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,7 @@ class Control final : public session::Process {
   void want_catalog(const std::string& database, base::Time not_before) override;
   void ask_user(const std::string& user, std::function<void(const base::Result<cluster::KnownUser>&)> answer) override;
   void session_ended() override;
+  void writes_are_quiet(base::WorkerId worker, std::uint64_t epoch) override;
   void find_memberships(const std::string& user, std::function<void(base::Result<auth::Memberships>)> then) override;
   session::Worker* worker(base::WorkerId id) override;
   std::size_t worker_count() const override { return workers_.size(); }
@@ -78,6 +80,8 @@ class Control final : public session::Process {
   std::unique_ptr<cluster::CatalogLoader> loader_;
   std::unique_ptr<cluster::UserQuery> user_query_;
   std::unique_ptr<cluster::RoleFinder> roles_;
+  std::set<std::uint16_t> quiet_workers_;  ///< who have said so in `quiet_epoch_`
+  std::uint64_t quiet_epoch_ = 0;
   std::vector<std::unique_ptr<net::Signal>> signals_;
   std::unique_ptr<net::Timer> first_probe_timer_;
   std::unique_ptr<net::Timer> shutdown_timer_;

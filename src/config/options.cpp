@@ -279,6 +279,9 @@ const std::vector<Option<Settings>>& table() {
        "The primary's own share of the reads, beside the weights of the standbys. 0: reads go to it only when no "
        "standby "
        "can take them."},
+      {"routing.fallback_to_primary", boolean(at(&S::routing, &Routing::fallback_to_primary)), Reload::yes,
+       "`on`: reads run on the primary when no standby is up. `off`: they wait for a standby (failover.hold_timeout). "
+       "Either way the primary serves what must be read there, and reads for which no standby is fresh enough."},
       {"routing.catalog_refresh", duration(at(&S::routing, &Routing::catalog_refresh), 1s, kDay), Reload::yes,
        "How often each database's functions, views and types are read again, to know which of them write. A function "
        "that becomes volatile may be taken for a read until then; a standby refuses its writes, and it runs again on "
@@ -325,6 +328,10 @@ const std::vector<Option<Settings>>& table() {
       {"failover.minimum_seen", number(at(&S::failover, &Failover::minimum_seen), 0, 128), Reload::restart,
        "How many nodes must have given a sign of life for one to be promoted: a pgweir that sees fewer may be the one "
        "that is cut off. 0: a majority of all nodes, and one of two."},
+      {"failover.hold_timeout", duration(at(&S::failover, &Failover::hold_timeout), 0s, kDay), Reload::yes,
+       "How long a client waits for a node that it needs and that is away: for a primary while there is none, for a "
+       "server that has just stopped to answer, for the end of a switchover. Then it gets an error (57P03), and stays "
+       "connected. 0: it does not wait."},
       {"failover.refused_grace", duration(at(&S::failover, &Failover::refused_grace), 0s, 1h), Reload::restart,
        "A primary that refuses connections is perhaps being restarted: for this time nobody else is promoted."},
       {"failover.starting_grace", duration(at(&S::failover, &Failover::starting_grace), 0s, kDay), Reload::restart,

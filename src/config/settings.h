@@ -173,6 +173,7 @@ struct Routing {
   Consistency consistency = Consistency::session;
   std::size_t max_replica_lag = kMiB;  ///< bytes of write-ahead log; 0: no limit
   std::uint32_t primary_weight = 0;
+  bool fallback_to_primary = true;  ///< reads run there when no standby is left
   Duration catalog_refresh = std::chrono::seconds{60};
   std::size_t cache_size = 16 * kMiB;  ///< bytes per worker
   bool parser = true;                  ///< false: statements are not read
@@ -194,6 +195,8 @@ struct Failover {
   std::string state_file;          ///< resolved against the configuration file's directory; empty: none
   std::string user;                ///< who acts on the nodes; empty: `monitor.user`
   std::uint32_t minimum_seen = 0;  ///< nodes; 0: a majority
+  Duration hold_timeout =
+      std::chrono::seconds{30};  ///< of a client that needs a node that is away; 0: it does not wait
   Duration refused_grace = std::chrono::milliseconds{500};
   Duration starting_grace = std::chrono::seconds{10};
   Duration action_timeout = std::chrono::seconds{3};

@@ -225,6 +225,7 @@ void Connection::write_through(std::string_view bytes) {
   }
   const std::size_t from_queue = std::min(taken, queued.size());
   out_.consume(from_queue);
+  taken_ += taken;
   taken -= from_queue;
   if (taken < bytes.size()) {
     output().append(bytes.substr(taken));
@@ -239,7 +240,10 @@ void Connection::flush() {
   if (tls_) return flush_secured();
   if (!out_.empty() && !write_broken_) {
     const ssize_t sent = ::send(handle_->fd, out_.view().data(), out_.size(), MSG_NOSIGNAL);
-    if (sent > 0) out_.consume(static_cast<std::size_t>(sent));
+    if (sent > 0) {
+      out_.consume(static_cast<std::size_t>(sent));
+      taken_ += static_cast<std::size_t>(sent);
+    }
     if (sent < 0 && errno != EAGAIN && errno != EINTR) {
       // What the peer said before it went away may still be unread: the end is found by reading.
       write_broken_ = true;

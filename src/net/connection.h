@@ -11,6 +11,7 @@
 // is opened at once, so nothing waits inside TLS of which the socket would not tell.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -73,6 +74,10 @@ class Connection {
   [[nodiscard]] base::ByteQueue& output();
   /// Bytes not yet taken by the kernel.
   [[nodiscard]] std::size_t unsent() const noexcept { return out_.size() + (tls_ ? sealed_unsent() : 0); }
+  /// A number for the place in the stream where the next byte written will stand.
+  [[nodiscard]] std::uint64_t position() const noexcept { return taken_ + out_.size(); }
+  /// Whether anything that was written at or behind that place may have left for the peer.
+  [[nodiscard]] bool may_have_sent(std::uint64_t position) const noexcept { return taken_ > position; }
   /// Asks for one `on_drained` once `unsent()` is at most half of `mark`.
   void notify_when_drained(std::size_t mark) noexcept { drain_mark_ = mark; }
   /// Sends what can be sent now.
@@ -133,6 +138,7 @@ class Connection {
   base::ByteQueue out_;
   std::unique_ptr<TlsStream> tls_;
   std::size_t drain_mark_ = 0;
+  std::uint64_t taken_ = 0;  ///< bytes of `out_` that the kernel, or TLS, has taken
   int interest_ = 0;
   bool reading_ = true;
   bool waiting_writable_ = false;

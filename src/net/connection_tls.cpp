@@ -162,6 +162,7 @@ void Connection::send_secured(std::string_view bytes) {
         break;
       }
       size += record;
+      taken_ += part.size();
       if (queued)
         out_.consume(part.size());
       else

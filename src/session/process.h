@@ -49,6 +49,8 @@ class Process {
   virtual void suspect(base::NodeId node) = 0;
   virtual void want_catalog(const std::string& database, base::Time not_before) = 0;
   virtual void session_ended() = 0;
+  /// Any thread. Nothing that may write is under way on this worker, and nothing begins; in that epoch of the topology.
+  virtual void writes_are_quiet(base::WorkerId worker, std::uint64_t epoch) = 0;
   /// Any thread; `then` is called on the control thread.
   virtual void find_memberships(const std::string& user, std::function<void(base::Result<auth::Memberships>)> then) = 0;
   /// Any thread. Asks the nodes what they know of a user, and keeps it in `logins`. `answer` is called on the control

@@ -229,6 +229,13 @@ bool ReplyQueue::take_synthesised(std::string& messages) {
   return true;
 }
 
+std::vector<Expected> ReplyQueue::take_all() {
+  entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(front_));
+  std::vector<Expected> all = std::move(entries_);
+  clear();
+  return all;
+}
+
 void ReplyQueue::clear() {
   entries_.clear();
   front_ = 0;

@@ -49,6 +49,8 @@ struct Expected {
   Action action = Action::forward;
   Purpose purpose = Purpose::none;
   bool runs_prepared = false;              ///< query: it has an EXECUTE
+  bool may_commit = false;                 ///< query, execute: a transaction that is open may be committed by it
+  bool begins = false;                     ///< query, execute: a transaction may be open after it
   bool refused = false;                    ///< the client gets `synthesised` instead of the server's error
   bool error_told = false;                 ///< query: the client has got the error of what it depends on
   bool parses = false, describes = false;  ///< execution: these messages are part of it
@@ -151,6 +153,11 @@ class ReplyQueue {
   void copy_in_ended();
   /// True after an error, until the next Sync is pushed.
   [[nodiscard]] bool skipping() const { return skipping_; }
+  /// All that is owed, in order: no server will answer it any more. Nothing is left.
+  [[nodiscard]] std::vector<Expected> take_all();
+  /// The client has sent Syncs behind the COPY IN that runs, of which the server has read nothing yet, or has read them
+  /// as part of it.
+  [[nodiscard]] bool syncs_are_eaten() const { return eaten_syncs_ > 0; }
   void clear();
 
  private:

@@ -225,21 +225,27 @@ void Session::on_authenticated() {
   if (worker_.draining()) return terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
   if (const WelcomePtr known = welcome) return say_welcome(known);
 
-  // The first of its kind asks a server: it alone knows whether such a login is possible and what its parameters are.
+  ask_for_welcome();
+}
+
+/// The first of its kind asks a server: it alone knows whether such a login is possible and what its parameters are.
+void Session::ask_for_welcome() {
   const auto& topology = worker_.topology();
   std::optional<base::NodeId> node = topology.primary;
   for (const auto& one : topology.nodes)
     if (!node && one.status == routing::NodeStatus::up) node = one.id;
-  if (!node) return terminate(no_primary());
+  if (!node) return hold(no_primary());
   auto& pools = worker_.pools();
   if (auto lease = pools.try_acquire(account_->pool(pools, *node), *startup_class_, carried_.settings()))
     return on_welcome_lease(std::move(lease));
   const auto take = [this](base::Result<pool::Lease> lease) {
     work_->tickets.clear();
+    work_->wait = Wait::none;
     on_welcome_lease(std::move(lease));
     work_.give_back_if_over();
   };
   work_->tickets.push_back({*node, pools.acquire(account_->pool_key(*node), *startup_class_, take)});
+  work_->wait = Wait::lease;
 }
 
 void Session::make_secret() {
@@ -259,6 +265,7 @@ void Session::begin_as(const wire::StartupMessage& message) {
 }
 
 void Session::on_welcome_lease(base::Result<pool::Lease> lease) {
+  if (!lease && is_away(lease.error())) return hold_after_failure(lease.error());
   if (!lease) return terminate(lease.error());
   pool::ServerConnection& server = adopt_lease(std::move(*lease));
   work_->current = &server;
@@ -268,6 +275,7 @@ void Session::on_welcome_lease(base::Result<pool::Lease> lease) {
 }
 
 void Session::finish_welcome() {
+  end_hold();
   auto welcome =
       std::make_shared<const Welcome>(std::make_shared<const Parameters>(work_->current->identity().parameters));
   // A standby says of itself that it is one.
@@ -334,7 +342,8 @@ void Session::on_drained(net::Connection&) {
 void Session::cancel(std::string_view secret) {
   if (!wire::equal_in_constant_time(secret, secret_.view())) return;
   if (console_) return cancel_console();
-  if (work_->wait == Wait::lease && !work_->tickets.empty()) {
+  if (state_ == State::starting || state_ == State::welcoming) return;
+  if ((work_->wait == Wait::lease && !work_->tickets.empty()) || work_->wait == Wait::node) {
     cancel_tickets();
     work_->wait = Wait::none;
     fail_exchange({sqlstate::query_canceled, "canceling statement due to user request"});
@@ -350,6 +359,9 @@ void Session::drain() {
   if (state_ == State::starting || state_ == State::welcoming)
     return terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
   apply(Event::drain);
+  // Nothing of it is on any server, and there may be none for long.
+  if (work_->wait == Wait::node)
+    return terminate({sqlstate::admin_shutdown, "terminating connection because pgweir is shutting down"});
   end_if_idle();
 }
 
@@ -383,6 +395,7 @@ void Session::finish(std::string_view why) {
   if (login_ && login_->pause) login_->pause->stop();
   gone_timer_.reset();
   cancel_tickets();
+  end_hold();
   give_up_leases();
   if (had_session && worker_.settings().log.connections)
     log::info("disconnected", {{"session", id_.value}, {"client", peer_.text()}, {"reason", why}});

@@ -11,7 +11,8 @@
 // flows/extended.cpp (what the client says), flows/execution.cpp (the same for what most drivers say, as a whole, and
 // its answer), flows/plan.cpp (where it runs), flows/acquire.cpp (by which connection), flows/dispatch.cpp (what is
 // sent, through flows/server_writer.h), flows/replies.cpp and flows/completed.cpp (what the server answers),
-// flows/errors.cpp (what goes wrong), flows/retry.cpp (what must run again), flows/carry.cpp (what goes with the
+// flows/errors.cpp (what goes wrong), flows/lost.cpp (servers that go), flows/hold.cpp (nodes that are away),
+// flows/retry.cpp (what must run again), flows/carry.cpp (what goes with the
 // session to another server), flows/pins.cpp (what cannot, and when a connection goes back), flows/local.cpp (what
 // pgweir answers itself), flows/console_session.cpp (the admin database), flows/refuse.cpp (what it does not allow),
 // flows/listen.cpp (notifications for many on one connection), flows/times.cpp.
@@ -58,8 +59,15 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void start();
   /// The client cancels what this session runs, if `secret` is the session's.
   void cancel(std::string_view secret);
-  /// The monitor has found this node down: what may run elsewhere does, and idle leases on it are given up.
-  void leave_node(base::NodeId node);
+  /// The nodes are other ones now. `lost`: those that have gone down, whose connections are given up although nothing
+  /// may have come on them that says so; `demoted`: it was the primary, and another node is now.
+  void on_topology(const std::vector<base::NodeId>& lost, std::optional<base::NodeId> demoted);
+  /// Held: what it waits for may be there. Nothing for others.
+  void try_again();
+  /// Held: it may have waited for long enough.
+  void check_hold(base::Time now);
+  /// Something that may write is under way on that node.
+  [[nodiscard]] bool may_be_writing(base::NodeId node) const;
   /// Ends when outside a transaction; at once if it is idle now.
   void drain();
   /// A question of the login that took time has an answer: `give` hands it to the flow. Ignored when the login is over.
@@ -126,6 +134,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void on_authenticated();
   void make_secret();
   void begin_as(const wire::StartupMessage& message);
+  void ask_for_welcome();
   void on_welcome_lease(base::Result<pool::Lease> lease);
   void finish_welcome();
   void say_welcome(const WelcomePtr& welcome);
@@ -184,6 +193,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void note_catalog_change(const EffectsPtr& effects);
   void plan_statement(const sql::Classified& query);
   void plan_primary(routing::Reason reason);
+  [[nodiscard]] bool only_reads() const;
   [[nodiscard]] bool is_ordinary_here(const sql::Classified& query) const;
   [[nodiscard]] EffectsPtr effects_for(const sql::Classified& query, std::string_view text) const;
 
@@ -224,7 +234,19 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void on_lease(base::NodeId node, base::Result<pool::Lease> lease);
   void send_on(pool::Lease lease);
   [[nodiscard]] pool::ServerConnection& adopt_lease(pool::Lease lease);
+  [[nodiscard]] static bool is_away(const base::Error& error);
   [[nodiscard]] base::Error no_primary() const;
+  [[nodiscard]] base::Error nobody_for_reads() const;
+  [[nodiscard]] base::Error writes_paused() const;
+  [[nodiscard]] std::string nodes_text() const;
+  [[nodiscard]] routing::Choice avoid_failing(routing::Choice choice);
+
+  // flows/hold.cpp
+  void hold(base::Error reason);
+  void hold_after_failure(base::Error reason);
+  void end_hold();
+  void fail_hold(base::Error error);
+  [[nodiscard]] bool waits_for_pause() const;
 
   // flows/replies.cpp
   std::size_t on_server_data(pool::ServerConnection& server, std::string_view bytes) override;
@@ -260,8 +282,21 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   [[nodiscard]] std::string own_words(const wire::Frame& frame) const;
   void fail_exchange_for_settings();
   void out_of_step(pool::ServerConnection& server, std::string_view what);
+
+  // flows/lost.cpp
   void on_server_end(pool::ServerConnection& server, std::string_view error) override;
-  void settings_lost();
+  void on_last_words(pool::ServerConnection& server, const wire::Frame& error);
+  void leave(pool::ServerConnection& server, std::string_view error);
+  [[nodiscard]] bool ends_with(pool::ServerConnection& server, const std::string& last_words);
+  [[nodiscard]] bool runs_again(const pool::ServerConnection& server);
+  void run_again_elsewhere(base::NodeId lost);
+  void answer_lost(base::NodeId node, const std::string& words, bool is_open);
+  void forget_unanswered(const Expected& entry);
+  void forget_lost_exchange(bool is_open);
+  void note_untold(base::NodeId node, const std::string& words, bool in_transaction, Pins pins);
+  void tell_untold();
+  [[nodiscard]] base::Error lost_error(base::NodeId node, const std::string& words, bool in_doubt,
+                                       bool in_transaction) const;
   void lose_server(pool::ServerConnection& server);
 
   // flows/retry.cpp
@@ -270,7 +305,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void begin_probation();
   void end_probation();
   [[nodiscard]] bool should_retry(const wire::Frame& error);
-  void start_retry(pool::ServerConnection* server);
+  void start_retry(pool::ServerConnection& server);
   void finish_retry();
 
   // flows/carry.cpp

@@ -12,8 +12,9 @@ bool Work::is_answered() const {
 bool Work::is_quiet() const { return transaction == Transaction::none && is_answered(); }
 
 bool Work::is_over() const {
-  return is_quiet() && leases.empty() && tickets.empty() && queue.expects_nothing() && !queue.skipping() &&
-         !skip_to_sync && !second_try.swallows && !chosen && !audit && !held_ready && !settings_error && unsettled == 0;
+  return is_quiet() && leases.empty() && tickets.empty() && !untold_transaction && !untold_state && hold.place == 0 &&
+         queue.expects_nothing() && !queue.skipping() && !skip_to_sync && !second_try.swallows && !chosen && !audit &&
+         !held_ready && !settings_error && unsettled == 0;
 }
 
 void Work::clear() {
@@ -28,9 +29,9 @@ void Work::clear() {
   local_formats.clear();
   dropped.clear();
   completed = {};
-  servers_held = exchange_error = fatal_forwarded = false;
+  servers_held = exchange_error = false;
   query_index = 0;
-  second_try.begins = second_try.healed = second_try.healable = false;
+  second_try.begins = second_try.healed = second_try.healable = second_try.kept = false;
   second_try.healing.reset();
   second_try.held_back.clear();
   lazy_begin.clear();

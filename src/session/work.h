@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/ids.h"
 #include "base/result.h"
 #include "pool/worker_pools.h"
@@ -28,6 +29,7 @@ namespace pgweir::session {
 enum class Wait : std::uint8_t {
   none,
   lease,      ///< for a server connection
+  node,       ///< for a node that is away, or for the end of a switchover (flows/hold.cpp)
   listener,   ///< for the answer to a LISTEN or UNLISTEN on a shared connection
   quiet,      ///< for the answers to what is in flight, before going on
   retryable,  ///< for a read that may still have to run again
@@ -36,8 +38,8 @@ enum class Wait : std::uint8_t {
 /// Of the exchange; open means sent without its Sync.
 enum class Stage : std::uint8_t { none, gathering, open };
 
-/// As the client knows it. lazy: BEGIN was answered and is not sent yet; failed_here: it never was, because no server
-/// could be had.
+/// As the client knows it. lazy: BEGIN was answered and is not sent yet; failed_here: no server has it, because none
+/// could be had or the one that had it was lost.
 enum class Transaction : std::uint8_t { none, lazy, open, failed_here };
 
 /// How a server is told the session's settings. other: not by the connection that has just refused them, which may be
@@ -53,8 +55,11 @@ struct Plan {
   bool wrote = false;     ///< something is not provably a read
   bool executes = false;  ///< something runs, and is not only prepared
   bool has_server_message = false;
-  bool any_reader = false;  ///< a read for any node that qualifies, not for one that was chosen before
-  std::uint64_t put = 0;    ///< `PreparedStatement::id` of the last one that was put to the table; 0: none
+  bool any_reader = false;            ///< a read for any node that qualifies, not for one that was chosen before
+  unsigned failures = 0;              ///< how often a connection for it could not be opened, or was lost
+  std::optional<base::NodeId> avoid;  ///< where that was last
+  bool ran_again = false;             ///< it was sent, lost with its server, and is sent again
+  std::uint64_t put = 0;              ///< `PreparedStatement::id` of the last one that was put to the table; 0: none
 
   [[nodiscard]] bool must_stay_on_primary() const { return decided && node_class != routing::NodeClass::standby; }
 };
@@ -69,10 +74,20 @@ struct Ticket {
 struct SecondTry {
   bool begins = false;                  ///< it is the first of a transaction
   bool healed = false;                  ///< it runs again: it is not healed twice
+  bool kept = false;                    ///< the exchange is kept, alone in flight, and the client has seen nothing yet
+  std::uint64_t sent_from = 0;          ///< where it stands in what the connection sends (net::Connection::position)
   bool healable = false;                ///< nothing of the answer has come yet, and the exchange is kept
   bool swallows = false;                ///< the answers of the first try are being thrown away
   std::optional<base::NodeId> healing;  ///< where it will run again, with its statements prepared anew
   std::string held_back;                ///< beginning of an answer that the client has not seen yet
+};
+
+/// An exchange that waits for a node (flows/hold.cpp).
+struct Hold {
+  std::uint64_t place = 0;  ///< in the worker's list; 0: none
+  base::Time since{};
+  base::Time failing_since{};  ///< connections to a node that is said to be up fail; zero: they do not
+  base::Error reason;          ///< what the client is told when the time is over
 };
 
 /// Used on one worker's thread, by one session at a time.
@@ -87,6 +102,7 @@ struct Work {
   Stage stage = Stage::none;
   Exchange exchange;
   Plan plan;
+  Hold hold;
   std::optional<base::NodeId> chosen;  ///< where the exchange runs that waits for its settings to be made there
   std::size_t stream_left = 0;         ///< bytes of the client's current message that are passed on as they come
   pool::ServerConnection* stream_to = nullptr;  ///< null: thrown away
@@ -103,13 +119,15 @@ struct Work {
   bool servers_held = false;      ///< others than the current server wait for the end of its message
   std::size_t query_index = 0;    ///< statements of the current Query that are complete
   bool exchange_error = false;
-  bool fatal_forwarded = false;
-  std::string last_words;  ///< an error that a server has said unasked: its end follows
+  std::string last_words;  ///< what a server has said before its end
   SecondTry second_try;
 
   // The transaction.
   Transaction transaction = Transaction::none;
   base::NodeId transaction_node;
+  /// What was lost with a server connection while nothing was under way, to be told at the next statement: the
+  /// transaction, and state that only that connection had.
+  std::optional<base::Error> untold_transaction, untold_state;
   std::string lazy_begin;
   sql::StatementFacts lazy_facts;
   bool wrote = false;  ///< since the last time the queue was empty

@@ -58,6 +58,7 @@ void Worker::run() {
   loop_.run();
   client_listeners_.clear();
   time_sweep_.reset();
+  held_timer_.reset();
   sessions_.clear();
   abandoned_.clear();
   listeners_.clear();
@@ -123,6 +124,7 @@ SharedListener& Worker::listener(Account& account) {
 }
 
 void Worker::finished(Session& session) {
+  look_for_quiet();
   loop_.after_pass([this, id = session.id()] {
     sessions_.erase(id);
     session_count_.fetch_sub(1);
@@ -132,19 +134,80 @@ void Worker::finished(Session& session) {
 }
 
 void Worker::set_topology(routing::TopologyPtr topology) {
-  std::vector<base::NodeId> lost;
-  for (const auto& node : topology->nodes) {
-    const bool was_up =
-        node.id.value >= topology_->nodes.size() || topology_->node(node.id).status == routing::NodeStatus::up;
-    if (was_up && node.status == routing::NodeStatus::down) lost.push_back(node.id);
-  }
-  topology_ = std::move(topology);
+  const routing::TopologyPtr before = std::exchange(topology_, std::move(topology));
   for (const auto& [account, listener] : listeners_) listener->follow_primary(topology_->primary);
-  for (const base::NodeId node : lost) {
-    pools_->drop_idle(node);
-    for (const base::SessionId id : session_ids())
-      if (const auto found = sessions_.find(id); found != sessions_.end()) found->second->leave_node(node);
+  tell_sessions(*before);
+  try_held_again();
+  look_for_quiet();
+}
+
+void Worker::tell_sessions(const routing::Topology& before) {
+  std::vector<base::NodeId> lost;
+  for (const auto& node : topology_->nodes) {
+    using routing::NodeStatus;
+    const bool was_up = node.id.value >= before.nodes.size() || before.node(node.id).status == NodeStatus::up;
+    if (was_up && (node.status == NodeStatus::down || node.status == NodeStatus::quarantined)) lost.push_back(node.id);
   }
+  std::optional<base::NodeId> demoted;
+  if (before.primary && topology_->primary && before.primary != topology_->primary) demoted = before.primary;
+  for (const base::NodeId node : lost) pools_->drop_idle(node);
+  if (demoted) pools_->drop_idle(*demoted);
+  for (const base::SessionId id : session_ids())
+    if (const auto found = sessions_.find(id); found != sessions_.end()) found->second->on_topology(lost, demoted);
+}
+
+std::uint64_t Worker::hold(base::SessionId session) {
+  constexpr std::chrono::milliseconds kInterval{20};
+  held_.emplace(++last_held_, session);
+  if (!held_timer_) held_timer_ = std::make_unique<net::Timer>(loop_, [this] { check_held(); });
+  if (!held_timer_->active()) held_timer_->start_repeating(kInterval);
+  return last_held_;
+}
+
+void Worker::end_hold(std::uint64_t place) {
+  held_.erase(place);
+  // One of those whose node is said to be up has got what it wanted: so may the others.
+  if (place == scout_) loop_.after_pass([this] { try_held_again(); });
+  if (place == scout_) scout_ = 0;
+}
+
+void Worker::try_held_again() {
+  std::vector<base::SessionId> all;
+  for (const auto& [place, id] : held_) all.push_back(id);
+  for (const base::SessionId id : all)
+    if (Session* one = session(id)) one->try_again();
+}
+
+/// The time of some may be over. One by one they look whether something has changed that no topology tells: a
+/// connection can be opened again, a standby is fresh enough.
+void Worker::check_held() {
+  if (held_.empty()) return held_timer_->stop();
+  const base::Time now = loop_.now();
+  std::vector<base::SessionId> all;
+  for (const auto& [place, id] : held_) all.push_back(id);
+  for (const base::SessionId id : all)
+    if (Session* one = session(id)) one->check_hold(now);
+  auto next = held_.upper_bound(scout_);
+  if (next == held_.end()) next = held_.begin();
+  if (next == held_.end()) return;
+  scout_ = next->first;
+  if (Session* one = session(next->second)) one->try_again();
+}
+
+void Worker::look_for_quiet_soon() {
+  if (std::exchange(looks_for_quiet_, true)) return;
+  loop_.after_pass([this] {
+    looks_for_quiet_ = false;
+    if (topology_->writes_paused && writes_are_quiet()) process_.writes_are_quiet(id_, topology_->epoch);
+  });
+}
+
+/// Only what is on the primary can write.
+bool Worker::writes_are_quiet() const {
+  const auto primary = topology_->primary;
+  if (!primary) return true;
+  return abandoned_.empty() && std::none_of(sessions_.begin(), sessions_.end(),
+                                            [&](const auto& one) { return one.second->may_be_writing(*primary); });
 }
 
 /// A copy: what is done to one session may end others.
@@ -318,6 +381,7 @@ void Worker::abandoned_ended(std::uint64_t number) {
   std::shared_ptr<AbandonedExchange> done = std::move(abandoned_.at(number));
   abandoned_.erase(number);
   loop_.after_pass([done] {});
+  look_for_quiet();
 }
 
 void Worker::drain() {

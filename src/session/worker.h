@@ -119,6 +119,14 @@ class Worker final : public pool::PoolEnvironment {
   /// Who listens for the sessions of this account (pool.listen: shared); made at first use.
   [[nodiscard]] SharedListener& listener(Account& account);
   void redeliver_servers(base::SessionId id);
+  /// The session waits for a node; its place in the list of those who do, for `end_hold`.
+  [[nodiscard]] std::uint64_t hold(base::SessionId session);
+  void end_hold(std::uint64_t place);
+  /// Something has ended that may have been a write: looks, while writes are paused, whether none is under way.
+  void look_for_quiet() {
+    if (topology_->writes_paused) [[unlikely]]
+      look_for_quiet_soon();
+  }
   /// Sees to it that the server finishes what a client that has gone has asked for.
   void abandon(pool::Lease lease, ReplyQueue queue, std::size_t reply_left);
   void abandoned_ended(std::uint64_t number);
@@ -147,6 +155,11 @@ class Worker final : public pool::PoolEnvironment {
   void serve_client(int fd, const net::PeerAddress& peer);
   [[nodiscard]] routing::ReadRequirements requirements(base::Time not_before) const;
   void stop_if_empty();
+  void tell_sessions(const routing::Topology& before);
+  void try_held_again();
+  void check_held();
+  void look_for_quiet_soon();
+  [[nodiscard]] bool writes_are_quiet() const;
   void start_time_sweep();
   [[nodiscard]] std::vector<base::SessionId> session_ids() const;
   [[nodiscard]] base::SessionId next_session_id();
@@ -178,7 +191,12 @@ class Worker final : public pool::PoolEnvironment {
   std::map<const Account*, std::unique_ptr<SharedListener>> listeners_;
   /// By the entries of `databases` and `users` that apply: so there are few, however many clients there are.
   std::map<std::pair<const config::PoolOverride*, const config::PoolOverride*>, config::Pool> rules_;
-  std::unique_ptr<net::Timer> time_sweep_;  ///< null while no time is limited
+  std::unique_ptr<net::Timer> time_sweep_;         ///< null while no time is limited
+  std::map<std::uint64_t, base::SessionId> held_;  ///< by place: in the order in which they came
+  std::uint64_t last_held_ = 0;
+  std::uint64_t scout_ = 0;                 ///< the place of the one that tries although nothing has changed
+  std::unique_ptr<net::Timer> held_timer_;  ///< runs while anybody is held
+  bool looks_for_quiet_ = false;            ///< after this pass
   std::uint64_t last_number_ = 0;           ///< of cancel requests and abandoned exchanges
   std::uint32_t last_session_ = 0;
   std::uint32_t last_unsettled_ = 0;

@@ -115,6 +115,7 @@ class World final : private session::Process {
   void suspect(base::NodeId) override {}
   void want_catalog(const std::string&, base::Time) override {}
   void session_ended() override {}
+  void writes_are_quiet(base::WorkerId, std::uint64_t) override {}
   // Nobody is asked for anything at a login by `trust`.
   void find_memberships(const std::string&, std::function<void(base::Result<auth::Memberships>)>) override {}
   void ask_user(const std::string&, std::function<void(const base::Result<cluster::KnownUser>&)>) override {}

@@ -21,12 +21,14 @@ routing::Choice Session::choose_reader() {
   const base::Time not_before = freshness_wanted();
   work_->plan.any_reader = false;
   // What only prepares has no weight: it goes where the last read went.
-  if (!work_->plan.executes && last_read_node_ && worker_.still_good_reader(*last_read_node_, not_before))
+  if (!work_->plan.executes && last_read_node_ && last_read_node_ != work_->plan.avoid &&
+      worker_.still_good_reader(*last_read_node_, not_before))
     return {last_read_node_, routing::Reason::read};
   const bool stays = worker_.settings().routing.balance == config::Balance::session;
-  if (stays && session_reader_ && worker_.still_good_reader(*session_reader_, not_before))
+  if (stays && session_reader_ && session_reader_ != work_->plan.avoid &&
+      worker_.still_good_reader(*session_reader_, not_before))
     return {session_reader_, routing::Reason::read};
-  const routing::Choice choice = worker_.pick_reader(not_before);
+  const routing::Choice choice = avoid_failing(worker_.pick_reader(not_before));
   work_->plan.any_reader = choice.reason == routing::Reason::read;
   if (work_->plan.any_reader) session_reader_ = choice.node;
   return choice;
@@ -106,11 +108,32 @@ void Session::cancel_tickets() {
 
 void Session::on_lease(base::NodeId node, base::Result<pool::Lease> lease) {
   if (lease) return send_on(std::move(*lease));
+  const bool away = is_away(lease.error());
+  const bool reads = work_->plan.decided && work_->plan.node_class == routing::NodeClass::standby;
+  if (away && reads) {
+    work_->plan.avoid = node;
+    if (++work_->plan.failures <= worker_.topology().nodes.size()) return dispatch();
+  }
   const auto primary = worker_.topology().primary;
   const bool elsewhere =
-      work_->plan.node_class == routing::NodeClass::standby || work_->plan.node_class == routing::NodeClass::node;
+      work_->plan.node_class == routing::NodeClass::node || (reads && worker_.settings().routing.fallback_to_primary);
   if (elsewhere && primary && !(*primary == node)) return dispatch_to_primary(*primary);
+  if (away) return hold_after_failure(lease.error());
   fail_exchange(lease.error());
+}
+
+/// Another reader than the one that has just failed, if there is any. None: it has to wait.
+routing::Choice Session::avoid_failing(routing::Choice choice) {
+  const auto& routing = worker_.settings().routing;
+  if (choice.reason == routing::Reason::no_standby && !routing.fallback_to_primary) choice.node.reset();
+  if (!choice.node || choice.node != work_->plan.avoid) return choice;
+  std::vector<base::NodeId> others{*choice.node};
+  worker_.add_readers(others, freshness_wanted());
+  if (others.size() > 1) return {others[1], routing::Reason::read};
+  const auto primary = worker_.topology().primary;
+  if (primary && primary != work_->plan.avoid && routing.fallback_to_primary)
+    return {primary, routing::Reason::no_standby};
+  return choice;
 }
 
 /// On a connection that the session has just got: another one is asked for if this one does not suit.
@@ -129,14 +152,36 @@ pool::ServerConnection& Session::adopt_lease(pool::Lease lease) {
   return server;
 }
 
-base::Error Session::no_primary() const {
-  std::string detail;
+/// The server could not be reached, or says that it is starting up or shutting down.
+bool Session::is_away(const base::Error& error) {
+  return error.sqlstate == sqlstate::connection_failure || error.sqlstate.view().starts_with("57P");
+}
+
+std::string Session::nodes_text() const {
+  std::string text;
   for (const auto& node : worker_.topology().nodes) {
-    if (!detail.empty()) detail += "; ";
-    detail += "node \"" + node.name + "\" (" + node.host + ":" + std::to_string(node.port) + ") is " +
-              std::string(routing::name_of(node.status)) + (node.reason.empty() ? "" : ": " + node.reason);
+    if (!text.empty()) text += "; ";
+    text += "node \"" + node.name + "\" (" + node.host + ":" + std::to_string(node.port) + ") is " +
+            std::string(routing::name_of(node.status)) + (node.reason.empty() ? "" : ": " + node.reason);
   }
-  return {sqlstate::cannot_connect_now, "no primary server is available", detail + ".",
+  return text + ".";
+}
+
+base::Error Session::no_primary() const {
+  const std::string& why = worker_.topology().no_primary_reason;
+  return {sqlstate::cannot_connect_now, "no primary server is available",
+          (why.empty() ? "" : why + "; ") + nodes_text(), "Try again; SHOW pool_nodes shows the state of the nodes."};
+}
+
+base::Error Session::nobody_for_reads() const {
+  if (!worker_.topology().primary) return no_primary();
+  return {sqlstate::cannot_connect_now, "no standby server is available for reads", nodes_text(),
+          "Reads do not run on the primary, by routing.fallback_to_primary; SHOW pool_nodes shows the state of the "
+          "nodes."};
+}
+
+base::Error Session::writes_paused() const {
+  return {sqlstate::cannot_connect_now, "a switchover to another primary is under way", nodes_text(),
           "Try again; SHOW pool_nodes shows the state of the nodes."};
 }
 

@@ -156,6 +156,7 @@ void Session::begin_exchange() {
   if (work_->stage != Stage::none) return;
   work_->plan = {};
   work_->exchange.clear();
+  work_->second_try.kept = false;
 }
 
 /// A query or function call: it runs at once, and with it whatever was gathered before it.

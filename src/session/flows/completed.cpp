@@ -146,6 +146,7 @@ void Session::after_ready() {
   if (work_->wait == Wait::quiet || work_->wait == Wait::retryable) go_on();
   settle();
   end_if_idle();
+  worker_.look_for_quiet();
 }
 
 void Session::apply_effect(pool::ServerConnection& server, const Effects& effects, std::size_t index,

@@ -16,6 +16,20 @@ namespace frontend = wire::frontend;
 namespace log = base::log;
 namespace sqlstate = base::sqlstate;
 
+namespace {
+
+/// What is larger is not kept for a second time; as large as what is gathered of a pipeline.
+constexpr std::size_t kLargestKept = 64 * 1024;
+
+/// pgweir answers nothing of it itself, so the client sees nothing of it before a server has spoken.
+bool says_nothing_here(const Exchange& exchange) {
+  if (exchange.execution()) return true;
+  const auto& messages = exchange.messages();
+  return std::none_of(messages.begin(), messages.end(), [](const auto& one) { return one.local; });
+}
+
+}  // namespace
+
 /// The exchange is ready to be sent, as a whole or with its beginning. May have to wait first: then `go_on` calls
 /// again.
 void Session::dispatch() {
@@ -27,7 +41,7 @@ void Session::dispatch() {
                              pool::WorkerPools::anybody_waits(account_->pool(worker_.pools(), work_->current->node()));
     const bool stay = !local && !others_wait && work_->current && work_->plan.node_class != routing::NodeClass::node &&
                       !writer(*work_->current).depends_on_unanswered(work_->exchange) &&
-                      worker_.topology().primary == work_->current->node();
+                      worker_.topology().primary == work_->current->node() && !worker_.topology().writes_paused;
     if (!stay) {
       work_->wait = Wait::quiet;
       return;
@@ -37,6 +51,7 @@ void Session::dispatch() {
   if (local) return finish_local_exchange();
   if (work_->chosen) return dispatch_to(*work_->chosen, work_->plan.reason);
   if (asks_before()) return;
+  if (work_->untold_transaction || work_->untold_state) return tell_untold();
   if (work_->transaction == Transaction::failed_here)
     return fail_exchange({sqlstate::in_failed_sql_transaction,
                           "current transaction is aborted, commands ignored until end of transaction block"});
@@ -44,14 +59,15 @@ void Session::dispatch() {
   const auto& topology = worker_.topology();
   if (work_->plan.decided && work_->plan.node_class == routing::NodeClass::standby) {
     const routing::Choice choice = choose_reader();
-    if (!choice.node) return fail_exchange(no_primary());
+    if (!choice.node) return hold(nobody_for_reads());
     return dispatch_to(*choice.node, choice.reason == routing::Reason::read ? work_->plan.reason : choice.reason);
   }
   if (work_->plan.node_class == routing::NodeClass::node)
     for (const auto& node : topology.nodes)
       if (node.name == work_->plan.node && node.status == routing::NodeStatus::up)
         return dispatch_to(node.id, work_->plan.reason);
-  if (!topology.primary) return fail_exchange(no_primary());
+  if (!topology.primary) return hold(no_primary());
+  if (waits_for_pause()) return hold(writes_paused());
   dispatch_to(*topology.primary, work_->plan.reason);
 }
 
@@ -91,10 +107,15 @@ void Session::send_exchange(pool::ServerConnection& server) {
   work.second_try.begins = work.transaction == Transaction::lazy;
   work.second_try.healable = whole && !work.queue.owes_client() && work.transaction == Transaction::none &&
                              !std::exchange(work.second_try.healed, false) && runs_prepared(work.exchange);
+  if (work.hold.place != 0) end_hold();
+  // Alone in flight and whole, it may be sent again when the connection is lost.
+  work.second_try.kept = whole && work.transaction != Transaction::open && !work.queue.owes_client() &&
+                         work.exchange.size() <= kLargestKept && says_nothing_here(work.exchange);
   ServerWriter to = writer(server);
   to.prepare_as_parsed();
   hide_sequences(server);
   note_wrote(server);
+  work.second_try.sent_from = server.connection().position();
   send_lazy_begin(server);
   if (const auto* execution = work.exchange.execution(); execution && to.send_execution(work.exchange)) {
     count_reads(server.node(), *execution->statement->query.entry);
@@ -106,7 +127,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
   work.stage = closed ? Stage::none : Stage::open;
   if (repeatable)
     begin_probation();
-  else if (!work.second_try.healable)
+  else if (!work.second_try.healable && !work.second_try.kept)
     work.exchange.clear();
   if (closed && std::exchange(work.solitary, false) && work.wait == Wait::none) work.wait = Wait::quiet;
   check_server_takes(server);
@@ -120,9 +141,7 @@ bool Session::may_run_elsewhere(const pool::ServerConnection& server) {
   if (!read) return false;
   last_read_node_ = server.node();
   if (work_->transaction == Transaction::open || worker_.topology().primary == server.node()) return false;
-  if (work_->exchange.execution()) return true;
-  const auto& messages = work_->exchange.messages();
-  return std::none_of(messages.begin(), messages.end(), [](const auto& one) { return one.local; });
+  return says_nothing_here(work_->exchange);
 }
 
 void Session::count_and_log(base::NodeId node) {
@@ -189,6 +208,7 @@ void Session::fail_exchange(const base::Error& error) {
       for (const StatementPtr& statement : *message->deallocated) prepared_.define(statement);
     if (message->type == frontend::kParse) prepared_.withdraw(*message->statement);
   }
+  end_hold();
   work_->exchange.clear();
   work_->stage = Stage::none;
   work_->stream_to = nullptr;

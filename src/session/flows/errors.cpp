@@ -9,17 +9,7 @@
 
 namespace pgweir::session {
 
-namespace log = base::log;
 namespace sqlstate = base::sqlstate;
-
-namespace {
-
-bool is_fatal(const wire::Frame& error) {
-  const auto fields = wire::decode_error(error.body);
-  return fields && (fields->severity == "FATAL" || fields->severity == "PANIC");
-}
-
-}  // namespace
 
 /// True when the client gets it.
 bool Session::on_error_reply(pool::ServerConnection& server, const wire::Frame& frame, const ReplyQueue::Taken& taken,
@@ -30,7 +20,7 @@ bool Session::on_error_reply(pool::ServerConnection& server, const wire::Frame& 
     if (const auto& change = work_->queue.front().change) server.carried.prepared.remove(change->name);
   if (work_->on_probation() && should_retry(frame)) {
     writer(server).undo_dropped();
-    start_retry(&server);
+    start_retry(server);
     return false;
   }
   if (can_heal(frame, taken)) {
@@ -40,6 +30,7 @@ bool Session::on_error_reply(pool::ServerConnection& server, const wire::Frame& 
   }
   on_error(server, frame, taken);
   if (state_ == State::finished || action != Action::forward || work_->second_try.swallows) return false;
+  work_->second_try.kept = false;
   if (work_->on_probation()) end_probation();
   return forward_error(frame);
 }
@@ -48,7 +39,6 @@ void Session::on_error(pool::ServerConnection& server, const wire::Frame& frame,
   if (taken.action == Action::swallow && !work_->second_try.swallows && !on_swallowed_error(server, frame)) return;
   const bool forwarded = taken.action == Action::forward;
   work_->exchange_error = work_->exchange_error || forwarded;
-  work_->fatal_forwarded = forwarded && is_fatal(frame);
   writer(server).undo_dropped();
   for (auto entry = work_->dropped.rbegin(); entry != work_->dropped.rend(); ++entry) {
     if (!entry->statement || entry->action == Action::swallow) continue;
@@ -146,60 +136,6 @@ void Session::fail_exchange_for_settings() {
 void Session::out_of_step(pool::ServerConnection& server, std::string_view what) {
   server.out_of_step = true;
   terminate({sqlstate::protocol_violation, std::string(what), server.identity().endpoint.text(), ""});
-}
-
-void Session::on_server_end(pool::ServerConnection& server, std::string_view error) {
-  const base::NodeId node = server.node();
-  const std::string name = worker_.topology().node(node).name;
-  const std::string last_words = std::exchange(work_->last_words, {});
-  const bool owes = &server == work_->current && !work_->queue.empty();
-  const bool in_transaction = work_->transaction == Transaction::open && work_->transaction_node == node;
-  const bool open_exchange = &server == work_->current && work_->stage == Stage::open;
-  log::warning("server_connection_lost",
-               {{"session", id_.value}, {"node", name}, {"error", error.empty() ? "closed by the server" : error}});
-  worker_.process().suspect(node);
-  if (owes && (work_->on_probation() || work_->second_try.swallows)) {
-    lose_server(server);
-    work_->queue.clear();
-    if (work_->second_try.swallows) return finish_retry();
-    return start_retry(nullptr);
-  }
-  const bool bound = work_->leases.is_pinned(node);
-  lose_server(server);
-  if (work_->chosen || state_ == State::welcoming) return settings_lost();
-  if (work_->fatal_forwarded) return finish("server ended the session");
-  if (!owes && !in_transaction && !open_exchange && !bound) return work_.give_back_if_over();
-  if (!last_words.empty()) {
-    client_.write(last_words);
-    return finish("server ended the session");
-  }
-  terminate({sqlstate::connection_failure, "the connection to server \"" + name + "\" was lost",
-             owes || in_transaction ? "A statement or transaction was under way."
-                                    : "The session had state that only this connection had.",
-             "Connect again."});
-}
-
-/// The server has gone while it was being told the session's settings: nothing of the client's has been sent.
-void Session::settings_lost() {
-  work_->queue.clear();
-  work_->settings_error.reset();
-  work_->chosen.reset();
-  if (state_ == State::welcoming)
-    return terminate({sqlstate::connection_failure, "the server closed the connection during the login"});
-  go_on();
-}
-
-/// Gives up the lease of a connection that is dead, so that its place in the pool is free at once.
-void Session::lose_server(pool::ServerConnection& server) {
-  if (work_->current == &server) work_->current = nullptr;
-  if (work_->stream_to == &server) work_->stream_to = nullptr;
-  const base::NodeId node = server.node();
-  std::erase_if(work_->leases.all(), [&](auto& one) {
-    if (!(one.node == node)) return false;
-    one.lease.close();
-    return true;
-  });
-  publish_pins();
 }
 
 }  // namespace pgweir::session

@@ -83,7 +83,7 @@ std::optional<std::size_t> Session::find_whole_answer(const pool::ServerConnecti
 /// All of it but ReadyForQuery is on its way to the client. False when the client does not get that.
 bool Session::complete_whole(pool::ServerConnection& server, const wire::Frame& ready) {
   Work& work = *work_;
-  work.second_try.healable = false;
+  work.second_try.healable = work.second_try.kept = false;
   work.queue.complete_whole(work.completed);
   if (work.completed.parses) work.completed.statement->confirmed = true;
   times_.completed(worker_.loop().now());

@@ -61,7 +61,7 @@ bool Session::is_local(const sql::Classified& query) const {
   switch (statement->kind) {
     case StatementKind::explain_route: return true;
     case StatementKind::show_pool: return worker_.process().local_commands->columns(statement->name).has_value();
-    case StatementKind::commit:
+    case StatementKind::commit: return work_->transaction == Transaction::failed_here && !work_->untold_transaction;
     case StatementKind::rollback: return work_->transaction == Transaction::failed_here;
     default: return false;
   }
@@ -104,6 +104,8 @@ bool Session::end_without_server(const sql::StatementFacts& statement, std::stri
   const bool unknown_to_servers =
       work_->transaction == Transaction::lazy || work_->transaction == Transaction::failed_here;
   if (!unknown_to_servers || statement.chain) return false;
+  if (statement.kind == StatementKind::commit && work_->untold_transaction) return false;
+  work_->untold_transaction.reset();
   const bool commits = statement.kind == StatementKind::commit && work_->transaction == Transaction::lazy;
   work_->transaction = Transaction::none;
   carried_.completed({.kind = StatementKind::rollback}, "ROLLBACK");

@@ -3,6 +3,7 @@
 
 #include "routing/route.h"
 #include "session/session.h"
+#include "wire/messages/frontend.h"
 
 namespace pgweir::session {
 
@@ -104,6 +105,28 @@ void Session::plan_primary(routing::Reason reason) {
   work_->plan.node_class =
       work_->transaction == Transaction::open ? routing::NodeClass::current : routing::NodeClass::primary;
   work_->plan.reason = reason;
+}
+
+/// Whether what is gathered leaves the database as it was. Where routing.reads keeps everything on the primary, the
+/// plan does not tell.
+bool Session::only_reads() const {
+  if (!work_->plan.wrote) return true;
+  routing::SessionFacts session = facts();
+  if (session.reads != routing::ReadsMode::primary) return false;
+  session.reads = routing::ReadsMode::standbys;
+  session.transaction = routing::SessionFacts::Transaction::none;
+  const auto reads = [&](const sql::Classified& query) {
+    const auto& statements = query.entry->facts.statements;
+    const auto harmless = [](const auto& one) { return changes_nothing(one.kind); };
+    return std::all_of(statements.begin(), statements.end(), harmless) ||
+           routing::decide(query, session, prepared_, catalog()).node_class == routing::NodeClass::standby;
+  };
+  const auto& messages = work_->exchange.messages();
+  return std::all_of(messages.begin(), messages.end(), [&](const GatheredMessage& message) {
+    if (message.unknown_effects || message.type == wire::frontend::kFunctionCall) return false;
+    if (message.statement) return reads(message.statement->query);
+    return !message.query || reads({message.query, {}});
+  });
 }
 
 /// Neither its text nor the catalog knows of anything that concerns the session.

@@ -21,6 +21,18 @@ bool only_passes(char type) { return type == backend::kDataRow || type == backen
 /// Of the message that begins there; 0 when nothing of it has come.
 char next_type(std::string_view bytes, std::size_t at) { return at < bytes.size() ? bytes[at] : '\0'; }
 
+bool is_fatal(const wire::Frame& error) {
+  const auto fields = wire::decode_error(error.body);
+  return fields && (fields->severity == "FATAL" || fields->severity == "PANIC");
+}
+
+/// An immediate stop is told as a notice since PostgreSQL 14, and so is the crash of another process
+/// (tcop/postgres.c, quickdie). The end of the connection follows, of which the client hears nothing by itself.
+bool announces_end(const wire::Frame& notice) {
+  const auto fields = wire::decode_error(notice.body);
+  return fields && (fields->sqlstate == "57P01" || fields->sqlstate == "57P02");
+}
+
 /// Comes before the first row or the end of a statement's answer, and can be held back.
 bool begins_only(char type) {
   return type == backend::kParseComplete || type == backend::kBindComplete || type == backend::kCloseComplete ||
@@ -153,6 +165,10 @@ void Session::redeliver_servers() {
 /// Handles one message; true when the client gets it.
 bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& frame) {
   if (backend::is_asynchronous(frame.type)) return take_asynchronous(server, frame);
+  if (frame.type == backend::kErrorResponse && frame.complete() && is_fatal(frame)) {
+    on_last_words(server, frame);
+    return false;
+  }
   Work& work = *work_;
   if (work.queue.answers_here()) emit_synthesised();
   if (&server != work.current || work.queue.expects_nothing()) {
@@ -182,7 +198,7 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
       on_part(server, frame);
       break;
   }
-  if (action == Action::forward) work_->second_try.healable = false;
+  if (action == Action::forward) work_->second_try.healable = work_->second_try.kept = false;
   if (state_ == State::finished) return false;
   if (work_->second_try.swallows || action != Action::forward) return false;
   if (work_->on_probation()) {
@@ -208,8 +224,13 @@ bool Session::take_asynchronous(pool::ServerConnection& server, const wire::Fram
     if (speaks_for_session && !swallowed && work_->resets.empty()) tell_parameter(status->name, status->value);
     return false;
   }
+  if (frame.type == backend::kNoticeResponse && frame.complete() && announces_end(frame)) {
+    work_->last_words = wire::raw(frame);
+    return false;
+  }
   // Nobody else will hear a notification.
   if (swallowed && frame.type != backend::kNotification) return false;
+  work_->second_try.kept = false;
   if (work_->on_probation()) end_probation();
   return frame.type != backend::kNotification || !pass_own_notification(server, frame);
 }

@@ -1,6 +1,6 @@
-// A read outside a transaction that a standby refuses, or that a standby takes with it when it goes, before the client
-// has seen a byte of the answer, runs again on the primary. Until its answer has begun the exchange is on probation:
-// the first messages are held back and the exchange is kept.
+// A read outside a transaction that a standby refuses before the client has seen a byte of the answer runs again on the
+// primary; one that a standby takes with it when it goes runs again elsewhere (flows/lost.cpp). Until its answer has
+// begun the exchange is on probation: the first messages are held back and the exchange is kept.
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -65,8 +65,10 @@ void Session::end_probation() {
 
 bool Session::should_retry(const wire::Frame& error) {
   const auto fields = wire::decode_error(error.body);
-  if (!fields || !worker_.topology().primary) return false;
+  if (!fields) return false;
   const base::Sqlstate state(fields->sqlstate);
+  // Only what is a write after all is worth waiting for a primary.
+  if (!worker_.topology().primary && state != base::sqlstate::read_only_sql_transaction) return false;
   if (!may_differ_on_primary(state)) return false;
   if (state == base::sqlstate::read_only_sql_transaction && !work_->second_try.begins)
     for (const auto& message : work_->exchange.messages())
@@ -74,34 +76,18 @@ bool Session::should_retry(const wire::Frame& error) {
   return true;
 }
 
-/// `server`: what it still says is swallowed up to its ReadyForQuery; null when it is gone.
-void Session::start_retry(pool::ServerConnection* server) {
+/// What the server still says is swallowed up to its ReadyForQuery.
+void Session::start_retry(pool::ServerConnection& server) {
   WorkerCounters::count(worker_.mutable_counters().reruns);
   if (worker_.settings().log.routing) log::info("rerun", {{"session", id_.value}, {"on", "primary"}});
   work_->second_try.held_back.clear();
   work_->second_try.swallows = true;
-  if (server && work_->second_try.begins) {
+  if (work_->second_try.begins) {
     // Its transaction has failed with the statement: a new one begins elsewhere.
-    lose_server(*server);
+    lose_server(server);
     work_->queue.clear();
   }
   if (work_->queue.empty()) finish_retry();
-}
-
-void Session::leave_node(base::NodeId node) {
-  pool::ServerConnection* server = work_->leases.server(node);
-  if (!server) return;
-  const bool in_use = server == work_->current && (!work_->queue.empty() || work_->stage == Stage::open);
-  const bool in_transaction = work_->transaction == Transaction::open && work_->transaction_node == node;
-  if (in_use && (work_->on_probation() || work_->second_try.swallows)) {
-    lose_server(*server);
-    work_->queue.clear();
-    if (work_->second_try.swallows) return finish_retry();
-    return start_retry(nullptr);
-  }
-  // A primary that comes back keeps its sessions; whatever is lost shows when the connection ends.
-  if (in_use || in_transaction || work_->leases.is_pinned(node)) return;
-  lose_server(*server);
 }
 
 void Session::finish_retry() {
@@ -111,8 +97,9 @@ void Session::finish_retry() {
   work_->query_index = 0;
   work_->stage = Stage::gathering;
   if (const auto node = std::exchange(work_->second_try.healing, std::nullopt)) {
-    if (pool::ServerConnection* server = work_->leases.server(*node))
-      for (const GatheredMessage& message : work_->exchange.messages()) writer(*server).forget(message);
+    pool::ServerConnection* server = work_->leases.server(*node);
+    if (!server) return run_again_elsewhere(*node);
+    for (const GatheredMessage& message : work_->exchange.messages()) writer(*server).forget(message);
     work_->second_try.healed = true;
     dispatch_to(*node, work_->plan.reason);
     if (work_->wait == Wait::none) resume_client();
@@ -121,11 +108,8 @@ void Session::finish_retry() {
   if (work_->second_try.begins) work_->transaction = Transaction::lazy;
   work_->plan.node_class = routing::NodeClass::primary;
   work_->plan.wrote = true;  // it may be a write after all
-  const auto primary = worker_.topology().primary;
-  if (!primary)
-    fail_exchange(no_primary());
-  else
-    dispatch_to(*primary, routing::Reason::learned_write);
+  work_->plan.reason = routing::Reason::learned_write;
+  dispatch();
   if (work_->wait == Wait::none) resume_client();
 }
 

@@ -45,6 +45,23 @@ void ServerWriter::pass(const GatheredMessage& message, std::string_view bytes) 
   server_.connection().write_through(bytes);
 }
 
+namespace {
+
+/// A text that is too long to be read, or that cannot be parsed, may do anything.
+void note_transaction(const GatheredMessage& message, Expected& expected) {
+  using sql::StatementKind;
+  if (message.type != frontend::kQuery && message.type != frontend::kExecute) return;
+  expected.may_commit = message.type == frontend::kQuery && message.unknown_effects;
+  if (!message.query) return;
+  for (const sql::StatementFacts& one : message.query->facts.statements) {
+    expected.begins = expected.begins || one.kind == StatementKind::begin;
+    expected.may_commit = expected.may_commit || one.kind == StatementKind::commit ||
+                          one.kind == StatementKind::two_phase || one.kind == StatementKind::unknown;
+  }
+}
+
+}  // namespace
+
 void ServerWriter::expect_answer(const GatheredMessage& message) {
   if (message.effects) note_due(*message.effects);
   Expected expected;
@@ -64,6 +81,7 @@ void ServerWriter::expect_answer(const GatheredMessage& message) {
   if (message.query)
     expected.runs_prepared = std::any_of(message.query->facts.statements.begin(), message.query->facts.statements.end(),
                                          [](const auto& one) { return one.kind == sql::StatementKind::execute; });
+  if (!message.ordinary) note_transaction(message, expected);
   expected.effects = message.effects;
   expected.deallocated = message.deallocated;
   expected.refused = message.refused;

@@ -13,7 +13,7 @@ void Session::read_rules() {
 
 Doing Session::doing() const {
   const bool serves = state_ == State::serving || state_ == State::draining;
-  if (!serves || work_->wait == Wait::lease) return Doing::other;
+  if (!serves || work_->wait == Wait::lease || work_->wait == Wait::node) return Doing::other;
   if (!work_->queue.empty()) return Doing::running;
   if (work_->stage == Stage::open || work_->transaction != Transaction::none) return Doing::idle_in_transaction;
   return work_->is_quiet() ? Doing::idle : Doing::other;

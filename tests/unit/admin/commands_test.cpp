@@ -19,6 +19,7 @@ class NoWorkers final : public session::Process {
   void suspect(base::NodeId) override {}
   void want_catalog(const std::string&, base::Time) override {}
   void session_ended() override {}
+  void writes_are_quiet(base::WorkerId, std::uint64_t) override {}
   void find_memberships(const std::string&, std::function<void(base::Result<auth::Memberships>)>) override {}
   void ask_user(const std::string&, std::function<void(const base::Result<cluster::KnownUser>&)>) override {}
   session::Worker* worker(base::WorkerId) override { return nullptr; }

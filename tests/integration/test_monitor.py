@@ -155,7 +155,7 @@ def test_a_proxy_starts_without_its_standbys(make_proxy, breakable_cluster):
 def test_without_any_node_the_error_is_clear(make_proxy, breakable_cluster):
     for node in breakable_cluster.nodes:
         node.kill()
-    proxy = make_proxy(start=False, pool={"queue_timeout": "1s", "connect_timeout": "1s"})
+    proxy = make_proxy(start=False, pool={"queue_timeout": "1s", "connect_timeout": "1s"}, failover={"hold_timeout": "1s"})
     proxy.start(nodes_up=False)
     with Wire(proxy.port) as client:
         error = client.login()[-1]

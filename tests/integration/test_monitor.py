@@ -11,7 +11,7 @@ from harness.wire import Closed, Wire, query
 
 @pytest.fixture
 def watched(make_proxy, breakable_cluster):
-    proxy = make_proxy()
+    proxy = make_proxy(failover={"hold_timeout": "300ms"})
     proxy.wait_standby_read(user="traced")
     return proxy
 

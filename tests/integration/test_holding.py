@@ -245,7 +245,7 @@ def test_a_transaction_on_a_lost_node_is_told_at_its_next_statement():
         assert cluster.node("pg2").sql("SELECT id FROM written") == [(3,)] * 3
 
 
-LONG = "SELECT count(*) FROM generate_series(1, 30000000)"  # some seconds
+LONG = "SELECT count(*) FROM generate_series(1, 10000000)"  # some seconds
 
 
 def running(node, text: str) -> int | None:
@@ -290,7 +290,7 @@ def test_a_write_in_flight_is_in_doubt(end, extended):
             assert caught.value.sqlstate == "08007"
             assert state(client) == "IDLE"
             assert notices == []
-            if end != "kill":
+            if end == "terminate":  # the monitor may find a server that stops before its last words are read
                 assert "The server said" in caught.value.diag.message_detail
             if end != "terminate":
                 promote(cluster)
@@ -314,10 +314,9 @@ def test_a_commit_in_flight_is_in_doubt():
             client.execute("INSERT INTO written VALUES (2)")
 
 
-@pytest.mark.parametrize("reads", ["standbys", "primary"])
 @pytest.mark.parametrize("extended", [False, True])
-def test_a_read_on_the_lost_primary_runs_again(extended, reads):
-    with trouble(0, routing={"reads": reads}) as (cluster, proxy):
+def test_a_read_on_the_lost_primary_runs_again(extended):
+    with trouble(0) as (cluster, proxy):
         make_table(cluster, proxy)
         with proxy.connect() as client:
             asked = Asking(lambda: client.execute(LONG, prepare=extended).fetchone())
@@ -325,7 +324,7 @@ def test_a_read_on_the_lost_primary_runs_again(extended, reads):
             cluster.primary.kill()
             wait_no_primary(proxy)
             cluster.primary.start()
-            assert asked.result() == (30_000_000,)
+            assert asked.result() == (10_000_000,)
 
 
 @pytest.mark.parametrize("end", ["kill", "pause"])
@@ -333,19 +332,20 @@ def test_reads_on_a_lost_standby_run_elsewhere(end):
     with trouble(2, routing={"consistency": "eventual"}) as (cluster, proxy):
         proxy.wait_standby_read(LONG)
         with contextlib.ExitStack() as stack:
-            clients = [stack.enter_context(proxy.connect()) for _ in range(6)]
+            clients = [stack.enter_context(proxy.connect()) for _ in range(2)]
             asked = [Asking(lambda c=c: c.execute(LONG).fetchone()) for c in clients]
             wait_for(lambda: all(running(node, "generate_series") for node in cluster.standbys), "the statements to run")
             cluster.node("pg2").kill() if end == "kill" else cluster.node("pg2").pause()
             for one in asked:
-                assert one.result() == (30_000_000,)
+                assert one.result() == (10_000_000,)
 
 
 def test_an_answer_half_delivered_ends_with_an_error():
     with trouble(0) as (cluster, proxy):
+        make_table(cluster, proxy)
         client = wire.Wire(proxy.port)
         client.login(user="app", database="test")
-        client.send(wire.query("SELECT i, CASE WHEN i = 3000 THEN pg_sleep(30)::text END FROM generate_series(1, 3000) i"))
+        client.send(wire.query("SELECT i, (SELECT CASE WHEN i = 3000 THEN count(*) END FROM generate_series(1, CASE WHEN i = 3000 THEN 90000000 ELSE 1 END)) FROM generate_series(1, 3000) i"))
         assert client.read().kind == "T"
         assert client.read().kind == "D"
         cluster.primary.kill()

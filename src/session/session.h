@@ -159,6 +159,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   [[nodiscard]] bool may_take_message() const;
   void check_server_takes(pool::ServerConnection& server);
   void begin_exchange();
+  void end_open_exchange();
   void pass_gathered_to_copy(pool::ServerConnection& server);
   void pass_gathered_behind_copy(pool::ServerConnection& server);
   std::size_t pass_whole(GatheredMessage&& message, const wire::Frame& frame, std::string_view bytes);
@@ -247,6 +248,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void end_hold();
   void fail_hold(base::Error error);
   [[nodiscard]] bool waits_for_pause() const;
+  void leave_for_pause();
 
   // flows/replies.cpp
   std::size_t on_server_data(pool::ServerConnection& server, std::string_view bytes) override;
@@ -288,6 +290,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void on_last_words(pool::ServerConnection& server, const wire::Frame& error);
   void leave(pool::ServerConnection& server, std::string_view error);
   [[nodiscard]] bool ends_with(pool::ServerConnection& server, const std::string& last_words);
+  [[nodiscard]] bool has_only_prepared() const;
   [[nodiscard]] bool runs_again(const pool::ServerConnection& server);
   void run_again_elsewhere(base::NodeId lost);
   void answer_lost(base::NodeId node, const std::string& words, bool is_open);

@@ -109,6 +109,7 @@ void Session::stream_rest(const wire::Frame& frame, pool::ServerConnection* serv
 std::size_t Session::take_query(const wire::Frame& frame, std::string_view bytes) {
   const bool too_large = frame.body_size > worker_.settings().limits.max_query;
   if (!frame.complete() && !too_large) return 0;
+  leave_for_pause();
   begin_exchange();
   GatheredMessage message;
   message.type = frontend::kQuery;
@@ -152,6 +153,11 @@ std::size_t Session::take_function_call(const wire::Frame& frame, std::string_vi
   return pass_whole(std::move(message), frame, bytes);
 }
 
+void Session::end_open_exchange() {
+  work_->stage = Stage::none;
+  work_->solitary = false;
+}
+
 void Session::begin_exchange() {
   if (work_->stage != Stage::none) return;
   work_->plan = {};
@@ -166,6 +172,7 @@ std::size_t Session::pass_whole(GatheredMessage&& message, const wire::Frame& fr
   if (!message.local) work_->plan.has_server_message = work_->plan.executes = true;
   if (work_->stage == Stage::open) {
     note_wrote(*work_->current);
+    work_->second_try.kept = false;
     ServerWriter to = writer(*work_->current);
     send_message(to, *work_->current, message, here);
     stream_rest(frame, work_->current);

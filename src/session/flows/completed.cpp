@@ -53,8 +53,11 @@ bool Session::on_complete(pool::ServerConnection& server, const Expected& entry,
       }
       return true;
     case Expect::query:
-    case Expect::sync:
-    case Expect::function_call: work_->query_index = 0; return on_ready(server, entry, frame);
+    case Expect::function_call:
+      // What was sent before it without a Sync has ended with it (tcop/postgres.c, exec_simple_query).
+      if (entry.action == Action::forward && work_->queue.empty() && work_->stage == Stage::open) end_open_exchange();
+      [[fallthrough]];
+    case Expect::sync: work_->query_index = 0; return on_ready(server, entry, frame);
     default: return true;
   }
 }

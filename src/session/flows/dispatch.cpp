@@ -108,9 +108,11 @@ void Session::send_exchange(pool::ServerConnection& server) {
   work.second_try.healable = whole && !work.queue.owes_client() && work.transaction == Transaction::none &&
                              !std::exchange(work.second_try.healed, false) && runs_prepared(work.exchange);
   if (work.hold.place != 0) end_hold();
-  // Alone in flight and whole, it may be sent again when the connection is lost.
-  work.second_try.kept = whole && work.transaction != Transaction::open && !work.queue.owes_client() &&
-                         work.exchange.size() <= kLargestKept && says_nothing_here(work.exchange);
+  // Alone in flight, and whole or only preparing, it may be sent again when the connection is lost.
+  const bool only_prepares = !work.plan.executes && work.stream_left == 0;
+  work.second_try.kept = (whole || only_prepares) && work.transaction != Transaction::open &&
+                         !work.queue.owes_client() && work.exchange.size() <= kLargestKept &&
+                         says_nothing_here(work.exchange);
   ServerWriter to = writer(server);
   to.prepare_as_parsed();
   hide_sequences(server);

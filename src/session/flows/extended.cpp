@@ -143,6 +143,7 @@ std::size_t Session::pass_or_gather(GatheredMessage&& message, const wire::Frame
   const std::string_view here = bytes.substr(0, frame.bytes_here());
   if (message.type == frontend::kParse)
     if (const auto error = refusal(message.statement->query.entry->facts, frame)) return refuse(frame, *error);
+  leave_for_pause();
   begin_exchange();
   if (work_->stage == Stage::none) work_->stage = Stage::gathering;
   note_message(message, frame);
@@ -163,6 +164,7 @@ std::size_t Session::pass_to_open_exchange(const GatheredMessage& message, const
                                            std::string_view bytes) {
   pool::ServerConnection& server = *work_->current;
   note_wrote(server);
+  work_->second_try.kept = false;
   ServerWriter to = writer(server);
   send_message(to, server, message, bytes);
   stream_rest(frame, &server);

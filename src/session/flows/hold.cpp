@@ -106,7 +106,15 @@ bool Session::may_be_writing(base::NodeId node) const {
   const Work& work = *work_.operator->();
   if (work.transaction == Transaction::open && work.transaction_node == node) return true;
   const bool in_flight = work.current && work.current->node() == node && !work.queue.empty();
-  return (in_flight && work.wrote) || (work.stage == Stage::open && work.current && work.current->node() == node);
+  const bool is_open = work.stage == Stage::open && work.current && work.current->node() == node;
+  return (in_flight && work.wrote) || (is_open && !has_only_prepared());
+}
+
+/// What it says next belongs to an exchange that has prepared statements on the primary: it is not to write there now.
+void Session::leave_for_pause() {
+  if (work_->stage != Stage::open || !worker_.topology().writes_paused || work_->transaction == Transaction::open)
+    return;
+  if (has_only_prepared()) leave(*work_->current, "a switchover is under way");
 }
 
 void Session::on_topology(const std::vector<base::NodeId>& lost, std::optional<base::NodeId> demoted) {

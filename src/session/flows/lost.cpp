@@ -71,6 +71,7 @@ void Session::leave(pool::ServerConnection& server, std::string_view error) {
   if (ends_with(server, last_words)) return;
   const bool is_current = &server == work.current;
   const bool owes = is_current && !work.queue.empty();
+  if (is_current && has_only_prepared()) end_open_exchange();
   const bool in_transaction = work.transaction == Transaction::open && work.transaction_node == node;
   if (state_ == State::welcoming) {
     lose_server(server);
@@ -88,8 +89,8 @@ void Session::leave(pool::ServerConnection& server, std::string_view error) {
     return run_again_elsewhere(node);
   }
   const Held& held = *work.leases.find(node);
-  const bool unsure = held.due != Audit::none || (is_current && work.audit);
-  const bool bound = held.pins.any() || unsure;
+  // What is under way is told anyway, and what was done in a transaction is undone.
+  const bool bound = held.pins.any() || (is_current && work.audit);
   const Pins pins = held.pins;
   const bool under_way = owes || (is_current && (work.stage == Stage::open || work.held_ready));
   lose_server(server);
@@ -131,16 +132,24 @@ bool Session::ends_with(pool::ServerConnection& server, const std::string& last_
   return true;
 }
 
+/// The open exchange has prepared statements and nothing else, and all of that is answered: another connection will do
+/// for the rest of it.
+bool Session::has_only_prepared() const {
+  const Work& work = *work_.operator->();
+  return work.stage == Stage::open && work.queue.expects_nothing() && !work.queue.skipping() && !work.plan.executes &&
+         work.portals.empty() && work.stream_left == 0;
+}
+
 /// Whether what is in flight may be sent again: the client has seen nothing of its answer, and either it only reads, or
 /// nothing of it has been sent.
 bool Session::runs_again(const pool::ServerConnection& server) {
   const Work& work = *work_;
   if (work.leases.find(server.node())->pins.any()) return false;
-  const bool kept = work.on_probation() || (work.second_try.kept && work.stage == Stage::none);
+  const bool kept = work.on_probation() || work.second_try.kept;
   if (!kept) return false;
   if (!server.connection().may_have_sent(work.second_try.sent_from)) return true;
   // Twice, and it may be what it says that servers die of.
-  return !std::exchange(work_->plan.ran_again, true) && (work.on_probation() || only_reads());
+  return !std::exchange(work_->plan.ran_again, true) && (work.on_probation() || !work.plan.executes || only_reads());
 }
 
 void Session::run_again_elsewhere(base::NodeId lost) {

@@ -53,11 +53,8 @@ bool Session::on_complete(pool::ServerConnection& server, const Expected& entry,
       }
       return true;
     case Expect::query:
-    case Expect::function_call:
-      // What was sent before it without a Sync has ended with it (tcop/postgres.c, exec_simple_query).
-      if (entry.action == Action::forward && work_->queue.empty() && work_->stage == Stage::open) end_open_exchange();
-      [[fallthrough]];
-    case Expect::sync: work_->query_index = 0; return on_ready(server, entry, frame);
+    case Expect::sync:
+    case Expect::function_call: work_->query_index = 0; return on_ready(server, entry, frame);
     default: return true;
   }
 }
@@ -75,6 +72,9 @@ bool Session::on_ready(pool::ServerConnection& server, const Expected& entry, co
     return false;
   }
   if (work_->on_probation()) end_probation();
+  // What was sent before a query without a Sync has ended with it (tcop/postgres.c, exec_simple_query).
+  const bool is_call = entry.what == Expect::query || entry.what == Expect::function_call;
+  if (is_call && work_->stage == Stage::open && work_->queue.empty()) end_open_exchange();
   work_->plan.put = 0;  // what is being gathered may have to run elsewhere now
   const bool idle = *status == wire::TransactionStatus::idle;
   times_.ready(worker_.loop().now(), idle ? TimeLimits::Transaction::none : TimeLimits::Transaction::open,

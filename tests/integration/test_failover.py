@@ -389,3 +389,32 @@ def test_a_user_without_rights_promotes_nobody_and_says_so():
         cluster.primary.start()
         wait_primary(proxy, "pg1")
         write(proxy)
+
+
+def test_a_standby_that_hangs_meanwhile_follows_when_it_goes_on():
+    with failing() as (cluster, proxy):
+        write(proxy)
+        cluster.wait_replayed()
+        cluster.node("pg3").pause()
+        cluster.primary.kill()
+        assert wait_primary(proxy, but="pg1", timeout=30) == "pg2"
+        write(proxy)
+        cluster.node("pg3").resume()
+        wait_follows(cluster, "pg3", "pg2")
+        proxy.wait_nodes({"pg2": "up", "pg3": "up"})
+        assert promotions(proxy) == ["pg2"]
+
+
+def test_a_server_that_hung_does_not_do_late_what_it_was_told():
+    """What ActionSession rests on: the session's time is over before the server sees the statement that waits."""
+    with Cluster(standbys=0) as cluster:
+        node = cluster.primary
+        with contextlib.suppress(psycopg.OperationalError), node.connect() as session:
+            session.execute("SELECT set_config('idle_session_timeout', '300', false)")
+            node.pause()
+            session.pgconn.send_query(b"ALTER SYSTEM SET application_name = 'too late'")
+            began = time.monotonic()
+            wait_for(lambda: time.monotonic() - began > 0.6, "its time to be over")
+            node.resume()
+            wait_for(lambda: "idle-session timeout" in node.log_tail(), "the session to end")
+        assert "too late" not in (node.data / "postgresql.auto.conf").read_text()

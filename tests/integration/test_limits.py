@@ -311,7 +311,7 @@ def test_waiting_is_first_come_first_served_over_all_workers(make_proxy, cluster
 
 
 def test_a_server_that_does_not_answer_a_login(make_proxy, breakable_cluster):
-    proxy = make_proxy(pool={"connect_timeout": "500ms"}, monitor={"timeout": "30s"}, workers=1)
+    proxy = make_proxy(pool={"connect_timeout": "500ms"}, monitor={"timeout": "30s"}, failover={"hold_timeout": "0s"}, workers=1)
     breakable_cluster.primary.pause()  # the kernel still accepts for it
     begin = time.monotonic()
     check(refusal(proxy), "08006", "the server did not complete the login in time", "500 ms (pool.connect_timeout)")

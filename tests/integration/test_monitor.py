@@ -11,7 +11,7 @@ from harness.wire import Closed, Wire, query
 
 @pytest.fixture
 def watched(make_proxy, breakable_cluster):
-    proxy = make_proxy()
+    proxy = make_proxy(failover={"hold_timeout": "300ms"})
     proxy.wait_standby_read(user="traced")
     return proxy
 
@@ -155,7 +155,7 @@ def test_a_proxy_starts_without_its_standbys(make_proxy, breakable_cluster):
 def test_without_any_node_the_error_is_clear(make_proxy, breakable_cluster):
     for node in breakable_cluster.nodes:
         node.kill()
-    proxy = make_proxy(start=False, pool={"queue_timeout": "1s", "connect_timeout": "1s"})
+    proxy = make_proxy(start=False, pool={"queue_timeout": "1s", "connect_timeout": "1s"}, failover={"hold_timeout": "1s"})
     proxy.start(nodes_up=False)
     with Wire(proxy.port) as client:
         error = client.login()[-1]

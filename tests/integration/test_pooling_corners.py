@@ -824,14 +824,15 @@ def test_a_client_that_goes_while_an_audit_waits_leaves_nothing(one, cluster):
         assert value(other, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == b"0"
 
 
-def test_a_server_that_dies_while_an_audit_waits_ends_the_session(one, cluster):
+def test_a_server_that_dies_while_an_audit_waits_is_told(one, cluster):
     with session(one) as client, cluster.primary.connect(dbname="test", autocommit=False) as locker:
         pid = int(backend(client))
         locker.execute("LOCK TABLE pg_catalog.pg_depend IN ACCESS EXCLUSIVE MODE")
         client.rows("DO $$ BEGIN PERFORM set_config('work_mem', '9MB', false); END $$")
         locker.execute("SELECT pg_terminate_backend(%s)", (pid,))
-        assert client.read_until("E")[-1].sqlstate == "08006"
         locker.rollback()
+        assert next(m for m in client.ask(query("SHOW work_mem")) if m.kind == "E").sqlstate == "08006"
+        assert value(client, "SHOW work_mem") == b"4MB"
     with session(one) as other:
         assert value(other, "SHOW work_mem") == b"4MB"
 
@@ -910,7 +911,16 @@ def test_the_reason_why_a_server_ended_a_session_is_told(one, cluster, state):
             client.rows("CREATE TEMP TABLE t (id int)")
             client.rows("SELECT 1")
         cluster.primary.sql("SELECT pg_terminate_backend(%s)", pid)
-        assert client.read_until("E")[-1].sqlstate == "57P01"
+        if state == "behind a flush":
+            error = client.read_until("E")[-1]
+            assert client.ask(SYNC)[-1].body == b"I"
+        else:
+            wait_for(lambda: not cluster.primary.sql("SELECT 1 FROM pg_stat_activity WHERE pid = %s", pid), "the end")
+            error = next(m for m in client.ask(query("SELECT 2")) if m.kind == "E")
+        assert error.sqlstate == ("08006" if state == "pinned" else "40001")
+        assert "terminating connection due to administrator command" in error.fields["D"]
+        client.rows("ROLLBACK")
+        assert value(client, "SELECT 3") == b"3"
 
 
 def test_idle_in_transaction_session_timeout_is_told(one):

@@ -88,8 +88,8 @@ void Session::leave(pool::ServerConnection& server, std::string_view error) {
     return run_again_elsewhere(node);
   }
   const Held& held = *work.leases.find(node);
-  const bool unsure = held.due != Audit::none || (is_current && work.audit);
-  const bool bound = held.pins.any() || unsure;
+  // What is under way is told anyway, and what was done in a transaction is undone.
+  const bool bound = held.pins.any() || (is_current && work.audit);
   const Pins pins = held.pins;
   const bool under_way = owes || (is_current && (work.stage == Stage::open || work.held_ready));
   lose_server(server);

@@ -14,6 +14,9 @@ namespace backend = wire::backend;
 namespace {
 /// The longest message that is looked into; data rows and the like are not.
 constexpr std::size_t kLargestLookedAt = 1024 * 1024;
+/// A row up to here is passed on when it is there as a whole: a client that is in the middle of a message when the
+/// server goes cannot be told.
+constexpr std::size_t kLargestRowHeld = 16 * 1024;
 
 /// Passes without ending or changing anything while a statement's answer is under way.
 bool only_passes(char type) { return type == backend::kDataRow || type == backend::kCopyData; }
@@ -82,9 +85,7 @@ std::size_t Session::take_replies(pool::ServerConnection& server, std::string_vi
     Work& work = *work_;
     const bool passing = only_passes(frame.type) && work.queue.front_has_rows() && &server == work.current &&
                          work.queue.front().purpose == Purpose::none;
-    if (!frame.complete() && !passing) {
-      if (frame.body_size <= kLargestLookedAt) break;
-    }
+    if (!frame.complete() && frame.body_size <= (passing ? kLargestRowHeld : kLargestLookedAt)) break;
     std::size_t before = run.end;
     if (passing && !work.on_probation() && !work.second_try.swallows && work.queue.front().action == Action::forward) {
       // Rows come in large numbers: nothing changes until the last of them.
@@ -92,7 +93,8 @@ std::size_t Session::take_replies(pool::ServerConnection& server, std::string_vi
         run.end += frame.bytes_here();
         server.reply_left = frame.bytes_left();
       } while (server.reply_left == 0 && only_passes(next_type(bytes, run.end)) &&
-               wire::read_frame(bytes.substr(run.end), frame) == wire::FrameStatus::ok);
+               wire::read_frame(bytes.substr(run.end), frame) == wire::FrameStatus::ok &&
+               (frame.complete() || frame.body_size > kLargestRowHeld));
       server.reply_forwarded = true;
       continue;
     }

@@ -329,7 +329,7 @@ def test_a_read_on_the_lost_primary_runs_again(extended):
 
 @pytest.mark.parametrize("end", ["kill", "pause"])
 def test_reads_on_a_lost_standby_run_elsewhere(end):
-    with trouble(2, routing={"consistency": "eventual"}) as (cluster, proxy):
+    with trouble(2, routing={"consistency": "eventual"}, workers=1) as (cluster, proxy):
         proxy.wait_standby_read(LONG)
         with contextlib.ExitStack() as stack:
             clients = [stack.enter_context(proxy.connect()) for _ in range(2)]

@@ -33,9 +33,9 @@ GRANT SELECT, INSERT ON drill_writes TO app;
 """
 # What the role with which pgweir promotes must be allowed: docs/high_availability.md.
 _RIGHTS = """
-GRANT EXECUTE ON FUNCTION pg_promote TO pgweir_monitor;
-GRANT EXECUTE ON FUNCTION pg_reload_conf TO pgweir_monitor;
-GRANT ALTER SYSTEM ON PARAMETER primary_conninfo TO pgweir_monitor;
+GRANT pg_signal_backend TO pgweir_monitor;
+GRANT EXECUTE ON FUNCTION pg_promote, pg_reload_conf TO pgweir_monitor;
+GRANT ALTER SYSTEM ON PARAMETER primary_conninfo, default_transaction_read_only TO pgweir_monitor;
 """
 
 Row = dict[str, str]

@@ -6,6 +6,11 @@
 
 namespace pgweir::cluster {
 
+namespace {
+/// Whoever ends connections of the monitor's may end the next one too; not every error on one is such an end.
+constexpr unsigned kMostEnded = 5;
+}  // namespace
+
 NodeProbe::NodeProbe(net::Loop& loop, std::size_t node, std::vector<std::pair<std::string, std::string>> parameters,
                      ProbeTimes times, Listener& listener)
     : loop_(loop),
@@ -50,11 +55,12 @@ void NodeProbe::probe_now() {
 
 void NodeProbe::connect() {
   started_ = base::Clock::now();
-  has_served_ = false;
   is_probing_ = true;
+  is_connected_ = false;
   session_ = std::make_unique<PqSession>(loop_, parameters_);
   session_->connect(times_.timeout, [this](base::Result<bool> result) {
     if (!result) return failed(result.error());
+    is_connected_ = true;
     session_->on_closed([this](const base::Error& error) { failed(error); });
     probe();
   });
@@ -72,7 +78,7 @@ void NodeProbe::report(const base::Result<Rows>& rows) {
   auto answer = probe_answer_from(
       *rows, [this](std::string_view host, std::string_view port) { return listener_.node_at(host, port); });
   if (!answer) return failed(answer.error());
-  has_served_ = true;
+  ended_ = 0;
   is_probing_ = false;
   NodeFacts facts;
   facts.answer = std::move(*answer);
@@ -99,6 +105,8 @@ void NodeProbe::position_probe() {
 }
 
 void NodeProbe::failed(const base::Error& error) {
+  // One that came to stand, or that somebody ended at its login, and not one that could not be made.
+  const bool was_ended = is_connected_ || error.sqlstate == base::sqlstate::admin_shutdown;
   // The session is in one of its own callbacks: it goes when the pass is over.
   std::shared_ptr<PqSession> doomed = std::move(session_);
   loop_.after_pass([doomed] {});
@@ -107,7 +115,8 @@ void NodeProbe::failed(const base::Error& error) {
   Observation observation;
   const ProbeFailure failure = probe_failure_from(error);
   // Somebody may have ended this one connection: it is the next one that tells.
-  if (has_served_ && failure.kind != FailureKind::silent) return connect();
+  if (was_ended && failure.kind != FailureKind::silent && ++ended_ <= kMostEnded) return connect();
+  ended_ = 0;
   observation.failure = failure.text.empty() ? "no reason given" : failure.text;
   observation.failure_kind = failure.kind;
   listener_.on_observation(node_, started_, std::move(observation));

@@ -63,8 +63,9 @@ class NodeProbe {
   ProbeTimes times_;
   Listener& listener_;
   std::unique_ptr<PqSession> session_;
-  base::Time started_{};     ///< of the probe that is under way
-  bool has_served_ = false;  ///< something has been answered on this connection
+  base::Time started_{};  ///< of the probe that is under way
+  unsigned ended_ = 0;    ///< connections that were ended since the last answer
+  bool is_connected_ = false;
   bool is_probing_ = false;  ///< a probe is under way, not a position probe
   net::Timer probe_timer_;
   net::Timer position_timer_;

@@ -320,7 +320,8 @@ void Session::log_connected() const {
 void Session::on_end(net::Connection&, std::string_view error) {
   if (state_ == State::starting && client_.tls() != nullptr && !client_.tls()->established() && !error.empty())
     log_failed_handshake(error);
-  const bool under_way = work_->wait != Wait::none || (!work_->queue.empty() && work_->stage == Stage::none);
+  const bool waits = work_->wait != Wait::none && work_->wait != Wait::node;
+  const bool under_way = waits || (!work_->queue.empty() && work_->stage == Stage::none);
   const bool answer_is_due =
       error.empty() && state_ == State::serving && under_way && work_->stream_left == 0 && !work_->queue.copying_in();
   if (!answer_is_due) return finish(error.empty() ? "client closed" : error);

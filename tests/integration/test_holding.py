@@ -439,7 +439,7 @@ def test_a_copy_in_flight_fails_and_the_client_stays(extended):
     with trouble(1) as (cluster, proxy):
         make_table(cluster, proxy)
         with wire.Wire(proxy.port) as client:
-            client.login(user="app", database="test")
+            client.login()
             text = "COPY written FROM STDIN"
             if extended:
                 client.send(wire.parse(text), wire.bind(), wire.execute(), wire.message(b"S"))

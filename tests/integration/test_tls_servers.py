@@ -111,7 +111,7 @@ def test_servers_that_are_not_believed(secure, pki):
                 ("other.example", server("verify-full", ca_file=pki.file), "does not match host name"),
                 ("", server("verify-ca", ca_file=pki.file, crl_file=revoked), "certificate verify failed")):
             nodes = [{"name": n.name, "host": n.host, "port": n.port, "tls": {"server_name": name}} for n in secure.nodes]
-            with Pgweir(secure.nodes, start=False, nodes=nodes, tls=tls) as proxy:
+            with Pgweir(secure.nodes, start=False, nodes=nodes, tls=tls, failover={"hold_timeout": "0s"}) as proxy:
                 proxy.start(nodes_up=False)
                 proxy.wait_log(rf"node_state.*new_state=down.*{words}")
                 with pytest.raises(psycopg.OperationalError):

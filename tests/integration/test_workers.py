@@ -388,7 +388,7 @@ def test_the_queue_is_one_over_all_workers(make_four, cluster):
 # --- all at once -------------------------------------------------------------------------------------------------
 
 
-LOST = {"57P01", "08006", "08003", "57P03", "57014", "40001"}  # what may be said to a client whose server is shot
+LOST = {"57P01", "08006", "08003", "57P03", "57014", "40001", "08007"}  # what may be said to a client whose server is shot
 
 
 class Guest(threading.Thread):

@@ -26,6 +26,7 @@ base::Duration patience_with_failures(const config::Monitor& monitor) {
 
 /// `reason`: what the client is told if it waits in vain. The exchange is gathered, or the client is being welcomed.
 void Session::hold(base::Error reason) {
+  if (gone_timer_) return finish("client closed");  // it gets what is soon there, and this is not
   Hold& hold = work_->hold;
   const base::Duration limit = worker_.settings().failover.hold_timeout;
   if (limit == base::Duration::zero()) return fail_hold(std::move(reason));

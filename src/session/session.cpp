@@ -375,10 +375,12 @@ void Session::end_if_idle() {
     terminate({sqlstate::admin_shutdown, "terminating connection because pgweir is shutting down"});
 }
 
-/// For the data of a COPY, or for a Sync after an error, from a client that has said its last word: it would wait for
-/// ever.
+/// For the data of a COPY, or for a Sync, from a client that has said its last word: it would wait for ever.
 void Session::end_if_server_waits(std::size_t unread) {
-  if (gone_timer_ && unread == 0 && (work_->queue.copying_in() || work_->queue.skipping())) finish("client closed");
+  if (!gone_timer_ || unread > 0) return;
+  const Work& work = *work_;
+  const bool lacks_sync = work.stage != Stage::none && work.wait == Wait::none && work.queue.empty();
+  if (lacks_sync || work.queue.copying_in() || work.queue.skipping()) finish("client closed");
 }
 
 void Session::terminate(const base::Error& error) {

@@ -138,7 +138,7 @@ def own_writes(_: History, facts: Facts) -> Iterator[Violation]:
                 continue
             if older := [(key, version) for key, version in entry.seen if version < own.get(key, NOT_THERE)]:
                 key, version = older[0]
-                yield _violation(entry, f"key {key} has version {version}, after its own write of {own.get(key, NOT_THERE)}")
+                yield _violation(entry, f"key {key} has version {version}, after its own write of {own[key]}")
 
 
 def monotonic(_: History, facts: Facts) -> Iterator[Violation]:
@@ -150,7 +150,7 @@ def monotonic(_: History, facts: Facts) -> Iterator[Violation]:
                 continue
             if older := [(key, version) for key, version in entry.seen if version < before.get(key, NOT_THERE)]:
                 key, version = older[0]
-                yield _violation(entry, f"key {key} has version {version}, after a read of {before.get(key, NOT_THERE)}")
+                yield _violation(entry, f"key {key} has version {version}, after a read of {before[key]}")
             before.update((key, max(version, before.get(key, NOT_THERE))) for key, version in entry.seen)
 
 

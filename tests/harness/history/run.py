@@ -8,7 +8,6 @@ Ends with status 1 if it has anything that the level does not allow. What it all
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import shutil
 import sys
@@ -25,7 +24,8 @@ from .sessions import KEYS, READ, SCHEMA, Mix, Sessions
 from .trouble import Trouble
 
 SHOWN = 5  # violations of each check, and errors, that are printed
-HISTORY, LOG, CONFIG, REPORT = "history.jsonl", "pgweir.log", "pgweir.yaml", "report.json"
+_SET = "SET pgweir.consistency = '{}'"
+HISTORY, REPORT = "history.jsonl", "report.json"  # files that are kept
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Plan:
     seconds: float
     seed: int
     restarts: bool = False
+    by_set: bool = False  # the sessions ask for the level, the configuration says the lowest
     mix: Mix = Mix()
 
 
@@ -46,7 +47,8 @@ def prepare(cluster: Cluster) -> None:
 
 def _sections(plan: Plan) -> dict[str, Any]:
     """Of pgweir's configuration: as it comes, but for a limit on lag, which would keep the worst standbys out of it."""
-    return {"routing": {"consistency": plan.level, "max_replica_lag": 0}, "log": {"level": "info", "connections": None},
+    level = LEVELS[0] if plan.by_set else plan.level
+    return {"routing": {"consistency": level, "max_replica_lag": 0}, "log": {"level": "info", "connections": None},
             "monitor": {"interval": None, "timeout": None, "lag_interval": None}}
 
 
@@ -55,7 +57,7 @@ def make_history(cluster: Cluster, plan: Plan, keep: Path | None = None) -> Hist
     with Pgweir(cluster.nodes, **_sections(plan)) as proxy:
         try:
             proxy.wait_standby_read(READ.format("ARRAY[1]"), user="app")
-            sessions = Sessions(proxy, plan.seed, plan.mix)
+            sessions = Sessions(proxy, plan.seed, plan.mix, said_first=_SET.format(plan.level) if plan.by_set else "")
             sessions.start()
             trouble = Trouble(cluster.standbys, plan.seed, restarts=plan.restarts, now=sessions.now)
             try:
@@ -66,11 +68,8 @@ def make_history(cluster: Cluster, plan: Plan, keep: Path | None = None) -> Hist
             history.final = dict(cluster.primary.sql("SELECT id, version FROM history_keys"))
         finally:
             if keep:
-                for path, name in ((proxy.log_path, LOG), (proxy.config_path, CONFIG)):
-                    with contextlib.suppress(FileNotFoundError):
-                        shutil.copy(path, keep / name)
-                for node in cluster.nodes:
-                    shutil.copy(node.log_path, keep / node.log_path.name)
+                for path in (proxy.log_path, proxy.config_path, *(node.log_path for node in cluster.nodes)):
+                    shutil.copy(path, keep / path.name)
     if keep:
         history.save(keep / HISTORY)
     return history
@@ -121,6 +120,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=6)
     parser.add_argument("--consistency", choices=LEVELS, default="session", help="default: %(default)s")
     parser.add_argument("--restarts", action="store_true", help="restart standbys too")
+    parser.add_argument("--by-set", action="store_true", help="the sessions say SET pgweir.consistency")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the history, the logs and the report there")
     parser.add_argument("--again", type=Path, metavar="FILE", help=f"check a {HISTORY} that was kept, and make none")
     arguments = parser.parse_args()
@@ -129,7 +129,7 @@ def main() -> int:
         return _tell(History.load(arguments.again), arguments.consistency, standbys, None)
     if arguments.keep:
         arguments.keep.mkdir(parents=True, exist_ok=True)
-    plan = Plan(arguments.consistency, arguments.seconds, arguments.seed, arguments.restarts)
+    plan = Plan(arguments.consistency, arguments.seconds, arguments.seed, arguments.restarts, arguments.by_set)
     print(f"consistency {plan.level}, seed {plan.seed}, {plan.seconds:g} s, {plan.mix.sessions} sessions, {KEYS} keys",
           flush=True)
     with Cluster(standbys=2) as cluster:

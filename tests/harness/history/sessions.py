@@ -147,13 +147,14 @@ class _Session:
 class Sessions:
     """All of them, on one event loop in a thread. `history` is theirs until `finish` has returned."""
 
-    def __init__(self, proxy: Pgweir, seed: int, mix: Mix):
+    def __init__(self, proxy: Pgweir, seed: int, mix: Mix, said_first: str = ""):
         self.seed = seed
         self.mix = mix
         self.history = History()
         self.recent = _Recent()
         self.stopping = False
         self._proxy = proxy
+        self._said_first = said_first  # by each session
         self._begin = time.monotonic()
         self._ids = 0
         self._problem: BaseException | None = None
@@ -167,9 +168,12 @@ class Sessions:
         return self._ids
 
     async def connect(self, number: int) -> psycopg.AsyncConnection:
-        return await psycopg.AsyncConnection.connect(
+        connection = await psycopg.AsyncConnection.connect(
             host=self._proxy.host, port=self._proxy.port, user="app", dbname="test", autocommit=True,
             connect_timeout=20, application_name=f"history-{number}")
+        if self._said_first:
+            await connection.execute(self._said_first)
+        return connection
 
     def _work(self) -> None:
         async def everybody() -> None:

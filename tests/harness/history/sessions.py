@@ -51,7 +51,9 @@ class Mix:
     """Who does what. Times are in seconds."""
     sessions: int = 24
     writers: int = 8  # of the sessions; the others only read
-    writes: float = 0.4  # share of a writer's statements
+    writes: float = 0.9  # share of a writer's statements, in a burst; otherwise it reads
+    burst: float = 0.08  # how long writers write, again and again
+    rest: float = 0.12  # between two bursts: standbys become fresh, and the next write ends that
     reads_back: float = 0.6  # how often a writer reads the key that it has written, at once
     pause: float = 0.012  # between two statements, on average
 
@@ -90,7 +92,7 @@ class _Session:
 
     async def _next(self) -> None:
         choose, mix = self._choose, self._owner.mix
-        if self._writer and choose.random() < mix.writes:
+        if self._writer and self._owner.now() % (mix.burst + mix.rest) < mix.burst and choose.random() < mix.writes:
             key = choose.randrange(KEYS)
             if await self._write(key) and choose.random() < mix.reads_back:
                 await self._read([key])

@@ -37,8 +37,9 @@ template <>
 inline constexpr std::array kChoices<Balance>{Choice{Balance::statement, "statement"},
                                               Choice{Balance::session, "session"}};
 template <>
-inline constexpr std::array kChoices<Consistency>{Choice{Consistency::session, "session"},
-                                                  Choice{Consistency::eventual, "eventual"}};
+inline constexpr std::array kChoices<Consistency>{Choice{Consistency::eventual, "eventual"},
+                                                  Choice{Consistency::session, "session"},
+                                                  Choice{Consistency::strict, "strict"}};
 template <>
 inline constexpr std::array kChoices<FailoverMode>{Choice{FailoverMode::observe, "observe"},
                                                    Choice{FailoverMode::promote, "promote"},

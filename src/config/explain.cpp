@@ -114,22 +114,31 @@ std::string pool_text(const Settings& settings) {
          times_text(pool) + overrides_text(settings);
 }
 
+/// What a client is promised of its reads.
+std::string_view promise_of(Consistency consistency) {
+  switch (consistency) {
+    case Consistency::eventual: return "a read may miss the client's own last writes (consistency: eventual)";
+    case Consistency::session: return "a client sees its own writes, and never older data again (consistency: session)";
+    case Consistency::strict: break;
+  }
+  return "a client sees all writes that were acknowledged before (consistency: strict)";
+}
+
 std::string routing_text(const Settings& settings) {
   const Routing& routing = settings.routing;
   if (!routing.parser) return "statements are not read: everything runs on the primary\n";
   if (settings.topology == TopologyKind::single) return "everything runs on the one node\n";
   if (routing.reads == Reads::primary) return "everything runs on the primary\n";
-  const std::string lag = routing.max_replica_lag == 0
-                              ? "however far behind it is"
-                              : fmt::format("unless it is more than {} behind", format_size(routing.max_replica_lag));
+  std::string lag;
+  if (routing.max_replica_lag > 0) lag = fmt::format("more than {} behind", format_size(routing.max_replica_lag));
+  if (routing.max_replica_delay > Duration::zero())
+    lag += fmt::format("{}more than {} behind", lag.empty() ? "" : " or ", format_duration(routing.max_replica_delay));
+  lag = lag.empty() ? "however far behind it is" : "unless it is " + lag;
   const std::string primary = routing.primary_weight == 0
                                   ? "the primary takes reads only when no standby can"
                                   : fmt::format("the primary takes reads with weight {}", routing.primary_weight);
   return fmt::format("writes run on the primary; reads run on a standby chosen per {}, {}; {}\n{}\n",
-                     name_of(routing.balance), lag, primary,
-                     routing.consistency == Consistency::session
-                         ? "a client sees its own writes (consistency: session)"
-                         : "a read may miss the client's own last writes (consistency: eventual)");
+                     name_of(routing.balance), lag, primary, promise_of(routing.consistency));
 }
 
 std::string rest_text(const Settings& settings) {

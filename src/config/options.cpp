@@ -270,11 +270,21 @@ const std::vector<Option<Settings>>& table() {
       {"routing.balance", choice(at(&S::routing, &Routing::balance)), Reload::yes,
        "How often a node for reads is chosen. `statement`: for each read. `session`: once per client."},
       {"routing.consistency", choice(at(&S::routing, &Routing::consistency)), Reload::yes,
-       "What a read on a standby must see. `session`: all that the same client has written before. `eventual`: "
-       "whatever has arrived there, within max_replica_lag."},
+       "What a read on a standby must see. `eventual`: whatever has arrived there, within max_replica_lag and "
+       "max_replica_delay. `session`: all that the same client has written or read before. `strict`: that, and all "
+       "that was acknowledged to any client of this pgweir before. A client may ask for another one: SET "
+       "pgweir.consistency = 'strict'."},
+      {"routing.freshness_wait", duration(at(&S::routing, &Routing::freshness_wait), Duration{}, 10s), Reload::yes,
+       "A read for which no standby is fresh enough goes to the primary at once. A client whose reads have gone there "
+       "for a second without a break, for this reason alone, waits this long for a standby, so that it does not stay "
+       "on the primary because it never pauses. 0: it never waits."},
       {"routing.max_replica_lag", size(at(&S::routing, &Routing::max_replica_lag), 0, 1024 * kGiB), Reload::yes,
        "A standby that is further behind the primary than this many bytes of write-ahead log gets no reads. 0: no "
        "limit."},
+      {"routing.max_replica_delay", duration(at(&S::routing, &Routing::max_replica_delay), Duration{}, kDay),
+       Reload::yes,
+       "A standby that has not been seen to have all that was written this long ago gets no reads. Must leave room for "
+       "monitor.lag_interval. 0: no limit."},
       {"routing.primary_weight", number(at(&S::routing, &Routing::primary_weight), 0, 1'000'000), Reload::yes,
        "The primary's own share of the reads, beside the weights of the standbys. 0: reads go to it only when no "
        "standby "

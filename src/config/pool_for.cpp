@@ -38,6 +38,7 @@ Pool Settings::pool_for(std::string_view database_name, std::string_view user_na
   const PoolOverride& d = found_database ? *found_database : kNothing;
   const PoolOverride& u = found_user ? *found_user : kNothing;
   Pool out = pool;
+  out.consistency = routing.consistency;
   say(out.mode, d.mode, u.mode);
   bound(out.size, d.size, u.size);
   bound(out.min_idle, d.min_idle, u.min_idle);
@@ -50,6 +51,7 @@ Pool Settings::pool_for(std::string_view database_name, std::string_view user_na
   say(out.idle_transaction_timeout, d.idle_transaction_timeout, u.idle_transaction_timeout);
   say(out.query_timeout, d.query_timeout, u.query_timeout);
   say(out.transaction_timeout, d.transaction_timeout, u.transaction_timeout);
+  say(out.consistency, d.consistency, u.consistency);
   out.min_idle = std::min(out.min_idle, out.size);
   return out;
 }

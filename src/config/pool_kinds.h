@@ -8,6 +8,7 @@ namespace pgweir::config::pool_kinds {
 inline constexpr Duration kDay = std::chrono::hours{24};
 
 inline constexpr auto mode = [](auto field) { return choice(field); };
+inline constexpr auto consistency = [](auto field) { return choice(field); };
 inline constexpr auto size = [](auto field) { return number(field, 1, 100'000); };
 inline constexpr auto more = [](auto field) { return number(field, 0, 100'000); };
 inline constexpr auto clients = [](auto field) { return number(field, 1, 1'000'000); };

@@ -38,6 +38,8 @@ std::vector<Option<O>> table(Option<O> name, std::string_view max_clients) {
        kInherited},
       {"transaction_timeout", maybe(at(&O::transaction_timeout), kinds::lifetime), kYes,
        "Instead of pool.transaction_timeout.", "", kInherited},
+      {"consistency", maybe(at(&O::consistency), kinds::consistency), kYes, "Instead of routing.consistency.", "",
+       kInherited},
   };
 }
 

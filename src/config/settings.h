@@ -19,7 +19,8 @@ enum class PoolMode : std::uint8_t { transaction, session, statement };
 enum class ListenMode : std::uint8_t { pin, shared };
 enum class Reads : std::uint8_t { standbys, primary };
 enum class Balance : std::uint8_t { statement, session };
-enum class Consistency : std::uint8_t { session, eventual };
+/// From the most lenient to the strictest.
+enum class Consistency : std::uint8_t { eventual, session, strict };
 /// Who promotes. `observe`: somebody else. `promote`: pgweir, by SQL. `command`: pgweir decides, the operator's
 /// programs do it.
 enum class FailoverMode : std::uint8_t { observe, promote, command };
@@ -153,6 +154,7 @@ struct Pool {
   Duration idle_transaction_timeout{};
   Duration query_timeout{};
   Duration transaction_timeout{};
+  Consistency consistency = Consistency::session;  ///< of `pool_for`: `routing.consistency`, or what stands in for it
   friend bool operator==(const Pool&, const Pool&) = default;
 };
 
@@ -164,6 +166,7 @@ struct PoolOverride {
   std::optional<std::uint32_t> max_clients{};  ///< of this database or user
   std::optional<Duration> reserve_timeout{}, queue_timeout{}, server_idle_timeout{}, server_lifetime{};
   std::optional<Duration> client_idle_timeout{}, idle_transaction_timeout{}, query_timeout{}, transaction_timeout{};
+  std::optional<Consistency> consistency{};  ///< instead of `routing.consistency`
   friend bool operator==(const PoolOverride&, const PoolOverride&) = default;
 };
 
@@ -171,7 +174,9 @@ struct Routing {
   Reads reads = Reads::standbys;
   Balance balance = Balance::statement;
   Consistency consistency = Consistency::session;
-  std::size_t max_replica_lag = kMiB;  ///< bytes of write-ahead log; 0: no limit
+  Duration freshness_wait = std::chrono::milliseconds{50};  ///< 0: nobody waits
+  std::size_t max_replica_lag = kMiB;                       ///< bytes of write-ahead log; 0: no limit
+  Duration max_replica_delay{};                             ///< 0: no limit
   std::uint32_t primary_weight = 0;
   bool fallback_to_primary = true;  ///< reads run there when no standby is left
   Duration catalog_refresh = std::chrono::seconds{60};

@@ -19,7 +19,10 @@ Timer::Timer(Loop& loop, std::function<void()> on_fire) : loop_(loop), entry_(lo
 Timer::~Timer() { loop_.timers().remove(entry_); }
 
 void Timer::start(base::Duration after) {
-  loop_.timers().start(*entry_, loop_.now() + whole(after, std::chrono::milliseconds(0)), base::Duration::zero());
+  auto rounded = whole(after, std::chrono::milliseconds(0));
+  // The loop's time is rounded down, and nobody may be early.
+  if (rounded > std::chrono::milliseconds(0)) rounded += std::chrono::milliseconds(1);
+  loop_.timers().start(*entry_, loop_.now() + rounded, base::Duration::zero());
 }
 
 void Timer::start_repeating(base::Duration every) {

@@ -17,7 +17,7 @@ class Timer {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
-  /// From the beginning of this pass of the loop, in whole milliseconds, rounded up.
+  /// From the beginning of this pass of the loop, in whole milliseconds, rounded up: never early.
   void start(base::Duration after);
   void start_repeating(base::Duration every);
   void stop();

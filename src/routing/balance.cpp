@@ -13,13 +13,15 @@ std::uint32_t weight_of(const Topology& topology, const Node& node, const ReadRe
   return node.role == Role::standby ? node.weight : 0;
 }
 
+}  // namespace
+
 bool qualifies(const Topology& topology, const Node& node, const NodeFreshness& freshness,
                const ReadRequirements& requirements) {
   if (topology.primary == node.id) return true;
-  return freshness.fresh_until >= requirements.not_before && freshness.lag_bytes <= requirements.max_lag_bytes;
+  const Wanted& wanted = requirements.wanted;
+  if (freshness.fresh_until < wanted.not_before || freshness.lag_bytes > requirements.max_lag_bytes) return false;
+  return wanted.seen_on == node.id || freshness.fresh_until >= wanted.seen;
 }
-
-}  // namespace
 
 void add_readers(std::vector<base::NodeId>& nodes, const Topology& topology, std::span<const NodeFreshness> freshness,
                  const ReadRequirements& requirements) {

@@ -11,9 +11,17 @@
 
 namespace pgweir::routing {
 
-struct ReadRequirements {
-  /// A standby must be fresh up to here: the session's last acknowledged write.
+/// What a session's read must see.
+struct Wanted {
+  /// A standby must be fresh up to here: the last acknowledged write that counts for the session.
   base::Time not_before{};
+  /// And up to here: when the session last read something. But not the node where that was.
+  base::Time seen{};
+  std::optional<base::NodeId> seen_on{};
+};
+
+struct ReadRequirements {
+  Wanted wanted{};
   std::uint64_t max_lag_bytes = std::numeric_limits<std::uint64_t>::max();
   /// The primary's own share of the reads (routing.primary_weight); its Node::weight does not count.
   std::uint32_t primary_weight = 0;
@@ -27,6 +35,10 @@ struct Choice {
 /// Adds the nodes that may serve such a read, but for those that are in `nodes` already.
 void add_readers(std::vector<base::NodeId>& nodes, const Topology& topology, std::span<const NodeFreshness> freshness,
                  const ReadRequirements& requirements);
+
+/// Whether a standby that is up is fresh enough for such a read; the primary always is.
+[[nodiscard]] bool qualifies(const Topology& topology, const Node& node, const NodeFreshness& freshness,
+                             const ReadRequirements& requirements);
 
 class Balancer {
  public:

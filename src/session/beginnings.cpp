@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "session/consistency.h"
 #include "session/settings_text.h"
 
 namespace pgweir::session {
@@ -13,11 +14,15 @@ Beginning begin(const wire::StartupMessage& message, Account& account, config::P
   beginning.account = &account;
   beginning.mode = pool::asks_for_replication(message.replication) ? config::PoolMode::session : mode;
   beginning.welcome_key = Welcomes::key(account.database, account.user, message.parameters, message.replication);
+  StartupParts parts = split_startup(message.parameters);
+  if (const auto word = startup_value(message.parameters, kConsistencySetting)) {
+    beginning.consistency = consistency_named(*word);
+    if (!beginning.consistency) beginning.problem = bad_consistency(*word);
+  }
   if (beginning.mode == config::PoolMode::session) {
     beginning.startup_class = std::make_shared<const pool::StartupClass>(message.parameters, message.replication);
     return beginning;
   }
-  StartupParts parts = split_startup(message.parameters);
   beginning.startup_class = parts.of_connection.empty() ? kPlain
                                                         : std::make_shared<const pool::StartupClass>(
                                                               std::move(parts.of_connection), std::string());

@@ -3,10 +3,12 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 
+#include "base/result.h"
 #include "config/settings.h"
 #include "pool/carried_on_server.h"
 #include "pool/startup_class.h"
@@ -21,6 +23,8 @@ struct Beginning {
   config::PoolMode mode = config::PoolMode::session;
   std::shared_ptr<const pool::StartupClass> startup_class;
   pool::SettingsPtr settings;  ///< that the session begins with
+  std::optional<config::Consistency> consistency;
+  std::optional<base::Error> problem;  ///< why there can be no such session
   std::string welcome_key;
   WelcomePtr welcome;  ///< null as long as no server has been asked
 };

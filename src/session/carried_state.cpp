@@ -7,6 +7,7 @@
 #include <span>
 #include <utility>
 
+#include "session/consistency.h"
 #include "session/settings_text.h"
 
 namespace pgweir::session {
@@ -19,15 +20,16 @@ constexpr std::string_view kRole = "role";
 constexpr std::string_view kAuthorization = "session_authorization";
 
 /// Change how long or how a statement runs, or how its result looks, but not what its text says.
-constexpr std::array<std::string_view, 9> kSayNothingOfTexts{"application_name",
-                                                             "bytea_output",
-                                                             "client_min_messages",
-                                                             "extra_float_digits",
-                                                             "idle_in_transaction_session_timeout",
-                                                             "idle_session_timeout",
-                                                             "lock_timeout",
-                                                             "statement_timeout",
-                                                             "transaction_timeout"};
+constexpr std::array<std::string_view, 10> kSayNothingOfTexts{"application_name",
+                                                              "bytea_output",
+                                                              "client_min_messages",
+                                                              "extra_float_digits",
+                                                              "idle_in_transaction_session_timeout",
+                                                              "idle_session_timeout",
+                                                              "lock_timeout",
+                                                              kConsistencySetting,
+                                                              "statement_timeout",
+                                                              "transaction_timeout"};
 
 /// What names in a text refer to; PostgreSQL looks them up again when these change.
 constexpr std::array<std::string_view, 3> kNames{"role", "search_path", "session_authorization"};
@@ -71,7 +73,7 @@ CarriedState::Meaning meaning_of(const std::vector<SettingText>& map) {
 void CarriedState::begin_with(pool::SettingsPtr beginning) {
   beginning_ = std::move(beginning);
   settings_ = beginning_;
-  meaning_.reset();
+  known_.reset();
 }
 
 void CarriedState::completed(const Effect& effect, std::string_view tag) {
@@ -88,13 +90,13 @@ void CarriedState::completed(const Effect& effect, std::string_view tag) {
       else
         commit_levels();
       if (effect.chain) levels_.emplace_back();
-      meaning_.reset();
+      known_.reset();
       break;
     case StatementKind::rollback:
       drop_levels();
       drop(std::exchange(outside_, {}));
       if (effect.chain) levels_.emplace_back();
-      meaning_.reset();
+      known_.reset();
       break;
     case StatementKind::savepoint:
       if (!levels_.empty()) levels_.push_back({effect.name, {}});
@@ -120,7 +122,7 @@ void CarriedState::ready(wire::TransactionStatus status, bool had_error) {
   else
     keep(outside);
   if (status == wire::TransactionStatus::idle) drop_levels();
-  meaning_.reset();
+  known_.reset();
 }
 
 void CarriedState::replace(std::vector<SettingText> settings) {
@@ -134,7 +136,7 @@ void CarriedState::replace(std::vector<SettingText> settings) {
 void CarriedState::change(const std::vector<SettingChange>& changes) {
   auto& there = levels_.empty() ? outside_ : levels_.back().changes;
   there.insert(there.end(), changes.begin(), changes.end());
-  meaning_.reset();
+  known_.reset();
 }
 
 /// With the implicit transaction of a query string: COMMIT without BEGIN ends that one.
@@ -155,7 +157,7 @@ void CarriedState::roll_back_to(std::string_view savepoint) {
   for (; levels_.size() > 1 && levels_.back().savepoint != savepoint; levels_.pop_back()) undo();
   undo();
   drop(undone);
-  meaning_.reset();
+  known_.reset();
 }
 
 void CarriedState::release(std::string_view savepoint) {
@@ -238,7 +240,7 @@ void CarriedState::publish(Map map) {
     settings_ = beginning_;
   else
     settings_ = map.empty() ? nullptr : std::make_shared<const Map>(std::move(map));
-  meaning_.reset();
+  known_.reset();
 }
 
 pool::SettingsPtr CarriedState::effective() const {
@@ -250,12 +252,10 @@ pool::SettingsPtr CarriedState::effective() const {
   return std::make_shared<const Map>(std::move(map));
 }
 
-CarriedState::Meaning CarriedState::meaning() const {
-  if (!meaning_) {
-    const pool::SettingsPtr now = effective();
-    meaning_ = now ? meaning_of(*now) : Meaning{};
-  }
-  return *meaning_;
+CarriedState::Known CarriedState::learn() const {
+  const pool::SettingsPtr now = effective();
+  if (!now) return {};
+  return {meaning_of(*now), consistency_said(now)};
 }
 
 bool CarriedState::creates_in_temporary() const {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config/settings.h"
 #include "pool/carried_on_server.h"
 #include "session/effects.h"
 #include "wire/messages/backend.h"
@@ -39,7 +40,9 @@ class CarriedState {
   struct Meaning {
     std::uint64_t texts = 0, names = 0;
   };
-  [[nodiscard]] Meaning meaning() const;
+  [[nodiscard]] Meaning meaning() const { return known().meaning; }
+  /// What the effective settings ask for (consistency.h).
+  [[nodiscard]] std::optional<config::Consistency> consistency() const { return known().consistency; }
   /// Whether the open transaction has changed settings: its end, or that of a savepoint, may change them again.
   [[nodiscard]] bool has_open_changes() const;
   /// Whether the open transaction has made settings of its own with SET LOCAL.
@@ -73,7 +76,17 @@ class CarriedState {
   pool::SettingsPtr settings_;
   std::vector<Level> levels_;           ///< empty: no transaction block
   std::vector<SettingChange> outside_;  ///< of the exchange under way, outside a transaction block
-  mutable std::optional<Meaning> meaning_ = Meaning{};
+  /// Of the effective settings.
+  struct Known {
+    Meaning meaning;
+    std::optional<config::Consistency> consistency;
+  };
+  [[nodiscard]] const Known& known() const {
+    if (!known_) known_ = learn();
+    return *known_;
+  }
+  [[nodiscard]] Known learn() const;
+  mutable std::optional<Known> known_ = Known{};
 };
 
 }  // namespace pgweir::session

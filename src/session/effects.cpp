@@ -128,6 +128,8 @@ std::vector<SettingChange> setting_changes(const StatementFacts& statement, std:
   if (statement.reset_all) return {{std::string(kAllSettings), {}, local}};
   if ((statement.kind != StatementKind::set && !local) || statement.name == "seed") return {};
   if (statement.to_default) return {{statement.name, {}, local}};
+  if (!statement.own_value.empty())
+    return {{statement.name, set_config_text(statement.name, statement.own_value), local}};
   return {{statement.name, local ? without_local(own_text) : std::string(own_text), local}};
 }
 

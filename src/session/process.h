@@ -17,6 +17,7 @@
 #include "routing/route.h"
 #include "session/client_places.h"
 #include "session/known_statements.h"
+#include "session/last_write.h"
 #include "session/local_commands.h"
 #include "session/logins.h"
 #include "session/pins.h"
@@ -69,6 +70,7 @@ class Process {
   Logins logins;
   const LocalCommands* local_commands = nullptr;
   PinDirectory pins;
+  LastWrite last_write;
   KnownStatements known_statements;
   const std::uint64_t statement_seed;  ///< of the keys of prepared statements, which go from worker to worker
 };

@@ -217,6 +217,7 @@ void Session::on_authenticated() {
   const auto& message = login_->flow.message();
   if (worker_.process().local_commands->is_console(message.database)) return enter_console();
   begin_as(message);
+  if (const auto& problem = login_->beginning->problem) return terminate(*problem);
   auto& welcome = login_->beginning->welcome;
   if (!welcome) welcome = worker_.welcomes().find(login_->beginning->welcome_key, message.parameters);
   apply(Event::authenticated);
@@ -261,6 +262,7 @@ void Session::begin_as(const wire::StartupMessage& message) {
   account_ = beginning.account;
   mode_ = beginning.mode;
   startup_class_ = beginning.startup_class;
+  began_with_ = beginning.consistency;
   if (beginning.settings) carried_.begin_with(beginning.settings);
 }
 
@@ -320,7 +322,8 @@ void Session::log_connected() const {
 void Session::on_end(net::Connection&, std::string_view error) {
   if (state_ == State::starting && client_.tls() != nullptr && !client_.tls()->established() && !error.empty())
     log_failed_handshake(error);
-  const bool waits = work_->wait != Wait::none && work_->wait != Wait::node;
+  const bool waits =
+      work_->wait != Wait::none && (work_->wait != Wait::node || std::as_const(work_)->hold.for_freshness);
   const bool under_way = waits || (!work_->queue.empty() && work_->stage == Stage::none);
   const bool answer_is_due =
       error.empty() && state_ == State::serving && under_way && work_->stream_left == 0 && !work_->queue.copying_in();
@@ -361,7 +364,7 @@ void Session::drain() {
     return terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
   apply(Event::drain);
   // Nothing of it is on any server, and there may be none for long.
-  if (work_->wait == Wait::node)
+  if (work_->wait == Wait::node && !std::as_const(work_)->hold.for_freshness)
     return terminate({sqlstate::admin_shutdown, "terminating connection because pgweir is shutting down"});
   end_if_idle();
 }

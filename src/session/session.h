@@ -12,6 +12,7 @@
 // its answer), flows/plan.cpp (where it runs), flows/acquire.cpp (by which connection), flows/dispatch.cpp (what is
 // sent, through flows/server_writer.h), flows/replies.cpp and flows/completed.cpp (what the server answers),
 // flows/errors.cpp (what goes wrong), flows/lost.cpp (servers that go), flows/hold.cpp (nodes that are away),
+// flows/freshness.cpp (nodes that lag behind),
 // flows/retry.cpp (what must run again), flows/carry.cpp (what goes with the
 // session to another server), flows/pins.cpp (what cannot, and when a connection goes back), flows/local.cpp (what
 // pgweir answers itself), flows/console_session.cpp (the admin database), flows/refuse.cpp (what it does not allow),
@@ -224,7 +225,6 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void count_reads(base::NodeId node, const sql::CachedFacts& query);
 
   // flows/acquire.cpp
-  [[nodiscard]] base::Time freshness_wanted() const;
   [[nodiscard]] routing::Choice choose_reader();
   void dispatch_to(base::NodeId node, routing::Reason reason);
   void dispatch_to_primary(base::NodeId primary);
@@ -242,8 +242,17 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   [[nodiscard]] std::string nodes_text() const;
   [[nodiscard]] routing::Choice avoid_failing(routing::Choice choice);
 
+  // flows/freshness.cpp
+  [[nodiscard]] config::Consistency consistency() const;
+  [[nodiscard]] routing::Wanted freshness_wanted() const;
+  void note_seen(base::NodeId node);
+  void note_write(base::Time when);
+  void forget_seen_on(base::NodeId node, bool answered_since);
+  [[nodiscard]] bool waits_for_freshness();
+
   // flows/hold.cpp
   void hold(base::Error reason);
+  void hold_for_freshness();
   void hold_after_failure(base::Error reason);
   void end_hold();
   void fail_hold(base::Error error);
@@ -271,7 +280,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   bool on_ready(pool::ServerConnection& server, const Expected& entry, const wire::Frame& frame);
   void on_swallowed_ready(pool::ServerConnection& server, const Expected& entry);
   void after_ready();
-  void on_transaction_end();
+  void on_transaction_end(base::NodeId node);
   void apply_effect(pool::ServerConnection& server, const Effects& effects, std::size_t index, std::string_view tag);
   void apply_prepared_effect(pool::ServerConnection& server, const Effect& effect);
 
@@ -385,6 +394,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   std::shared_ptr<const pool::StartupClass> startup_class_;
   ParametersPtr told_;  ///< what the client was told of parameters; replaced when it changes
   std::uint64_t told_hash_ = 0;
+  std::optional<config::Consistency> began_with_;  ///< by its start-up message, where `carried_` does not know of it
   CarriedState carried_;
   PreparedStatements prepared_;
   std::unique_ptr<Listening> listening_;  ///< null unless it has listened through a shared connection
@@ -392,6 +402,9 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   LentWork work_;
   TimeLimits times_;
   base::Time last_write_{};                     ///< when the last write was acknowledged
+  base::Time seen_{};                           ///< when it last read or wrote
+  std::optional<base::NodeId> seen_on_;         ///< where, if that node has been there since
+  base::Time primary_reads_since_{};            ///< its reads have gone there for freshness alone; zero: they do not
   std::optional<base::NodeId> session_reader_;  ///< routing.balance: session
   std::optional<base::NodeId> last_read_node_;
   /// In the admin database: then it has no account, and leases nothing.

@@ -373,4 +373,16 @@ StartupParts split_startup(const Parameters& parameters) {
   return parts;
 }
 
+std::optional<std::string> startup_value(const Parameters& parameters, std::string_view key) {
+  std::optional<std::string> found;
+  for (const auto& [name, value] : parameters) {
+    if (name != "options") continue;
+    for (const auto& [one, setting] : assignments_in(value).value_or(std::vector<Assignment>{}))
+      if (lower(one) == key) found = setting;
+  }
+  for (const auto& [name, value] : parameters)
+    if (lower(name) == key) found = value;
+  return found;
+}
+
 }  // namespace pgweir::session

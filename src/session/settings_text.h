@@ -2,6 +2,7 @@
 // told another, and which of a client's start-up parameters can be said that way. Pure.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -64,5 +65,7 @@ struct StartupParts {
 /// `parameters`: of a StartupMessage without user, database and replication. The switches in "options" are taken apart
 /// as PostgreSQL does (utils/init/postinit.c, process_startup_options; tcop/postgres.c, process_postgres_switches).
 [[nodiscard]] StartupParts split_startup(const Parameters& parameters);
+/// What start-up parameters say of one setting, given in lower case.
+[[nodiscard]] std::optional<std::string> startup_value(const Parameters& parameters, std::string_view key);
 
 }  // namespace pgweir::session

@@ -29,7 +29,7 @@ namespace pgweir::session {
 enum class Wait : std::uint8_t {
   none,
   lease,      ///< for a server connection
-  node,       ///< for a node that is away, or for the end of a switchover (flows/hold.cpp)
+  node,       ///< for a node that is away or not fresh enough, or for the end of a switchover (flows/hold.cpp)
   listener,   ///< for the answer to a LISTEN or UNLISTEN on a shared connection
   quiet,      ///< for the answers to what is in flight, before going on
   retryable,  ///< for a read that may still have to run again
@@ -82,11 +82,12 @@ struct SecondTry {
   std::string held_back;                ///< beginning of an answer that the client has not seen yet
 };
 
-/// An exchange that waits for a node (flows/hold.cpp).
+/// An exchange that waits for a node (flows/hold.cpp), or for one to be fresh enough (flows/freshness.cpp).
 struct Hold {
   std::uint64_t place = 0;  ///< in the worker's list; 0: none
   base::Time since{};
   base::Time failing_since{};  ///< connections to a node that is said to be up fail; zero: they do not
+  bool for_freshness = false;  ///< it goes to the primary when the time is over
   base::Error reason;          ///< what the client is told when the time is over
 };
 

@@ -274,34 +274,39 @@ void Worker::catalog_changed_elsewhere(const std::string& name, base::Time when)
   state.changed = std::max(state.changed, when);
 }
 
-routing::ReadRequirements Worker::requirements(base::Time not_before) const {
+routing::ReadRequirements Worker::requirements(const routing::Wanted& wanted) const {
   const auto& routing = settings_->routing;
   routing::ReadRequirements requirements;
-  requirements.not_before = not_before;
+  requirements.wanted = wanted;
+  if (routing.max_replica_delay > base::Duration::zero())
+    requirements.wanted.not_before = std::max(wanted.not_before, loop_.now() - routing.max_replica_delay);
   if (routing.max_replica_lag > 0) requirements.max_lag_bytes = routing.max_replica_lag;
   requirements.primary_weight = routing.primary_weight;
   return requirements;
 }
 
-routing::Choice Worker::pick_reader(base::Time not_before) {
+routing::Choice Worker::pick_reader(const routing::Wanted& wanted) {
   process_.freshness.read_all(freshness_);
-  return balancer_.choose(*topology_, freshness_, requirements(not_before));
+  return balancer_.choose(*topology_, freshness_, requirements(wanted));
 }
 
-void Worker::add_readers(std::vector<base::NodeId>& nodes, base::Time not_before) {
+void Worker::add_readers(std::vector<base::NodeId>& nodes, const routing::Wanted& wanted) {
   process_.freshness.read_all(freshness_);
-  routing::add_readers(nodes, *topology_, freshness_, requirements(not_before));
+  routing::add_readers(nodes, *topology_, freshness_, requirements(wanted));
 }
 
-bool Worker::still_good_reader(base::NodeId id, base::Time not_before) const {
+bool Worker::still_good_reader(base::NodeId id, const routing::Wanted& wanted) const {
   if (id.value >= topology_->nodes.size()) return false;
   const auto& node = topology_->node(id);
   if (node.status != routing::NodeStatus::up) return false;
-  if (topology_->primary == id) return true;
-  const auto freshness = process_.freshness.read(id);
-  const auto most = settings_->routing.max_replica_lag;
-  return node.role == routing::Role::standby && freshness.fresh_until >= not_before &&
-         (most == 0 || freshness.lag_bytes <= most);
+  if (topology_->primary != id && node.role != routing::Role::standby) return false;
+  return routing::qualifies(*topology_, node, process_.freshness.read(id), requirements(wanted));
+}
+
+bool Worker::any_standby_but_for_freshness() {
+  std::vector<base::NodeId> nodes;
+  add_readers(nodes, {});
+  return std::any_of(nodes.begin(), nodes.end(), [&](base::NodeId node) { return topology_->primary != node; });
 }
 
 bool Worker::settings_were_taken(base::NodeId node, std::size_t text_hash) const {

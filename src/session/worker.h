@@ -94,12 +94,14 @@ class Worker final : public pool::PoolEnvironment {
   [[nodiscard]] DatabaseState& database(const std::string& name);
   [[nodiscard]] Account& account(const std::string& database, const std::string& user);
   void catalog_changed(const std::string& database);
-  /// A node for a read of a session whose last write was acknowledged at `not_before`.
-  [[nodiscard]] routing::Choice pick_reader(base::Time not_before);
+  /// A node for a read that must see this.
+  [[nodiscard]] routing::Choice pick_reader(const routing::Wanted& wanted);
   /// Adds the other nodes that could serve it.
-  void add_readers(std::vector<base::NodeId>& nodes, base::Time not_before);
+  void add_readers(std::vector<base::NodeId>& nodes, const routing::Wanted& wanted);
   /// Whether a node chosen earlier may still serve such a read.
-  [[nodiscard]] bool still_good_reader(base::NodeId id, base::Time not_before) const;
+  [[nodiscard]] bool still_good_reader(base::NodeId id, const routing::Wanted& wanted) const;
+  /// Whether a standby would serve a read that may be stale.
+  [[nodiscard]] bool any_standby_but_for_freshness();
   /// Whether a server on that node has made these settings before.
   [[nodiscard]] bool settings_were_taken(base::NodeId node, std::size_t text_hash) const;
   void settings_taken(base::NodeId node, std::size_t text_hash);
@@ -153,7 +155,7 @@ class Worker final : public pool::PoolEnvironment {
 
   void on_client(int fd, const net::PeerAddress& peer);
   void serve_client(int fd, const net::PeerAddress& peer);
-  [[nodiscard]] routing::ReadRequirements requirements(base::Time not_before) const;
+  [[nodiscard]] routing::ReadRequirements requirements(const routing::Wanted& wanted) const;
   void stop_if_empty();
   void tell_sessions(const routing::Topology& before);
   void try_held_again();

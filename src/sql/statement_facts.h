@@ -85,6 +85,8 @@ struct StatementFacts {
   /// "session_authorization" for those), LISTEN / UNLISTEN channel (empty: *), DISCARD ("all", "plans", "sequences",
   /// "temp"), LOAD's file. SHOW: the setting, lower case; `show_pool`: what follows SHOW ("pool_nodes").
   std::string name;
+  /// SET of one of pgweir's own settings (pgweir.*): its value as a text.
+  std::string own_value;
   /// CREATE TABLE ... AS EXECUTE: the prepared statement that runs.
   std::string executes;
   /// Where this statement stands in the query string, in bytes; without the semicolon.

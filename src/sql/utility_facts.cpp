@@ -14,6 +14,9 @@ namespace {
 /// DECLARE ... WITH HOLD (CURSOR_OPT_HOLD in nodes/parsenodes.h).
 constexpr int kCursorWithHold = 0x0020;
 
+/// What the names of pgweir's own settings begin with.
+constexpr std::string_view kOwnSettings = "pgweir.";
+
 std::string lower(std::string_view text) {
   std::string result(text);
   for (char& c : result) c = fold(c);
@@ -40,6 +43,18 @@ std::string_view constant_text(const PgQuery__Node* node) {
   const auto* constant = as<PgQuery__AConst>(unwrap(node), pg_query__a__const__descriptor);
   if (constant == nullptr || constant->val_case != PG_QUERY__A__CONST__VAL_SVAL) return {};
   return constant->sval->sval;
+}
+
+/// What SET makes of a value (backend/utils/misc/guc_funcs.c, flatten_set_variable_args).
+std::string value_text(const PgQuery__Node* node) {
+  const auto* constant = as<PgQuery__AConst>(unwrap(node), pg_query__a__const__descriptor);
+  if (constant == nullptr) return {};
+  switch (constant->val_case) {
+    case PG_QUERY__A__CONST__VAL_SVAL: return constant->sval->sval;
+    case PG_QUERY__A__CONST__VAL_IVAL: return std::to_string(constant->ival->ival);
+    case PG_QUERY__A__CONST__VAL_FVAL: return constant->fval->fval;
+    default: return {};
+  }
 }
 
 std::optional<Isolation> isolation_of(std::string_view text) {
@@ -138,6 +153,7 @@ void fill_set(const ProtobufCMessage& message, const TreeFindings& found, Statem
   facts.to_default = statement.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_RESET ||
                      statement.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_SET_DEFAULT;
   facts.from_current = statement.kind == PG_QUERY__VARIABLE_SET_KIND__VAR_SET_CURRENT;
+  if (facts.name.starts_with(kOwnSettings) && statement.n_args > 0) facts.own_value = value_text(statement.args[0]);
   // With pg_temp in front of the path, a plain CREATE TABLE makes a temporary one.
   if (facts.name == "search_path") facts.creates_temporary = found.temporary;
 }

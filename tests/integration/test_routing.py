@@ -201,7 +201,9 @@ def counted(proxy, cluster, count: int) -> dict[str, int]:
 @pytest.mark.parametrize("weights, expected", [
     ((1, 1, 1), {"pg2": 0.5, "pg3": 0.5}), ((1, 1, 3), {"pg2": 0.25, "pg3": 0.75}), ((5, 0, 1), {"pg3": 1.0})])
 def test_reads_are_shared_by_weight(make_routed, cluster, weights, expected):
-    proxy = make_routed(nodes=[{"name": n.name, "host": n.host, "port": n.port, "weight": w}
+    # With `session`, one client that reads without a pause stays where it is.
+    proxy = make_routed(routing={"consistency": "eventual"},
+                        nodes=[{"name": n.name, "host": n.host, "port": n.port, "weight": w}
                                for n, w in zip(cluster.nodes, weights)])
     before, total = proxy.reads(), 1000
     counts = counted(proxy, cluster, total)
@@ -213,7 +215,7 @@ def test_reads_are_shared_by_weight(make_routed, cluster, weights, expected):
 
 
 def test_the_primary_takes_its_share_when_told(make_routed, cluster):
-    proxy = make_routed(routing={"primary_weight": 1})
+    proxy = make_routed(routing={"primary_weight": 1, "consistency": "eventual"})
     counts = counted(proxy, cluster, 900)
     assert set(counts) == {"pg1", "pg2", "pg3"}
     assert all(abs(count / 900 - 1 / 3) <= 0.05 for count in counts.values())
@@ -236,7 +238,7 @@ def test_reads_can_be_kept_on_the_primary(make_proxy, schema, cluster):
 @pytest.mark.parametrize("hint, nodes", [("primary", PRIMARY), ("standby", STANDBYS), ("node=pg1", {"pg1"}),
                                          ("node=pg2", {"pg2"}), ("node=pg3", {"pg3"})])
 def test_hints(routed, cluster, hint, nodes):
-    with trace(routed) as session:
+    with trace(routed, options="-c pgweir.consistency=eventual") as session:
         found = set().union(*(where(cluster, session, f"/* pgweir: {hint} */ SELECT * FROM routing.items") for _ in range(8)))
     assert found == nodes
 
@@ -257,7 +259,7 @@ def test_a_hint_that_says_nothing_is_safe(routed, cluster, text):
 
 def test_a_prepared_statement_runs_on_several_nodes(routed, cluster):
     mark = marker()
-    with trace(routed) as session:
+    with trace(routed, options="-c pgweir.consistency=eventual") as session:
         text = f"SELECT name FROM routing.items WHERE id = %s -- {mark}"
         for n in range(1, 41):
             assert session.execute(text, [n], prepare=True).fetchone() == (f"item {n}",)

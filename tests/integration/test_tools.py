@@ -58,7 +58,8 @@ def test_pgbench_reads_are_spread(bench, mode):
     reads = {name: after[name] - before[name] for name in after}
     assert reads["pg1"] == 0, f"the primary's weight for reads is 0: {reads}"
     total = reads["pg2"] + reads["pg3"]
-    assert total > 100 and abs(reads["pg2"] / total - 0.5) <= 0.05, reads
+    # Each client stays on the standby that it began with, as long as it does not pause.
+    assert total > 100 and min(reads["pg2"], reads["pg3"]) > total / 10, reads
 
 
 @pytest.mark.parametrize("mode", ["simple", "extended", "prepared"])

@@ -68,6 +68,7 @@ const std::map<std::string, std::string, std::less<>> kNoUnitTest{
     {"session/flows/errors.cpp", "needs a worker with servers: tests/protocol"},
     {"session/flows/execution.cpp", "needs a worker with servers: tests/protocol"},
     {"session/flows/extended.cpp", "needs a worker with servers: tests/protocol"},
+    {"session/flows/freshness.cpp", "needs standbys that lag: test_consistency.py"},
     {"session/flows/hold.cpp", "needs nodes that are away: test_holding.py, test_failover_drills.py"},
     {"session/flows/local.cpp", "needs a worker with servers: test_show.py"},
     {"session/flows/lost.cpp", "needs servers that go: test_holding.py, test_without_sync.py"},

@@ -11,26 +11,21 @@ namespace pgweir::session {
 
 namespace sqlstate = base::sqlstate;
 
-/// The moment up to which a node must have followed the primary.
-base::Time Session::freshness_wanted() const {
-  const bool own_writes = worker_.settings().routing.consistency == config::Consistency::session;
-  return own_writes ? last_write_ : base::Time{};
-}
-
 routing::Choice Session::choose_reader() {
-  const base::Time not_before = freshness_wanted();
+  const routing::Wanted wanted = freshness_wanted();
   work_->plan.any_reader = false;
   // What only prepares has no weight: it goes where the last read went.
   if (!work_->plan.executes && last_read_node_ && last_read_node_ != work_->plan.avoid &&
-      worker_.still_good_reader(*last_read_node_, not_before))
+      worker_.still_good_reader(*last_read_node_, wanted))
     return {last_read_node_, routing::Reason::read};
   const bool stays = worker_.settings().routing.balance == config::Balance::session;
   if (stays && session_reader_ && session_reader_ != work_->plan.avoid &&
-      worker_.still_good_reader(*session_reader_, not_before))
+      worker_.still_good_reader(*session_reader_, wanted))
     return {session_reader_, routing::Reason::read};
-  const routing::Choice choice = avoid_failing(worker_.pick_reader(not_before));
+  const routing::Choice choice = avoid_failing(worker_.pick_reader(wanted));
   work_->plan.any_reader = choice.reason == routing::Reason::read;
   if (work_->plan.any_reader) session_reader_ = choice.node;
+  if (choice.reason != routing::Reason::not_fresh) primary_reads_since_ = {};
   return choice;
 }
 

@@ -90,7 +90,7 @@ bool Session::on_ready(pool::ServerConnection& server, const Expected& entry, co
     writer(server).note_custom();
   }
   work_->transaction_wrote = work_->transaction_wrote || work_->wrote;
-  if (idle) on_transaction_end();
+  if (idle) on_transaction_end(server.node());
   if (idle && listening_) settle_listening(failed);
   if (restore_beginning(server)) return false;
   if (worker_.topology().primary == server.node()) tell_parameters(server);
@@ -98,11 +98,10 @@ bool Session::on_ready(pool::ServerConnection& server, const Expected& entry, co
   return true;
 }
 
-void Session::on_transaction_end() {
+void Session::on_transaction_end(base::NodeId node) {
   // What the client has said in the meantime may have bound portals of its own.
   if (work_->queue.empty() && work_->stage == Stage::none) work_->portals.clear();
-  // Read here and not from the loop's time: the moment must not lie before the write (routing/freshness.h).
-  if (work_->transaction_wrote) last_write_ = base::Clock::now();
+  note_seen(node);
   if (work_->catalog_changed) {
     worker_.catalog_changed(account_->database);
     // The statement may be among what is still in flight, or not sent yet.

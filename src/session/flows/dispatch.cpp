@@ -60,6 +60,7 @@ void Session::dispatch() {
   if (work_->plan.decided && work_->plan.node_class == routing::NodeClass::standby) {
     const routing::Choice choice = choose_reader();
     if (!choice.node) return hold(nobody_for_reads());
+    if (choice.reason == routing::Reason::not_fresh && waits_for_freshness()) return;
     return dispatch_to(*choice.node, choice.reason == routing::Reason::read ? work_->plan.reason : choice.reason);
   }
   if (work_->plan.node_class == routing::NodeClass::node)

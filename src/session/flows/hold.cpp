@@ -32,13 +32,23 @@ void Session::hold(base::Error reason) {
   if (limit == base::Duration::zero()) return fail_hold(std::move(reason));
   hold.reason = std::move(reason);
   work_->wait = Wait::node;
-  if (hold.place != 0) return;
+  if (hold.place != 0 && !hold.for_freshness) return;
+  hold.for_freshness = false;
   hold.since = worker_.loop().now();
-  hold.place = worker_.hold(id_);
+  if (hold.place == 0) hold.place = worker_.hold(id_);
   log::debug("held", {{"session", id_.value}, {"reason", hold.reason.message}});
   // What it does not need while it waits.
   if (state_ != State::welcoming && shares_servers() && work_->queue.empty() && work_->transaction != Transaction::open)
     release_leases();
+}
+
+/// For a standby to be fresh enough; the primary would do.
+void Session::hold_for_freshness() {
+  Hold& hold = work_->hold;
+  work_->wait = Wait::node;
+  hold.for_freshness = true;
+  hold.since = worker_.loop().now();
+  hold.place = worker_.hold(id_);
 }
 
 /// A connection to a node that is said to be up cannot be opened, or is lost at once: either the monitor finds the node
@@ -84,6 +94,7 @@ void Session::try_again() {
 
 void Session::check_hold(base::Time now) {
   const Hold& hold = std::as_const(work_)->hold;
+  if (hold.for_freshness) return try_again();
   const base::Duration limit = worker_.settings().failover.hold_timeout;
   if (std::as_const(work_)->wait != Wait::node || now - hold.since < limit) return;
   base::Error error = hold.reason;
@@ -121,6 +132,7 @@ void Session::leave_for_pause() {
 void Session::on_topology(const std::vector<base::NodeId>& lost, std::optional<base::NodeId> demoted) {
   if (state_ == State::starting || state_ == State::finished) return;
   if (std::as_const(work_)->hold.place != 0) work_->hold.failing_since = {};
+  for (const base::NodeId node : lost) forget_seen_on(node, false);
   for (const base::NodeId node : lost)
     if (pool::ServerConnection* server = std::as_const(work_)->leases.server(node))
       leave(*server, "the monitor has found the server down");

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/byte_order.h"
+#include "session/consistency.h"
 #include "session/session.h"
 #include "wire/messages/backend.h"
 #include "wire/messages/frontend.h"
@@ -61,6 +62,8 @@ bool Session::is_local(const sql::Classified& query) const {
   switch (statement->kind) {
     case StatementKind::explain_route: return true;
     case StatementKind::show_pool: return worker_.process().local_commands->columns(statement->name).has_value();
+    case StatementKind::show:
+      return statement->name == kConsistencySetting && client_status() != wire::TransactionStatus::failed;
     case StatementKind::commit: return work_->transaction == Transaction::failed_here && !work_->untold_transaction;
     case StatementKind::rollback: return work_->transaction == Transaction::failed_here;
     default: return false;
@@ -116,6 +119,8 @@ bool Session::end_without_server(const sql::StatementFacts& statement, std::stri
 LocalTable Session::run_local(const sql::Classified& query, std::string_view text) {
   const auto& statement = *only_statement(query);
   if (statement.kind == StatementKind::explain_route) return explain_route(text.substr(statement.inner_offset));
+  if (statement.kind == StatementKind::show)
+    return {{kConsistencySetting}, {{std::string(config::name_of(consistency()))}}, "SHOW"};
   auto table = worker_.process().local_commands->show(statement.name, {account_->user, last_read_node_});
   if (table) return std::move(*table);
   return {};  // is_local() has asked for its columns, so it exists
@@ -135,6 +140,7 @@ LocalTable Session::explain_route(std::string_view inner) {
 std::vector<std::string_view> Session::local_columns(const sql::Classified& query) const {
   const auto& statement = *only_statement(query);
   if (statement.kind == StatementKind::explain_route) return {std::begin(kExplainColumns), std::end(kExplainColumns)};
+  if (statement.kind == StatementKind::show) return {kConsistencySetting};
   if (statement.kind != StatementKind::show_pool) return {};
   auto columns = worker_.process().local_commands->columns(statement.name);
   return columns ? std::move(*columns) : std::vector<std::string_view>{};

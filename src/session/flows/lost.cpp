@@ -215,7 +215,7 @@ void Session::answer_lost(base::NodeId node, const std::string& words, bool is_o
     if (begins) is_open = true;
     if (in_doubt) {
       is_open = false;
-      last_write_ = base::Clock::now();
+      note_write(base::Clock::now());
     }
     lost_transaction = is_open;
     for (auto entry = behind; entry != next;) {
@@ -328,6 +328,7 @@ void Session::lose_server(pool::ServerConnection& server) {
   // Whoever does not take what is for a server that is gone would not be asked for more.
   server_full_ = false;
   const base::NodeId node = server.node();
+  forget_seen_on(node, !work_->queue.empty());
   std::erase_if(work_->leases.all(), [&](auto& one) {
     if (!(one.node == node)) return false;
     one.lease.close();

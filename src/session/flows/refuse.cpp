@@ -3,6 +3,7 @@
 // what follows (a failed transaction, messages that are skipped up to the Sync), and no answer loses its place.
 #include <algorithm>
 
+#include "session/consistency.h"
 #include "session/session.h"
 #include "wire/messages/backend.h"
 #include "wire/messages/frontend.h"
@@ -25,6 +26,11 @@ bool has(const sql::QueryFacts& facts, StatementKind kind) {
                      [kind](const sql::StatementFacts& one) { return one.kind == kind; });
 }
 
+bool sets_consistency(const sql::StatementFacts& one) {
+  const bool sets = one.kind == StatementKind::set || one.kind == StatementKind::set_local;
+  return sets && one.name == kConsistencySetting && !one.to_default && !one.from_current;
+}
+
 }  // namespace
 
 /// Why the Query or Parse is not allowed, or nothing.
@@ -33,6 +39,9 @@ std::optional<base::Error> Session::refusal(const sql::QueryFacts& facts, const 
     return base::Error{sqlstate::feature_not_supported, "transaction blocks are not allowed in statement pooling mode",
                        "The server connection is given back after each statement (pool.mode).",
                        "Use pool.mode transaction or session."};
+  for (const auto& statement : facts.statements)
+    if (sets_consistency(statement) && !consistency_named(statement.own_value))
+      return bad_consistency(statement.own_value);
   const bool keeps =
       has(facts, StatementKind::prepare) || (frame.type == frontend::kParse && !frame.body.starts_with('\0'));
   const std::size_t limit = worker_.settings().pool.prepared_memory;

@@ -56,6 +56,7 @@ class Report:
     write_errors: dict[str, int] = field(default_factory=dict)
     transaction_errors: dict[str, int] = field(default_factory=dict)
     connect_errors: dict[str, int] = field(default_factory=dict)
+    connections_failed: list[dict] = field(default_factory=list)
     longest_read: float = 0.0  # seconds, of what ended after the event had begun
     longest_write: float = 0.0
     longest_connect: float = 0.0
@@ -111,6 +112,7 @@ def _judge(report: Report, event: Event, pace: Pace) -> None:
             ("write errors", sum(report.write_errors.values()), goal.write_errors),
             ("acknowledged writes lost", report.lost, 0), ("duplicates", report.duplicates, 0)]
     report.missed += [f"{what}: {count}, at most {most}" for what, count, most in said if most is not None and count > most]
+    report.missed += [f"a new connection: {record['error']} {record['text']}" for record in report.connections_failed]
     if goal.longest:
         limit = goal.longest(pace.timing()) * pace.factor + pace.spare
         if report.longest >= limit:
@@ -161,6 +163,7 @@ def _compare(report: Report, found: dict[str, Any], begin: float, world: World) 
     records = {kind: findings["records"] for kind, findings in found.items()}
     report.read_errors, report.write_errors = _errors(records["read"]), _errors(records["write"])
     report.transaction_errors, report.connect_errors = _errors(records["transact"]), _errors(records["connect"])
+    report.connections_failed = [record for record in records["connect"] if record["error"]]
     report.longest_read, report.longest_write = _longest(records["read"], begin), _longest(records["write"], begin)
     report.longest_connect = _longest(records["connect"], begin)
     report.longest_before = max(record["seconds"] for kind in ("read", "write", "connect") for record in records[kind]

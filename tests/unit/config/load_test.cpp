@@ -61,7 +61,10 @@ topology: streaming
 listen: { host: "127.0.0.1, ::1", port: 7000, unix_socket_dir: /run/pgweir, unix_socket_mode: 0700, backlog: 5 }
 workers: 3
 pool: { size: 7, queue_timeout: 0, connect_timeout: 1500ms }
-routing: { reads: primary, balance: session, consistency: eventual, max_replica_lag: 64kB, primary_weight: 2 }
+routing:
+  { reads: primary, balance: session, consistency: eventual, freshness_wait: 0, max_replica_lag: 64kB,
+    max_replica_delay: 2s, primary_weight: 2 }
+users: [ { name: report, consistency: strict } ]
 monitor: { user: "Mon itor", lag_interval: 5 ms }
 log: { level: debug, connections: off, routing: yes }
 )");
@@ -78,7 +81,11 @@ log: { level: debug, connections: off, routing: yes }
   CHECK(loaded->routing.reads == Reads::primary);
   CHECK(loaded->routing.balance == Balance::session);
   CHECK(loaded->routing.consistency == Consistency::eventual);
+  CHECK(loaded->routing.freshness_wait == 0s);
   CHECK(loaded->routing.max_replica_lag == 65536);
+  CHECK(loaded->routing.max_replica_delay == 2s);
+  CHECK(loaded->pool_for("shop", "till").consistency == Consistency::eventual);
+  CHECK(loaded->pool_for("shop", "report").consistency == Consistency::strict);
   CHECK(loaded->routing.primary_weight == 2);
   CHECK(loaded->monitor.user == "Mon itor");
   CHECK(loaded->monitor.lag_interval == 5ms);

@@ -70,7 +70,7 @@ TEST_CASE("only standbys that are up, fresh and near enough serve") {
   Topology nodes = topology({1, 1});
   auto freshness = fresh(3);
   ReadRequirements requirements;
-  requirements.not_before = kNow;
+  requirements.wanted.not_before = kNow;
   Balancer balancer;
   freshness[1].fresh_until = kNow - 1ms;
   for (int i = 0; i < 5; ++i) CHECK(balancer.choose(nodes, freshness, requirements).node->value == 2);
@@ -110,11 +110,30 @@ TEST_CASE("the other nodes that could serve a read are those that could have bee
   CHECK(readers == Nodes{id(3), id(1)});
 
   ReadRequirements requirements;
-  requirements.not_before = kNow;
+  requirements.wanted.not_before = kNow;
   requirements.primary_weight = 1;
   auto freshness = fresh(5);
   freshness[1].fresh_until = kNow - 1s;
   readers = {id(3)};
   add_readers(readers, nodes, freshness, requirements);
   CHECK(readers == Nodes{id(3), id(0)});
+}
+
+TEST_CASE("a session does not go back to what is older than it has seen, but for the node where it saw it") {
+  const Topology nodes = topology({1, 1});
+  auto freshness = fresh(3);
+  freshness[1].fresh_until = freshness[2].fresh_until = kNow - 1ms;
+  ReadRequirements requirements;
+  requirements.wanted.seen = kNow;
+  requirements.wanted.seen_on = base::NodeId{2};
+  Balancer balancer;
+  for (int i = 0; i < 5; ++i) CHECK(balancer.choose(nodes, freshness, requirements).node->value == 2);
+  requirements.wanted.seen_on.reset();
+  CHECK(balancer.choose(nodes, freshness, requirements).reason == Reason::not_fresh);
+  freshness[1].fresh_until = kNow;
+  for (int i = 0; i < 5; ++i) CHECK(balancer.choose(nodes, freshness, requirements).node->value == 1);
+  // Its own writes count there too.
+  requirements.wanted.seen_on = base::NodeId{2};
+  requirements.wanted.not_before = kNow;
+  for (int i = 0; i < 5; ++i) CHECK(balancer.choose(nodes, freshness, requirements).node->value == 1);
 }

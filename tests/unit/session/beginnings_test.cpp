@@ -79,3 +79,17 @@ TEST_CASE_FIXTURE(Fixture, "what is remembered of beginnings is bounded") {
     beginnings.of(message({{"application_name", std::to_string(i)}})) = std::make_shared<session::Beginning>();
   CHECK(beginnings.of(first) == nullptr);
 }
+
+TEST_CASE_FIXTURE(Fixture, "a consistency of its own is known in every mode") {
+  for (const PoolMode mode : {PoolMode::session, PoolMode::transaction, PoolMode::statement}) {
+    CAPTURE(static_cast<int>(mode));
+    CHECK_FALSE(begin(message({}), account, mode).consistency);
+    CHECK(begin(message({{"pgweir.consistency", "strict"}}), account, mode).consistency == config::Consistency::strict);
+    const auto by_options = begin(message({{"options", "-c pgweir.consistency=eventual"}}), account, mode);
+    CHECK(by_options.consistency == config::Consistency::eventual);
+    CHECK_FALSE(by_options.problem);
+    const auto wrong = begin(message({{"options", "-c pgweir.consistency=fresh"}}), account, mode);
+    REQUIRE(wrong.problem);
+    CHECK(wrong.problem->sqlstate == base::Sqlstate("22023"));
+  }
+}

@@ -31,7 +31,8 @@ def judged(cluster, level: str, seed: int, **more):
 def test_reads_are_as_fresh_as_promised(counters, level, seed, restarts):
     history, verdict = judged(counters, level, seed, restarts=restarts)
     assert verdict.examples() == []
-    assert history.errors() == {}
+    # An immediate stop sends the rows it has, and then nothing can run again.
+    assert history.errors().keys() <= ({"read 40001"} if restarts else set())
     assert history.reads_on(STANDBYS) > 0
 
 

@@ -4,8 +4,9 @@ import pytest
 
 from harness.history.checks import CHECKS, judge
 from harness.history.run import Plan, make_history, prepare, report
+from harness.history.trouble import RESTART
 
-SECONDS = 8.0
+SECONDS = 7.0
 STANDBYS = {"pg2", "pg3"}
 
 
@@ -27,10 +28,11 @@ def judged(cluster, level: str, seed: int, **more):
     return history, verdict
 
 
-@pytest.mark.parametrize("level, seed, restarts", [("session", 1, False), ("strict", 3, True)])
+@pytest.mark.parametrize("level, seed, restarts", [("session", 1, False), ("strict", 35, True)])
 def test_reads_are_as_fresh_as_promised(counters, level, seed, restarts):
     history, verdict = judged(counters, level, seed, restarts=restarts)
     assert verdict.examples() == []
+    assert any(incident.kind == RESTART.name for incident in history.incidents) == restarts
     # An immediate stop sends the rows it has, and then nothing can run again.
     assert history.errors().keys() <= ({"read 40001"} if restarts else set())
     assert history.reads_on(STANDBYS) > 0

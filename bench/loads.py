@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from measure import Sample, Server, pgbench, run_pgbench, run_psql
@@ -33,7 +33,7 @@ class Load:
     def server(self, way: str, server: Server) -> Server:
         """The server that a way gave, as this load uses it."""
         if self.scram:
-            server = Server(server.host, server.port, SCRAM_USER, SCRAM_PASSWORD)
+            server = replace(server, user=SCRAM_USER, password=SCRAM_PASSWORD)
         if self.needs_session and way == "pgbouncer":
             server.database = "test_session"
         return server

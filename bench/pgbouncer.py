@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -29,6 +30,7 @@ class PgBouncer:
         self.host, self.port = "127.0.0.1", ports.take()
         self.directory = own_directory("pgweir-b-")
         config = self.directory / "pgbouncer.ini"
+        self._log = self.directory / "log"
         place = f"host={node.host} port={node.port}"
         # With auth_type any, PgBouncer logs in as the user given here.
         login, auth = " user=postgres", "auth_type = any\n"
@@ -41,19 +43,27 @@ class PgBouncer:
         config.write_text(f"[databases]\ntest_session = dbname=test pool_mode=session {place}{login}\n* = {place}{login}\n"
                           f"[pgbouncer]\nlisten_addr = {self.host}\nlisten_port = {self.port}\nunix_socket_dir = {self.directory}\n"
                           f"{auth}pool_mode = {mode}\ndefault_pool_size = {pool_size}\nmax_client_conn = {most_clients}\n"
-                          f"{secured}log_connections = 0\nlog_disconnections = 0\n")
+                          f"{secured}logfile = {self._log}\nlog_connections = 0\nlog_disconnections = 0\n")
         self._process = subprocess.Popen(as_server(["/usr/sbin/pgbouncer", "-q", config]),
                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             wait_for(self._answers, "PgBouncer to answer")
+        except TimeoutError as problem:
+            problem.add_note(self._words())
+            self.__exit__()
+            raise
         except BaseException:
             self.__exit__()
             raise
 
     def _answers(self) -> bool:
         if self._process.poll() is not None:
-            raise RuntimeError(f"PgBouncer ended with status {self._process.returncode}")
-        return subprocess.run([BIN / "pg_isready", "-q", "-h", self.host, "-p", str(self.port)]).returncode == 0
+            raise RuntimeError(f"PgBouncer ended with status {self._process.returncode}: {self._words()}")
+        command = [BIN / "pg_isready", "-q", "-h", self.host, "-p", str(self.port), "-d", "test"]
+        return subprocess.run(command, env=os.environ | {"PGSSLMODE": "disable"}).returncode == 0
+
+    def _words(self) -> str:
+        return self._log.read_text() if self._log.exists() else "it said nothing"
 
     @property
     def pid(self) -> int:

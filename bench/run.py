@@ -74,14 +74,15 @@ def run(arguments, ways: list[Way], asked: list[loads.Load]) -> None:
     print("\n".join(f"- {way.name}: {way.text}" for way in ways) + "\n", flush=True)
     by_load: dict[str, dict] = {}
     with contextlib.ExitStack() as stack:
-        tls, settings = None, ""
+        tls, own_tls, settings = None, None, ""
         if arguments.tls:
             authority = stack.enter_context(Authority())
-            tls = tuple(authority.for_servers(*authority.issue("bench", "/CN=localhost", names="IP:127.0.0.1")))
+            own_tls = authority.issue("bench", "/CN=localhost", names="IP:127.0.0.1")
+            tls = tuple(authority.for_servers(*own_tls))
             settings = f"ssl = on\nssl_cert_file = '{tls[0]}'\nssl_key_file = '{tls[1]}'\n"
         cluster = stack.enter_context(Cluster(standbys=2, settings=settings))
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="pgweir-r-"))
-        world = World(cluster, arguments.build, over_sockets=arguments.socket, tls=tls)
+        world = World(cluster, arguments.build, over_sockets=arguments.socket, tls=tls, own_tls=own_tls)
         measure.make_tables(measure.Server(cluster.primary.host, cluster.primary.port), arguments.scale)
         rows_file = loads.make_tables(world, Path(directory))
         world.prepare()

@@ -30,7 +30,9 @@ class World:
     build: Path
     over_sockets: bool
     verifier: str = ""  # of SCRAM_USER
-    tls: tuple[Path, Path] | None = None  # certificate and key of proxies and nodes: clients use TLS, proxies to nodes do not
+    # Certificate and key: clients use TLS, proxies to nodes do not. `tls` belongs to the user of the servers, `own_tls` to us, who run pgweir.
+    tls: tuple[Path, Path] | None = None
+    own_tls: tuple[Path, Path] | None = None
 
     @property
     def nodes(self) -> list[SimpleNamespace]:
@@ -104,7 +106,7 @@ def _pgweir(workers: int, reads: str, mode: str = "transaction", parser: bool = 
                        routing={"reads": reads, "parser": parser}, monitor={"interval": "1s", "timeout": "3s", "lag_interval": "20ms"},
                        log={"level": "info", "connections": False})
         if world.tls:
-            proxy.write_config(tls={"client": {"mode": "require", "cert_file": str(world.tls[0]), "key_file": str(world.tls[1])}})
+            proxy.write_config(tls={"client": {"mode": "require", "cert_file": str(world.own_tls[0]), "key_file": str(world.own_tls[1])}})
         if scram:
             proxy.login = {"password": SCRAM_PASSWORD}  # of postgres, as whom the harness looks at the nodes
             users = "".join(f'"{user}" "{world.verifier}"\n' for user in ("postgres", SCRAM_USER))

@@ -247,7 +247,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   [[nodiscard]] routing::Wanted freshness_wanted() const;
   void note_seen(base::NodeId node);
   void note_write(base::Time when);
-  void forget_seen_on(base::NodeId node, bool answered_since);
+  void forget_seen_on(base::NodeId node);
   [[nodiscard]] bool waits_for_freshness();
 
   // flows/hold.cpp
@@ -300,7 +300,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void leave(pool::ServerConnection& server, std::string_view error);
   [[nodiscard]] bool ends_with(pool::ServerConnection& server, const std::string& last_words);
   [[nodiscard]] bool has_only_prepared() const;
-  [[nodiscard]] bool runs_again(const pool::ServerConnection& server);
+  [[nodiscard]] bool runs_again(const pool::ServerConnection& server, base::Sqlstate words);
   void run_again_elsewhere(base::NodeId lost);
   void answer_lost(base::NodeId node, const std::string& words, bool is_open);
   void forget_unanswered(const Expected& entry);

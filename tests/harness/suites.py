@@ -113,14 +113,16 @@ def pytest_targets(asked: list[str]) -> dict[str, list[Path]]:
     return targets
 
 
-def run_pytest(name: str, build: Path, sanitize: str, targets: list[Path], expression: str | None, processes: int) -> list[Count]:
+def run_pytest(name: str, build: Path, sanitize: str, targets: list[Path], arguments: argparse.Namespace) -> list[Count]:
     print(f"== {name} ({build.name}, PostgreSQL {release.major()})", flush=True)
     with tempfile.TemporaryDirectory(prefix="pgweir-junit-") as directory:
         report = Path(directory) / "junit.xml"
         command = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}",
-                   "--durations=8", "-n", str(processes), "--dist", PYTEST_SUITES[name], *map(str, targets)]
-        if expression:
-            command += ["-k", expression]
+                   "--durations=8", "-n", str(arguments.processes), "--dist", PYTEST_SUITES[name], *map(str, targets)]
+        if arguments.expression:
+            command += ["-k", arguments.expression]
+        if arguments.quick:
+            command += ["-m", "not plain"]
         status = subprocess.run(command, env=_environment(build, sanitize), cwd=REPOSITORY).returncode
         count = Count(name)
         if report.exists():
@@ -142,6 +144,7 @@ def main() -> int:
     parser.add_argument("--sanitize", default="none", help=argparse.SUPPRESS)
     parser.add_argument("-k", dest="expression", help="only tests whose name matches")
     parser.add_argument("-n", dest="processes", type=int, default=2, help="tests against servers in parallel")
+    parser.add_argument("--quick", action="store_true", help="without the tests that are marked `plain`")
     parser.add_argument("--tls", action="store_true", help="TLS between clients and proxies, and proxies and servers")
     parser.add_argument("--pg", choices=release.RELEASES, default=release.RELEASES[0],
                         help="major version of the PostgreSQL servers (default %(default)s)")
@@ -158,7 +161,7 @@ def main() -> int:
     if targets:
         release.server_bin()  # before several processes ask for it, and where its messages are seen
     for name, paths in targets.items():
-        counts += run_pytest(name, build, arguments.sanitize, paths, arguments.expression, arguments.processes)
+        counts += run_pytest(name, build, arguments.sanitize, paths, arguments)
     if INSTRUCTIONS in suites:
         counts += run_instructions(build)
     # Asked for nothing but what this machine cannot do, and said so.

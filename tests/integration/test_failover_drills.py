@@ -10,7 +10,8 @@ from harness.failover.drill import Pace, run
 from harness.failover.events import EVENTS
 from harness.waiting import SCALE
 
-pytestmark = pytest.mark.skipif(not network.available(), reason="needs root and iproute2, for network namespaces")
+pytestmark = [pytest.mark.plain,
+              pytest.mark.skipif(not network.available(), reason="needs root and iproute2, for network namespaces")]
 
 PACE = Pace(before=0.5, after=0.3, factor=2.0, spare=2.0 * SCALE,
             monitor={"interval": "100ms", "timeout": f"{500 * SCALE:.0f}ms", "lag_interval": "10ms"})

@@ -216,7 +216,7 @@ def compare(postgres: Postgres, proxy: Proxy, text: str, tries: list[Attempt], p
     return differences, Counter([("file", taken[0])] + [(end[0], end[1]) for end in expected])
 
 
-@pytest.mark.slow
+@pytest.mark.plain
 @pytest.mark.parametrize("kind", ["well-formed", "malformed"])
 def test_verdicts_are_those_of_postgresql(postgres, proxy, kind):
     print(f"seed {SEED}")

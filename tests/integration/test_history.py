@@ -28,6 +28,7 @@ def judged(cluster, level: str, seed: int, **more):
     return history, verdict
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("level, seed, restarts", [("session", 1, False), ("strict", 35, True)])
 def test_reads_are_as_fresh_as_promised(counters, level, seed, restarts):
     history, verdict = judged(counters, level, seed, restarts=restarts)

@@ -344,6 +344,20 @@ def test_reads_on_a_lost_standby_run_elsewhere(end):
                 assert one.result() == (10_000_000,)
 
 
+def test_a_read_that_an_administrator_ends_runs_again_each_time():
+    """What servers die of by themselves runs only twice; here it is told that somebody has ended them."""
+    with trouble(2) as (cluster, proxy):
+        proxy.wait_standby_read(LONG)
+        with proxy.connect() as client:
+            asked = Asking(lambda: client.execute(LONG).fetchone())
+            for _ in range(4):
+                node = wait_for(lambda: next((n for n in cluster.nodes if running(n, "generate_series")), None), "it to run")
+                assert sum(ended for (ended,) in node.sql(
+                    "SELECT pg_terminate_backend(pid, 10000)::int FROM pg_stat_activity "
+                    "WHERE query LIKE '%%generate_series%%' AND state = 'active' AND pid <> pg_backend_pid()")) == 1
+            assert asked.result() == (10_000_000,)
+
+
 def test_an_answer_half_delivered_ends_with_an_error():
     with trouble(0) as (cluster, proxy):
         make_table(cluster, proxy)

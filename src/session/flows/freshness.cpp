@@ -47,8 +47,7 @@ void Session::note_write(base::Time when) {
 }
 
 /// A server that comes back may show older data than it has shown before it went.
-void Session::forget_seen_on(base::NodeId node, bool answered_since) {
-  if (answered_since) seen_ = base::Clock::now();
+void Session::forget_seen_on(base::NodeId node) {
   if (seen_on_ == node) seen_on_.reset();
 }
 

@@ -132,7 +132,7 @@ void Session::leave_for_pause() {
 void Session::on_topology(const std::vector<base::NodeId>& lost, std::optional<base::NodeId> demoted) {
   if (state_ == State::starting || state_ == State::finished) return;
   if (std::as_const(work_)->hold.place != 0) work_->hold.failing_since = {};
-  for (const base::NodeId node : lost) forget_seen_on(node, false);
+  for (const base::NodeId node : lost) forget_seen_on(node);
   for (const base::NodeId node : lost)
     if (pool::ServerConnection* server = std::as_const(work_)->leases.server(node))
       leave(*server, "the monitor has found the server down");

@@ -45,6 +45,13 @@ bool runs_commit(const Exchange& exchange) {
   });
 }
 
+/// Of a whole ErrorResponse; none of what is not one.
+base::Sqlstate sqlstate_of(std::string_view last_words) {
+  if (last_words.empty()) return {};
+  const auto fields = wire::decode_error(last_words.substr(wire::kHeaderBytes));
+  return fields ? base::Sqlstate(fields->sqlstate) : base::Sqlstate{};
+}
+
 }  // namespace
 
 void Session::on_server_end(pool::ServerConnection& server, std::string_view error) {
@@ -84,7 +91,7 @@ void Session::leave(pool::ServerConnection& server, std::string_view error) {
     return finish_retry();
   }
   const bool settings_only = is_current && work.chosen && !in_transaction;
-  if (settings_only || (owes && runs_again(server))) {
+  if (settings_only || (owes && runs_again(server, sqlstate_of(last_words)))) {
     lose_server(server);
     return run_again_elsewhere(node);
   }
@@ -94,7 +101,10 @@ void Session::leave(pool::ServerConnection& server, std::string_view error) {
   const Pins pins = held.pins;
   const bool under_way = owes || (is_current && (work.stage == Stage::open || work.held_ready));
   lose_server(server);
-  if (under_way) answer_lost(node, words, in_transaction);
+  if (under_way) {
+    seen_ = base::Clock::now();  // the client may have got a part of the answer
+    answer_lost(node, words, in_transaction);
+  }
   if (state_ == State::finished) return;
   if (bound || (in_transaction && !under_way)) note_untold(node, words, in_transaction && !under_way, pins);
   if (is_current && (work.wait == Wait::quiet || work.wait == Wait::retryable)) work.wait = Wait::none;
@@ -110,10 +120,7 @@ void Session::leave(pool::ServerConnection& server, std::string_view error) {
 bool Session::ends_with(pool::ServerConnection& server, const std::string& last_words) {
   const bool is_current = &server == work_->current;
   const bool mid_message = is_current && client_is_mid_message();
-  base::Sqlstate state;
-  if (!last_words.empty())
-    if (const auto fields = wire::decode_error(std::string_view(last_words).substr(wire::kHeaderBytes)))
-      state = base::Sqlstate(fields->sqlstate);
+  const base::Sqlstate state = sqlstate_of(last_words);
   const bool by_server = std::find(kEndsSession.begin(), kEndsSession.end(), state) != kEndsSession.end();
   const bool replicates = startup_class_->replication();
   if (!mid_message && !by_server && !replicates) return false;
@@ -142,14 +149,15 @@ bool Session::has_only_prepared() const {
 
 /// Whether what is in flight may be sent again: the client has seen nothing of its answer, and either it only reads, or
 /// nothing of it has been sent.
-bool Session::runs_again(const pool::ServerConnection& server) {
+bool Session::runs_again(const pool::ServerConnection& server, base::Sqlstate words) {
   const Work& work = *work_;
   if (work.leases.find(server.node())->pins.any()) return false;
   const bool kept = work.on_probation() || work.second_try.kept;
   if (!kept) return false;
   if (!server.connection().may_have_sent(work.second_try.sent_from)) return true;
-  // Twice, and it may be what it says that servers die of.
-  return !std::exchange(work_->plan.ran_again, true) && (work.on_probation() || !work.plan.executes || only_reads());
+  if (!work.on_probation() && work.plan.executes && !only_reads()) return false;
+  // Twice, and it may be what it says that servers die of; but not when somebody has ended them.
+  return words == sqlstate::admin_shutdown || !std::exchange(work_->plan.ran_again, true);
 }
 
 void Session::run_again_elsewhere(base::NodeId lost) {
@@ -328,7 +336,7 @@ void Session::lose_server(pool::ServerConnection& server) {
   // Whoever does not take what is for a server that is gone would not be asked for more.
   server_full_ = false;
   const base::NodeId node = server.node();
-  forget_seen_on(node, !work_->queue.empty());
+  forget_seen_on(node);
   std::erase_if(work_->leases.all(), [&](auto& one) {
     if (!(one.node == node)) return false;
     one.lease.close();

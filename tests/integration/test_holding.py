@@ -420,6 +420,17 @@ def test_a_pipeline_is_answered_in_full():
             assert (4,) in cluster.node("pg2").sql("SELECT id FROM written")
 
 
+def test_a_statement_is_refused_in_what_cannot_be_sent():
+    with trouble(0, hold="100ms", pool={"mode": "statement"}) as (cluster, proxy):
+        with wire.Wire(proxy.port) as client:
+            client.login()
+            cluster.primary.kill()
+            wait_no_primary(proxy)
+            told = client.ask(wire.parse("SELECT 1", "s"), wire.parse("BEGIN"), wire.SYNC)
+            assert [message.kind for message in told] == ["E", "Z"]
+            assert [message.kind for message in client.ask(wire.query("SELECT 1"))] == ["E", "Z"]
+
+
 def test_a_held_pipeline_runs_in_order():
     with trouble(1) as (cluster, proxy):
         make_table(cluster, proxy)

@@ -208,7 +208,8 @@ void Session::fail_exchange(const base::Error& error) {
       prepared_.define(message->statement);
     if (message->deallocated)
       for (const StatementPtr& statement : *message->deallocated) prepared_.define(statement);
-    if (message->type == frontend::kParse) prepared_.withdraw(*message->statement);
+    // One that was refused has none.
+    if (message->type == frontend::kParse && message->statement) prepared_.withdraw(*message->statement);
   }
   end_hold();
   work_->exchange.clear();

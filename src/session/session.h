@@ -141,7 +141,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void finish(std::string_view why);
   void give_up_leases();
   void end_if_idle();
-  void end_if_server_waits(std::size_t unread);
+  void end_if_server_waits(std::string_view unread);
 
   // flows/console_session.cpp: in the admin database
   void enter_console();

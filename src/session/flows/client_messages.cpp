@@ -21,7 +21,7 @@ std::size_t Session::take_messages(std::string_view bytes) {
     used += step;
   }
   in_client_data_ = false;
-  end_if_server_waits(bytes.size() - used);
+  end_if_server_waits(bytes.substr(used));
   if (state_ == State::finished) return bytes.size();
   const bool held = used < bytes.size() && !may_take_message();
   if (held != client_held_) {

@@ -104,6 +104,7 @@ void Session::leave(pool::ServerConnection& server, std::string_view error) {
   settle();
   end_if_idle();
   resume_client();
+  end_if_server_waits(client_.unread_bytes());
   work_.give_back_if_over();
 }
 

@@ -46,7 +46,7 @@ bool begins_only(char type) {
 
 std::size_t Session::on_server_data(pool::ServerConnection& server, std::string_view bytes) {
   const std::size_t used = take_replies(server, bytes);
-  end_if_server_waits(client_.unread());
+  end_if_server_waits(client_.unread_bytes());
   work_.give_back_if_over();
   return used;
 }

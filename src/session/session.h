@@ -162,6 +162,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void end_open_exchange();
   void pass_gathered_to_copy(pool::ServerConnection& server);
   void pass_gathered_behind_copy(pool::ServerConnection& server);
+  void take_more_for_copy();
+  void await_sync(pool::ServerConnection& server);
   std::size_t pass_whole(GatheredMessage&& message, const wire::Frame& frame, std::string_view bytes);
   std::size_t discard(const wire::Frame& frame);
   void note_wrote(pool::ServerConnection& server);

@@ -195,6 +195,8 @@ std::size_t Session::take_copy(const wire::Frame& frame, std::string_view bytes)
   if (server) {
     server->connection().write_through(bytes.substr(0, frame.bytes_here()));
     if (frame.type == frontend::kCopyDone || frame.type == frontend::kCopyFail) work_->queue.copy_in_ended();
+    const bool ended = frame.complete() && work_->stage == Stage::none && !work_->queue.copying_in();
+    if (ended && std::exchange(work_->solitary, false)) work_->wait = Wait::quiet;
   }
   stream_rest(frame, server);
   if (server) check_server_takes(*server);
@@ -209,6 +211,14 @@ void Session::check_server_takes(pool::ServerConnection& server) {
   server_full_ = true;
   server.connection().notify_when_drained(mark);
   update_client_reading();
+}
+
+/// What must be answered before anything else is sent is answered only when the client has sent this.
+void Session::take_more_for_copy() {
+  if (work_->wait != Wait::quiet || work_->stage == Stage::gathering) return;
+  work_->wait = Wait::none;
+  work_->solitary = true;
+  worker_.loop().after_pass([&worker = worker_, id = id_] { worker.resume(id); });
 }
 
 /// What the client sent behind a COPY, before it knew that the server waits for data, is read as part of that COPY.
@@ -238,6 +248,15 @@ void Session::pass_gathered_behind_copy(pool::ServerConnection& server) {
   work.stage = closed ? Stage::none : Stage::open;
   work.wait = closed && std::exchange(work.solitary, false) ? Wait::quiet : Wait::none;
   work.exchange.clear();
+  worker_.loop().after_pass([&worker = worker_, id = id_] { worker.resume(id); });
+}
+
+/// After an error the server ignores everything up to a Sync. That is the client's to send.
+void Session::await_sync(pool::ServerConnection& server) {
+  // The last one was read as part of a COPY, and what was sent behind it is ignored.
+  if (work_->stage != Stage::open) pass_gathered_behind_copy(server);
+  if (work_->stage != Stage::open || work_->wait != Wait::quiet) return;
+  work_->wait = Wait::none;
   worker_.loop().after_pass([&worker = worker_, id = id_] { worker.resume(id); });
 }
 

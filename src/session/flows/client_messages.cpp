@@ -176,6 +176,7 @@ std::size_t Session::pass_whole(GatheredMessage&& message, const wire::Frame& fr
     ServerWriter to = writer(*work_->current);
     send_message(to, *work_->current, message, here);
     stream_rest(frame, work_->current);
+    if (frame.complete() && std::exchange(work_->solitary, false)) work_->wait = Wait::quiet;
     check_server_takes(*work_->current);
     return here.size();
   }
@@ -243,10 +244,10 @@ void Session::pass_gathered_behind_copy(pool::ServerConnection& server) {
   ServerWriter to = writer(server);
   for (const auto& message : work.exchange.messages())
     send_message(to, server, message, work.exchange.bytes_of(message));
-  const bool closed = is_closed(work.exchange);
+  const bool closed = is_closed(work.exchange), awaits_ready = ends_in_ready(work.exchange);
   work.stream_to = work.stream_left > 0 ? &server : nullptr;
   work.stage = closed ? Stage::none : Stage::open;
-  work.wait = closed && std::exchange(work.solitary, false) ? Wait::quiet : Wait::none;
+  work.wait = awaits_ready && std::exchange(work.solitary, false) ? Wait::quiet : Wait::none;
   work.exchange.clear();
   worker_.loop().after_pass([&worker = worker_, id = id_] { worker.resume(id); });
 }

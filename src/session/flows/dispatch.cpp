@@ -102,6 +102,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
   if (std::exchange(work.leases.find(server.node())->doubtful, false)) work.leases.note_due(server.node(), Audit::all);
   count_and_log(server.node());
   const bool closed = is_closed(work.exchange);
+  const bool awaits_ready = ends_in_ready(work.exchange) && work.stream_left == 0;
   const bool whole = closed && work.stream_left == 0;
   const bool repeatable = whole && may_run_elsewhere(server);
   work.second_try.begins = work.transaction == Transaction::lazy;
@@ -131,7 +132,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
     begin_probation();
   else if (!work.second_try.healable && !work.second_try.kept)
     work.exchange.clear();
-  if (closed && std::exchange(work.solitary, false) && work.wait == Wait::none) work.wait = Wait::quiet;
+  if (awaits_ready && std::exchange(work.solitary, false) && work.wait == Wait::none) work.wait = Wait::quiet;
   check_server_takes(server);
 }
 

@@ -194,6 +194,8 @@ std::size_t Session::pass_whole(GatheredMessage&& message, const wire::Frame& fr
 std::size_t Session::take_copy(const wire::Frame& frame, std::string_view bytes) {
   pool::ServerConnection* server = work_->queue.empty() ? nullptr : work_->current;
   if (server) {
+    // It is not kept, and another server would get what is still to come of it.
+    work_->second_try.kept = work_->second_try.healable = false;
     server->connection().write_through(bytes.substr(0, frame.bytes_here()));
     if (frame.type == frontend::kCopyDone || frame.type == frontend::kCopyFail) work_->queue.copy_in_ended();
     const bool ended = frame.complete() && work_->stage == Stage::none && !work_->queue.copying_in();

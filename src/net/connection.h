@@ -91,6 +91,8 @@ class Connection {
   /// Shows the handler again what it had left over. Must not be called from within `on_data`.
   void redeliver();
   [[nodiscard]] std::size_t unread() const noexcept { return pending_.size(); }
+  /// What the handler has left over, or is being shown again. Valid until this object does anything else.
+  [[nodiscard]] std::string_view unread_bytes() const noexcept { return pending_.view(); }
   [[nodiscard]] bool ended() const noexcept { return ended_; }
 
   /// See net::peer_user. Only before `close`.

@@ -113,6 +113,13 @@ class Exchange {
   return exchange.messages().size() == 1 && (last == wire::frontend::kQuery || last == wire::frontend::kFunctionCall);
 }
 
+/// Its last message is answered by ReadyForQuery, unless what is in front of it fails.
+[[nodiscard]] inline bool ends_in_ready(const Exchange& exchange) {
+  if (exchange.empty() || exchange.execution()) return !exchange.empty();
+  const char last = exchange.messages().back().type;
+  return last == wire::frontend::kSync || last == wire::frontend::kQuery || last == wire::frontend::kFunctionCall;
+}
+
 /// So far nothing but statements to be prepared under names.
 [[nodiscard]] inline bool only_parses(const Exchange& exchange) {
   const auto& messages = exchange.messages();

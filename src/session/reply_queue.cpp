@@ -106,8 +106,9 @@ Taken ReplyQueue::take(char type, std::vector<Expected>& dropped, Expected& comp
   if (type == backend::kCopyIn) begin_copy_in();
   const bool syncs_eaten = type == backend::kCopyIn && eaten_syncs_ > 0 && size() == 1;
   if (front.what == Expect::query || front.what == Expect::function_call) {
-    if (type == backend::kCommandComplete) copying_in_ = false;
-    front.answered = front.answered || answers(type);
+    // Rows or a COPY behind the end of a statement belong to the next one, which has its own end.
+    front.answered = answers(type);
+    if (front.answered) copying_in_ = false;
     return {Taken::Kind::part, front.action, front.what, syncs_eaten};
   }
   if (kind == Taken::Kind::complete) {

@@ -56,7 +56,7 @@ struct Expected {
   bool parses = false, describes = false;  ///< execution: these messages are part of it
   bool whole = false;  ///< its answer may come in one piece that needs no looking into: an execution, and a query of an
                        ///< ordinary statement. While nothing of it has come
-  bool answered = false;           ///< query, function_call: what must come before its ReadyForQuery has come
+  bool answered = false;           ///< query, function_call: what must come right before its ReadyForQuery has come
   std::size_t text_hash = 0;       ///< of a query that pgweir has sent
   StatementPtr statement{};        ///< which one of the client's
   pool::StatementKey on_server{};  ///< parse, bind, describe: the key it was sent under

@@ -379,8 +379,12 @@ void Session::end_if_idle() {
 }
 
 /// For the data of a COPY, or for a Sync, from a client that has said its last word: it would wait for ever.
-void Session::end_if_server_waits(std::size_t unread) {
-  if (!gone_timer_ || unread > 0) return;
+void Session::end_if_server_waits(std::string_view unread) {
+  if (!gone_timer_) return;
+  // Half a message stays half a message.
+  wire::Frame next;
+  const auto status = wire::read_frame(unread, next);
+  if (status == wire::FrameStatus::invalid || (status == wire::FrameStatus::ok && next.complete())) return;
   const Work& work = *work_;
   const bool lacks_sync = work.stage != Stage::none && work.wait == Wait::none && work.queue.empty();
   if (lacks_sync || work.queue.copying_in() || work.queue.skipping()) finish("client closed");

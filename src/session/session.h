@@ -142,7 +142,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void finish(std::string_view why);
   void give_up_leases();
   void end_if_idle();
-  void end_if_server_waits(std::size_t unread);
+  void end_if_server_waits(std::string_view unread);
 
   // flows/console_session.cpp: in the admin database
   void enter_console();
@@ -163,6 +163,8 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void end_open_exchange();
   void pass_gathered_to_copy(pool::ServerConnection& server);
   void pass_gathered_behind_copy(pool::ServerConnection& server);
+  void take_more_for_copy();
+  void await_sync(pool::ServerConnection& server);
   std::size_t pass_whole(GatheredMessage&& message, const wire::Frame& frame, std::string_view bytes);
   std::size_t discard(const wire::Frame& frame);
   void note_wrote(pool::ServerConnection& server);

@@ -434,6 +434,34 @@ def test_a_pipeline_is_answered_in_full():
             assert (4,) in cluster.node("pg2").sql("SELECT id FROM written")
 
 
+def test_what_waits_without_a_sync_behind_a_lost_answer_runs():
+    with trouble(1) as (cluster, proxy):
+        make_table(cluster, proxy)
+        with wire.Wire(proxy.port) as client:
+            client.login()
+            # Until it is known whether the first statement is there, what is not closed waits.
+            client.send(wire.parse("INSERT INTO written SELECT 1 FROM pg_sleep(30)", "w"), wire.bind(statement="w"),
+                        wire.execute(), wire.SYNC, wire.parse("SELECT 1", "s"), wire.describe("S", "s"), wire.FLUSH)
+            wait_for(lambda: running(cluster.primary, "pg_sleep(30)"), "the statement to run")
+            cluster.primary.kill()
+            client.read_until("E")
+            promote(cluster)
+            wait_primary(proxy, "pg2")
+            assert [message.kind for message in client.read_until("T")] == ["Z", "1", "t", "T"]
+            assert [message.kind for message in client.ask(wire.SYNC)] == ["Z"]
+
+
+def test_a_statement_is_refused_in_what_cannot_be_sent():
+    with trouble(0, hold="100ms", pool={"mode": "statement"}) as (cluster, proxy):
+        with wire.Wire(proxy.port) as client:
+            client.login()
+            cluster.primary.kill()
+            wait_no_primary(proxy)
+            told = client.ask(wire.parse("SELECT 1", "s"), wire.parse("BEGIN"), wire.SYNC)
+            assert [message.kind for message in told] == ["E", "Z"]
+            assert [message.kind for message in client.ask(wire.query("SELECT 1"))] == ["E", "Z"]
+
+
 def test_a_held_pipeline_runs_in_order():
     with trouble(1) as (cluster, proxy):
         make_table(cluster, proxy)

@@ -93,6 +93,7 @@ std::function<void(base::Result<pool::Lease>)> Session::lease_taker(base::NodeId
     work_->wait = Wait::none;
     on_lease(node, std::move(lease));
     resume_client();
+    end_if_server_waits(client_.unread_bytes());
     work_.give_back_if_over();
   };
 }

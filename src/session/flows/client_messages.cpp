@@ -21,7 +21,7 @@ std::size_t Session::take_messages(std::string_view bytes) {
     used += step;
   }
   in_client_data_ = false;
-  end_if_server_waits(bytes.size() - used);
+  end_if_server_waits(bytes.substr(used));
   if (state_ == State::finished) return bytes.size();
   const bool held = used < bytes.size() && !may_take_message();
   if (held != client_held_) {
@@ -176,6 +176,7 @@ std::size_t Session::pass_whole(GatheredMessage&& message, const wire::Frame& fr
     ServerWriter to = writer(*work_->current);
     send_message(to, *work_->current, message, here);
     stream_rest(frame, work_->current);
+    if (frame.complete() && std::exchange(work_->solitary, false)) work_->wait = Wait::quiet;
     check_server_takes(*work_->current);
     return here.size();
   }
@@ -193,8 +194,12 @@ std::size_t Session::pass_whole(GatheredMessage&& message, const wire::Frame& fr
 std::size_t Session::take_copy(const wire::Frame& frame, std::string_view bytes) {
   pool::ServerConnection* server = work_->queue.empty() ? nullptr : work_->current;
   if (server) {
+    // It is not kept, and another server would get what is still to come of it.
+    work_->second_try.kept = work_->second_try.healable = false;
     server->connection().write_through(bytes.substr(0, frame.bytes_here()));
     if (frame.type == frontend::kCopyDone || frame.type == frontend::kCopyFail) work_->queue.copy_in_ended();
+    const bool ended = frame.complete() && work_->stage == Stage::none && !work_->queue.copying_in();
+    if (ended && std::exchange(work_->solitary, false)) work_->wait = Wait::quiet;
   }
   stream_rest(frame, server);
   if (server) check_server_takes(*server);
@@ -209,6 +214,14 @@ void Session::check_server_takes(pool::ServerConnection& server) {
   server_full_ = true;
   server.connection().notify_when_drained(mark);
   update_client_reading();
+}
+
+/// What must be answered before anything else is sent is answered only when the client has sent this.
+void Session::take_more_for_copy() {
+  if (work_->wait != Wait::quiet || work_->stage == Stage::gathering) return;
+  work_->wait = Wait::none;
+  work_->solitary = true;
+  worker_.loop().after_pass([&worker = worker_, id = id_] { worker.resume(id); });
 }
 
 /// What the client sent behind a COPY, before it knew that the server waits for data, is read as part of that COPY.
@@ -233,11 +246,20 @@ void Session::pass_gathered_behind_copy(pool::ServerConnection& server) {
   ServerWriter to = writer(server);
   for (const auto& message : work.exchange.messages())
     send_message(to, server, message, work.exchange.bytes_of(message));
-  const bool closed = is_closed(work.exchange);
+  const bool closed = is_closed(work.exchange), awaits_ready = ends_in_ready(work.exchange);
   work.stream_to = work.stream_left > 0 ? &server : nullptr;
   work.stage = closed ? Stage::none : Stage::open;
-  work.wait = closed && std::exchange(work.solitary, false) ? Wait::quiet : Wait::none;
+  work.wait = awaits_ready && std::exchange(work.solitary, false) ? Wait::quiet : Wait::none;
   work.exchange.clear();
+  worker_.loop().after_pass([&worker = worker_, id = id_] { worker.resume(id); });
+}
+
+/// After an error the server ignores everything up to a Sync. That is the client's to send.
+void Session::await_sync(pool::ServerConnection& server) {
+  // The last one was read as part of a COPY, and what was sent behind it is ignored.
+  if (work_->stage != Stage::open) pass_gathered_behind_copy(server);
+  if (work_->stage != Stage::open || work_->wait != Wait::quiet) return;
+  work_->wait = Wait::none;
   worker_.loop().after_pass([&worker = worker_, id = id_] { worker.resume(id); });
 }
 

@@ -141,8 +141,9 @@ void Session::after_ready() {
   if (work_->settings_error) return fail_exchange_for_settings();
   if (state_ == State::welcoming) return finish_welcome();
   // Whoever waits for a connection comes before this session's next exchange.
-  if (shares_servers() && work_->current && work_->transaction == Transaction::none && work_->stage != Stage::open &&
-      !work_->chosen && pool::WorkerPools::anybody_waits(account_->pool(worker_.pools(), work_->current->node())) &&
+  if (shares_servers() && work_->current && !work_->stream_to && work_->transaction == Transaction::none &&
+      work_->stage != Stage::open && !work_->chosen &&
+      pool::WorkerPools::anybody_waits(account_->pool(worker_.pools(), work_->current->node())) &&
       !work_->leases.is_pinned())
     release_leases();
   if (work_->wait == Wait::quiet || work_->wait == Wait::retryable) go_on();

@@ -20,7 +20,7 @@ void Session::enter_console() {
   if (worker_.draining()) return terminate({sqlstate::cannot_connect_now, "pgweir is shutting down"});
   make_secret();
   login_.reset();
-  console_ = std::make_unique<Console>(ConsoleFlow(commands, message.user));
+  console_ = std::make_unique<Console>(Console{ConsoleFlow(commands, message.user)});
   base::ByteQueue& out = client_.output();
   ConsoleFlow::welcome(out);
   wire::encode_backend_key_data(out, id_.value, secret_.view());

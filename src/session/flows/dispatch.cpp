@@ -103,6 +103,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
   if (std::exchange(work.leases.find(server.node())->doubtful, false)) work.leases.note_due(server.node(), Audit::all);
   count_and_log(server.node());
   const bool closed = is_closed(work.exchange);
+  const bool awaits_ready = ends_in_ready(work.exchange) && work.stream_left == 0;
   const bool whole = closed && work.stream_left == 0;
   const bool repeatable = whole && may_run_elsewhere(server);
   work.second_try.begins = work.transaction == Transaction::lazy;
@@ -132,7 +133,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
     begin_probation();
   else if (!work.second_try.healable && !work.second_try.kept)
     work.exchange.clear();
-  if (closed && std::exchange(work.solitary, false) && work.wait == Wait::none) work.wait = Wait::quiet;
+  if (awaits_ready && std::exchange(work.solitary, false) && work.wait == Wait::none) work.wait = Wait::quiet;
   check_server_takes(server);
 }
 
@@ -209,7 +210,8 @@ void Session::fail_exchange(const base::Error& error) {
       prepared_.define(message->statement);
     if (message->deallocated)
       for (const StatementPtr& statement : *message->deallocated) prepared_.define(statement);
-    if (message->type == frontend::kParse) prepared_.withdraw(*message->statement);
+    // One that was refused has none.
+    if (message->type == frontend::kParse && message->statement) prepared_.withdraw(*message->statement);
   }
   end_hold();
   work_->exchange.clear();

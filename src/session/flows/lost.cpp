@@ -107,11 +107,14 @@ void Session::leave(pool::ServerConnection& server, std::string_view error) {
   }
   if (state_ == State::finished) return;
   if (bound || (in_transaction && !under_way)) note_untold(node, words, in_transaction && !under_way, pins);
-  if (is_current && (work.wait == Wait::quiet || work.wait == Wait::retryable)) work.wait = Wait::none;
-  if (work.wait == Wait::none && work.stage == Stage::gathering && is_closed(work.exchange)) dispatch();
+  // What waited for the answer goes on, also an exchange that is not closed yet: its client may wait for it.
+  const bool waited = is_current && (work.wait == Wait::quiet || work.wait == Wait::retryable);
+  if (waited) work.wait = Wait::none;
+  if (work.wait == Wait::none && work.stage == Stage::gathering && (waited || is_closed(work.exchange))) dispatch();
   settle();
   end_if_idle();
   resume_client();
+  end_if_server_waits(client_.unread_bytes());
   work_.give_back_if_over();
 }
 

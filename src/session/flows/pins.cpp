@@ -115,7 +115,8 @@ void Session::release_leases() {
   std::erase_if(work_->leases.all(), [&](Held& one) {
     // State that only this connection has keeps it.
     if (one.is_pinned()) return false;
-    if (one.lease->out_of_step)
+    // A server that says it is in a transaction, of which the session knows nothing, is not to be believed.
+    if (one.lease->out_of_step || (shares_servers() && one.lease->transaction != wire::TransactionStatus::idle))
       one.lease.close();
     else if (shares_servers())
       one.lease.release();

@@ -46,7 +46,7 @@ bool begins_only(char type) {
 
 std::size_t Session::on_server_data(pool::ServerConnection& server, std::string_view bytes) {
   const std::size_t used = take_replies(server, bytes);
-  end_if_server_waits(client_.unread());
+  end_if_server_waits(client_.unread_bytes());
   work_.give_back_if_over();
   return used;
 }
@@ -189,11 +189,16 @@ bool Session::take_reply(pool::ServerConnection& server, const wire::Frame& fram
     case ReplyQueue::Taken::Kind::violation:
       out_of_step(server, std::string("unexpected message '") + frame.type + "' from the server");
       return false;
-    case ReplyQueue::Taken::Kind::error: return on_error_reply(server, frame, taken, action);
+    case ReplyQueue::Taken::Kind::error: {
+      const bool forward = on_error_reply(server, frame, taken, action);
+      if (state_ != State::finished && work_->queue.skipping()) await_sync(server);
+      return forward;
+    }
     case ReplyQueue::Taken::Kind::complete:
       if (!on_complete(server, work.completed, frame)) return false;
       break;
     case ReplyQueue::Taken::Kind::part:
+      if (work.queue.copying_in() || taken.syncs_eaten) take_more_for_copy();
       if (frame.type == backend::kCopyIn) pass_gathered_to_copy(server);
       // The Sync that closed the exchange was not one: another will come behind the COPY.
       if (taken.syncs_eaten) pass_gathered_behind_copy(server);

@@ -122,6 +122,8 @@ void ServerWriter::note_due(const Effects& effects) {
     if (pinned && effect.all) work_.leases.note_due(node, Audit::all);
     for (const SettingChange& change : effect.settings)
       if (change.text.empty() && of_.carried.begins_with_settings()) work_.solitary = true;
+    // What it brings back may have to be restored, too.
+    if (undoes(effect.kind) && !work_.resets.empty()) work_.solitary = true;
     // What comes next may name it.
     if (effect.kind == sql::StatementKind::prepare || effect.kind == sql::StatementKind::deallocate ||
         effect.kind == sql::StatementKind::discard)

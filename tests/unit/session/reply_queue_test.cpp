@@ -91,6 +91,31 @@ TEST_CASE("a second ReadyForQuery is not the answer to what comes next") {
   CHECK(server.kind('Z') == Kind::complete);
 }
 
+TEST_CASE("a query is not over before its last statement is") {
+  for (const std::string_view begun : {"CT", "CTD", "CG", "IG", "CH", "CHdc", "CW"}) {
+    CAPTURE(begun);
+    Server server;
+    server.push(Expect::query);
+    for (const char type : begun) CHECK(server.kind(type) == Kind::part);
+    CHECK_FALSE(server.queue.accepts('Z'));
+    CHECK(server.kind('Z') == Kind::violation);
+    CHECK(completes(server, "CZ"));
+    CHECK_FALSE(server.queue.copying_in());
+  }
+}
+
+TEST_CASE("every end of a statement ends its COPY IN") {
+  for (const std::string_view answer : {"GCZ", "GIZ", "GEZ"}) {
+    CAPTURE(answer);
+    Server server;
+    server.push(Expect::query);
+    for (const char type : answer) server.take(type);
+    CHECK_FALSE(server.queue.copying_in());
+    server.push(Expect::sync);
+    CHECK(server.queue.size() == 1);
+  }
+}
+
 TEST_CASE("only FunctionCallResponse answers a function call") {
   for (const char type : std::string_view("TDC12I")) {
     CAPTURE(type);

@@ -246,7 +246,9 @@ void Session::pass_gathered_behind_copy(pool::ServerConnection& server) {
   ServerWriter to = writer(server);
   for (const auto& message : work.exchange.messages())
     send_message(to, server, message, work.exchange.bytes_of(message));
-  const bool closed = is_closed(work.exchange), awaits_ready = ends_in_ready(work.exchange);
+  // After an error a query, too, is ignored: only a Sync closes it.
+  const bool closed = is_closed(work.exchange) && !work.queue.skipping();
+  const bool awaits_ready = ends_in_ready(work.exchange);
   work.stream_to = work.stream_left > 0 ? &server : nullptr;
   work.stage = closed ? Stage::none : Stage::open;
   work.wait = awaits_ready && std::exchange(work.solitary, false) ? Wait::quiet : Wait::none;

@@ -16,7 +16,7 @@ extern const std::string_view kPositionProbe;
 
 struct PositionFacts {
   bool in_recovery = false;
-  routing::Lsn position = 0;  ///< primary: insert position; standby: replay position
+  routing::Lsn position = 0;  ///< primary: the end of what has been inserted; standby: replay position
   /// Primary: what is on disk and may be sent to standbys. Records that belong to no commit (pruning by reads, aborted
   /// transactions) may stay between the two for as long as the server is idle.
   routing::Lsn flushed = 0;

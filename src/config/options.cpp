@@ -209,9 +209,8 @@ const std::vector<Option<Settings>>& table() {
        "`shared`: one connection to the primary per worker, database and user listens for all clients; it counts in "
        "pool.size, which has to be larger than the number of workers. A LISTEN in a transaction, together with "
        "other statements, of a client that is pinned anyway, or with another client_encoding than the shared "
-       "connection's pins as before. pg_listening_channels() does not show shared channels. If the shared "
-       "connection is lost, its clients are disconnected (08006), because they would miss notifications; "
-       "so is a client that leaves more than limits.buffer_high_water of them waiting (53400). "
+       "connection's pins as before. pg_listening_channels() does not show shared channels. A client "
+       "that leaves more than limits.buffer_high_water of notifications waiting is disconnected (53400). "
        "Notifications name the process of the server that sent them, the client's own too. A reload is for LISTENs "
        "that come afterwards."},
       {"pool.prepared_memory", size(at(&S::pool, &Pool::prepared_memory), 64 * kKiB, 64 * kGiB), Reload::yes,

@@ -21,7 +21,8 @@ constexpr std::string_view kPins =
     " AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())"
     " UNION ALL SELECT 'pin', 'hold_cursor', NULL"
     " WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_cursors WHERE is_holdable)"
-    " UNION ALL SELECT 'pin', 'listen', NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_listening_channels())"
+    " UNION ALL SELECT 'pin', 'listen', pg_catalog.encode(pg_catalog.convert_to(name,"
+    " pg_catalog.getdatabaseencoding()), 'hex') FROM pg_catalog.pg_listening_channels() channels(name)"
     " UNION ALL SELECT 'pin', 'advisory_lock', NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_locks"
     " WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())";
 
@@ -144,6 +145,7 @@ void AuditReader::take_row(std::string_view body) {
   if (kind == "pin") {
     for (const PinReasonRow& row : kPinReasons)
       if (row.name == name) pins_.add(row.reason);
+    if (hex) channels_.push_back(from_hex(*hex));
   } else if (kind == "setting") {
     settings_.push_back({lower(name), text_for(name, hex.value_or(""))});
   } else if (kind == "custom") {
@@ -190,6 +192,8 @@ std::string digest_of(std::vector<std::string> names) {
 bool AuditReader::are_prepared(const std::vector<std::string>& names) const {
   return names.size() == prepared_ && digest_of(names) == prepared_digest_;
 }
+
+std::vector<std::string> AuditReader::take_channels() { return std::move(channels_); }
 
 std::vector<pool::SettingText> AuditReader::take_settings() {
   std::sort(settings_.begin(), settings_.end(), [](const auto& a, const auto& b) { return a.key < b.key; });

@@ -53,6 +53,8 @@ class AuditReader {
   [[nodiscard]] Audit audit() const { return audit_; }
   [[nodiscard]] bool failed() const { return failed_; }
   [[nodiscard]] Pins pins() const { return pins_; }
+  /// What the session listens to, in the encoding of the database.
+  [[nodiscard]] std::vector<std::string> take_channels();
   /// Of `Audit::all`: all settings that differ from a new connection's, sorted by key.
   [[nodiscard]] std::vector<pool::SettingText> take_settings();
   /// Of `Audit::all`: whether those are the prepared statements that have names there.
@@ -67,6 +69,7 @@ class AuditReader {
   pool::SettingsPtr known_;
   bool failed_ = false;
   Pins pins_;
+  std::vector<std::string> channels_;
   std::vector<pool::SettingText> settings_;
   std::size_t prepared_ = 0;
   std::string prepared_digest_;  ///< of their names

@@ -9,6 +9,7 @@
 #include "pool/lease.h"
 #include "pool/server_connection.h"
 #include "session/audit.h"
+#include "session/channels.h"
 #include "session/pins.h"
 
 namespace pgweir::session {
@@ -17,7 +18,10 @@ struct Held {
   base::NodeId node;
   pool::Lease lease;
   Pins pins;
+  Channels channels{};      ///< what pins it as `listen`; known before the audit has said so
   Audit due = Audit::none;  ///< something was sent that may have changed what `pins` says, or the settings
+  /// What is due, or being asked, may be more than channels: if the connection is lost, it is not known what was there.
+  bool may_hold_more = false;
   /// The server may have left a transaction open unsaid: the next statement tells, and an audit behind it.
   bool doubtful = false;
 

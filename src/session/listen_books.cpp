@@ -2,6 +2,8 @@
 #include "session/listen_books.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 namespace pgweir::session {
 
@@ -48,9 +50,14 @@ std::vector<std::string> ListenBooks::forget(base::SessionId session, const std:
   return unwanted;
 }
 
-void ListenBooks::clear() {
-  channels_.clear();
-  sessions_.clear();
+void ListenBooks::lose() {
+  std::vector<std::pair<base::SessionId, std::string>> asked;
+  for (auto& [channel, entries] : channels_)
+    for (Entry& entry : entries) {
+      if (entry.state == State::asked) asked.emplace_back(entry.session, channel);
+      entry.state = State::listening;
+    }
+  for (const auto& [session, channel] : asked) erase(session, channel);
 }
 
 bool ListenBooks::has(base::SessionId session, std::string_view channel) const {
@@ -66,10 +73,20 @@ std::vector<base::SessionId> ListenBooks::listeners(std::string_view channel) co
   return ids;
 }
 
-std::vector<base::SessionId> ListenBooks::sessions() const {
-  std::vector<base::SessionId> ids;
-  for (const auto& [id, channels] : sessions_) ids.push_back(id);
-  return ids;
+std::vector<base::SessionId> ListenBooks::listeners() const {
+  std::set<base::SessionId> ids;
+  for (const auto& [channel, entries] : channels_)
+    for (const Entry& entry : entries)
+      if (entry.state != State::asked) ids.insert(entry.session);
+  return {ids.begin(), ids.end()};
+}
+
+std::vector<std::string> ListenBooks::channels() const {
+  std::vector<std::string> names;
+  for (const auto& [channel, entries] : channels_)
+    if (std::any_of(entries.begin(), entries.end(), [](const Entry& one) { return one.state != State::asked; }))
+      names.push_back(channel);
+  return names;
 }
 
 ListenBooks::Entry* ListenBooks::find(base::SessionId session, std::string_view channel) {

@@ -28,14 +28,18 @@ class ListenBooks {
   void left(base::SessionId session);
   /// Out of the books at once: one channel, or all of the session (empty name). Returns as `leave`.
   [[nodiscard]] std::vector<std::string> forget(base::SessionId session, const std::string& channel = {});
-  void clear();
+  /// The connection is gone. Whoever asked has to ask anew; whoever was leaving has not left.
+  void lose();
 
   [[nodiscard]] bool empty() const { return sessions_.empty(); }
   [[nodiscard]] bool has(base::SessionId session) const { return sessions_.contains(session); }
   [[nodiscard]] bool has(base::SessionId session, std::string_view channel) const;
   /// Who hears it, in the order in which they came. A copy: delivering may change the books.
   [[nodiscard]] std::vector<base::SessionId> listeners(std::string_view channel) const;
-  [[nodiscard]] std::vector<base::SessionId> sessions() const;
+  /// Who hears anything, each once.
+  [[nodiscard]] std::vector<base::SessionId> listeners() const;
+  /// That anybody hears.
+  [[nodiscard]] std::vector<std::string> channels() const;
 
  private:
   enum class State : std::uint8_t { asked, listening, leaving };

@@ -47,6 +47,11 @@ class Pins {
   void clear() { bits_ = 0; }
   [[nodiscard]] bool has(PinReason reason) const { return (bits_ & bit(reason)) != 0; }
   [[nodiscard]] bool any() const { return bits_ != 0; }
+  [[nodiscard]] Pins without(PinReason reason) const {
+    Pins others = *this;
+    others.remove(reason);
+    return others;
+  }
   [[nodiscard]] bool has_lasting() const {
     return std::any_of(kLastingPins.begin(), kLastingPins.end(), [this](PinReason one) { return has(one); });
   }

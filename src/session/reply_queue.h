@@ -34,6 +34,7 @@ enum class Purpose : std::uint8_t {
   restore,   ///< takes back what a RESET has done beyond the session's beginning
   audit,     ///< asks what the session has left there
   prepare,   ///< repeats the client's PREPARE
+  listen,    ///< listens again to what a lost connection listened to
 };
 
 /// A change in the books of a server connection (pool::PreparedOnServer), made when its message was sent: to be taken

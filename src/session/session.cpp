@@ -355,7 +355,8 @@ void Session::cancel(std::string_view secret) {
     return work_.give_back_if_over();
   }
   // What pgweir asks for itself is nothing that a client could cancel.
-  if (work_->current && !work_->queue.empty() && !work_->queue.front_is(Purpose::audit))
+  if (work_->current && !work_->queue.empty() && !work_->queue.front_is(Purpose::audit) &&
+      !work_->queue.front_is(Purpose::listen))
     cancel_on_server(*work_->current);
 }
 
@@ -405,6 +406,7 @@ void Session::finish(std::string_view why) {
   if (login_ && login_->pause) login_->pause->stop();
   gone_timer_.reset();
   cancel_tickets();
+  cancel_unheard_ticket();
   end_hold();
   give_up_leases();
   if (had_session && worker_.settings().log.connections)

@@ -16,7 +16,8 @@
 // flows/retry.cpp (what must run again), flows/carry.cpp (what goes with the
 // session to another server), flows/pins.cpp (what cannot, and when a connection goes back), flows/local.cpp (what
 // pgweir answers itself), flows/console_session.cpp (the admin database), flows/refuse.cpp (what it does not allow),
-// flows/listen.cpp (notifications for many on one connection), flows/times.cpp.
+// flows/listen.cpp (notifications for many on one connection), flows/listen_again.cpp (when a connection that listens
+// is lost), flows/times.cpp.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -85,10 +86,15 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void check_times(base::Time now);
   /// Ends now, with a FATAL error to the client.
   void terminate(const base::Error& error);
-  // From SharedListener: a LISTEN or UNLISTEN was answered; a NotificationResponse has come; none will come any more.
+  // From SharedListener: a LISTEN or UNLISTEN was answered; a NotificationResponse has come; none will come any more;
+  // some may be missing.
   void on_listened(base::Result<std::string_view> tag);
   void deliver_notification(std::string_view message);
   void end_listening(const base::Error& error);
+  void notifications_lost();
+  /// A server connection that listened for it was lost: it looks for another one. False when there is nothing to do any
+  /// more.
+  [[nodiscard]] bool try_to_listen_again();
 
  private:
   enum class State : std::uint8_t { starting, welcoming, serving, draining, finished };
@@ -353,10 +359,22 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   [[nodiscard]] const sql::StatementFacts* gathered_listen() const;
   [[nodiscard]] bool listen_shared();
   void answer_listen(std::string_view tag);
+  void hear(std::string_view message);
   [[nodiscard]] bool may_hear() const;
   void flush_notifications();
   void note_listening(const Effect& effect, std::string_view tag);
   void settle_listening(bool failed);
+
+  // flows/listen_again.cpp
+  void note_unheard(Held& there);
+  void cancel_unheard_ticket();
+  [[nodiscard]] bool may_listen_again(const pool::ServerConnection& server) const;
+  void say_listen_again(pool::ServerConnection& server);
+  void on_listening_lease(base::Result<pool::Lease> lease);
+  void listen_again_alone(pool::ServerConnection& server);
+  void listening_refused(pool::ServerConnection& server);
+  void say_unheard();
+  [[nodiscard]] static base::Error lost_notifications();
 
   // flows/local.cpp
   [[nodiscard]] bool is_local(const sql::Classified& query) const;

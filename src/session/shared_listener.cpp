@@ -1,9 +1,11 @@
 // Listening for many clients on one connection; see shared_listener.h.
 #include "session/shared_listener.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
+#include "session/channels.h"
 #include "session/session.h"
 #include "session/settings_text.h"
 #include "session/worker.h"
@@ -62,8 +64,26 @@ void SharedListener::forget(base::SessionId session, const std::string& channel)
   give_back_if_unused();
 }
 
-void SharedListener::follow_primary(std::optional<base::NodeId> primary) {
-  if (lease_ && primary && !(*primary == lease_->node())) lose("the primary is another server now");
+void SharedListener::on_topology(const std::vector<base::NodeId>& lost) {
+  const auto primary = worker_.topology().primary;
+  not_before_ = {};
+  if (!lease_) return;
+  if (primary && !(*primary == lease_->node()))
+    lose("the primary is another server now");
+  else if (std::find(lost.begin(), lost.end(), lease_->node()) != lost.end())
+    lose("the monitor has found the server down");
+}
+
+bool SharedListener::try_to_listen_again() {
+  if (lease_ || books_.empty()) return false;
+  const auto& topology = worker_.topology();
+  if (!ticket_ && topology.primary && !topology.writes_paused && worker_.loop().now() >= not_before_) acquire();
+  return true;
+}
+
+void SharedListener::look_again(base::Duration pause) {
+  not_before_ = worker_.loop().now() + pause;
+  worker_.look_for_listening();
 }
 
 void SharedListener::send(Command command) {
@@ -88,21 +108,36 @@ void SharedListener::acquire() {
 
 void SharedListener::on_lease(base::Result<pool::Lease> lease) {
   if (!lease) return refuse_all(lease.error());
+  if (worker_.topology().primary != (*lease)->node())
+    return refuse_all({sqlstate::cannot_connect_now, "the primary is another server now"});
   lease_ = std::move(*lease);
   lease_->lease_to(static_cast<pool::ServerUser&>(*this));
   lease_->carried.clear();
+  if (const auto channels = books_.channels(); !channels.empty())
+    commands_.push_front({.purpose = Command::Purpose::again, .text = listen_text(channels)});
   commands_.push_front({.purpose = Command::Purpose::prepare, .text = settings_text(encoding_)});
   commands_.push_front({.purpose = Command::Purpose::prepare, .text = "DISCARD ALL"});
   for (const Command& one : commands_) wire::encode_query(lease_->connection().output(), one.text);
 }
 
-/// No connection is to be had: nobody listens yet, so those who asked get an error and nothing is lost.
+/// No connection is to be had, or it is lost: those who asked get an error, those who listen are to do so again.
 void SharedListener::refuse_all(const base::Error& error) {
+  constexpr std::chrono::seconds kPause{1};
   const auto commands = std::exchange(commands_, {});
-  books_.clear();
-  encoding_.clear();
+  // Those listen on connections of their own by now.
   for (const Command& one : commands)
-    if (Session* session = worker_.session(one.session)) session->on_listened(base::Failure(error));
+    if (one.purpose == Command::Purpose::unlisten && one.answer == Answer::none) books_.left(one.session);
+  books_.lose();
+  const bool has_begun = std::none_of(commands.begin(), commands.end(), [](const Command& one) {
+    return one.purpose == Command::Purpose::prepare || one.purpose == Command::Purpose::again;
+  });
+  const bool was_listening = lease_ && has_begun;
+  lease_.close();
+  look_again(was_listening ? base::Duration::zero() : kPause);
+  for (const Command& one : commands)
+    if (Session* session = one.answer == Answer::expected ? worker_.session(one.session) : nullptr)
+      session->on_listened(base::Failure(error));
+  give_back_if_unused();
 }
 
 std::size_t SharedListener::on_server_data(pool::ServerConnection& server, std::string_view bytes) {
@@ -171,6 +206,10 @@ void SharedListener::finish_command() {
     case Command::Purpose::prepare:
       if (command.error) return lose(command.error->message);
       return;
+    case Command::Purpose::again:
+      if (command.error) return lose(command.error->message);
+      tell_lost();
+      break;
     case Command::Purpose::listen:
       if (command.error && books_.refuse(command.session, command.channel) && !books_.empty())
         send({.text = "UNLISTEN " + to_identifier(command.channel)});
@@ -202,21 +241,17 @@ void SharedListener::on_server_end(pool::ServerConnection& server, std::string_v
   lose(error.empty() ? "closed by the server" : std::string(error));
 }
 
-/// Whoever listened may miss a notification from now on.
 void SharedListener::lose(const std::string& why) {
   const std::string name = worker_.topology().node(lease_->node()).name;
   log::warning("listening_connection_lost",
                {{"node", name}, {"database", account_.database}, {"user", account_.user}, {"error", why}});
-  const auto listeners = books_.sessions();
-  books_.clear();
-  commands_.clear();
-  encoding_.clear();
-  lease_.close();
-  for (const base::SessionId id : listeners)
-    if (Session* session = worker_.session(id))
-      session->end_listening({sqlstate::connection_failure,
-                              "the connection to server \"" + name + "\" that listened for this session was lost",
-                              "Notifications may have been missed: " + why + ".", "Connect again, and LISTEN again."});
+  refuse_all({sqlstate::connection_failure, "the connection to server \"" + name + "\" was lost", why});
+}
+
+/// Whoever listened may have missed something.
+void SharedListener::tell_lost() {
+  for (const base::SessionId id : books_.listeners())
+    if (Session* session = worker_.session(id)) session->notifications_lost();
 }
 
 }  // namespace pgweir::session

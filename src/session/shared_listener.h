@@ -1,6 +1,7 @@
 // One server connection that listens for many clients (pool.listen: shared): it holds a lease on a connection to the
 // primary as long as anybody listens, sends LISTEN and UNLISTEN, and hands each notification to the sessions that
-// listen, in the order of arrival. It never loses one silently: when the connection goes, so do its listeners.
+// listen, in the order of arrival. It never loses one silently: when the connection goes, another one listens to the
+// same channels, and whoever listens is told that something may be missing.
 //
 // Every LISTEN and UNLISTEN of a session makes a round trip, even one that changes nothing for the server: the server
 // sends what was committed before it reads the next command, so the answer divides what the session hears from what it
@@ -12,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/ids.h"
 #include "base/result.h"
 #include "pool/lease.h"
@@ -39,19 +41,22 @@ class SharedListener final : private pool::ServerUser {
   }
 
   /// The answer comes by `Session::on_listened`, perhaps before this returns. Errors: as WorkerPools::acquire, 57P03
-  /// without a primary, or what the server says.
+  /// without a primary, 08006 when the connection is lost before it has answered, or what the server says.
   void listen(base::SessionId session, const std::string& channel, std::string_view encoding);
   enum class Answer { expected, none };
   /// An empty channel means all. Only for a session that listens.
   void unlisten(base::SessionId session, const std::string& channel, Answer answer);
   /// The session hears nothing more of it, or of anything (empty), from now on.
   void forget(base::SessionId session, const std::string& channel = {});
-  /// What another node than the primary says is not what is notified.
-  void follow_primary(std::optional<base::NodeId> primary);
+  /// The nodes are other ones now; `lost`: have gone down. What another node than the primary says is not what is
+  /// notified.
+  void on_topology(const std::vector<base::NodeId>& lost);
+  /// Looks for another connection, if it needs one. False when it does not.
+  [[nodiscard]] bool try_to_listen_again();
 
  private:
   struct Command {
-    enum class Purpose { prepare, listen, unlisten, tidy } purpose = Purpose::tidy;
+    enum class Purpose { prepare, again, listen, unlisten, tidy } purpose = Purpose::tidy;
     std::string text;
     std::string channel{};
     base::SessionId session{};  ///< 0: nobody
@@ -70,8 +75,10 @@ class SharedListener final : private pool::ServerUser {
   void acquire();
   void on_lease(base::Result<pool::Lease> lease);
   void refuse_all(const base::Error& error);
+  void look_again(base::Duration pause);
   void give_back_if_unused();
   void lose(const std::string& why);
+  void tell_lost();
 
   Worker& worker_;
   Account& account_;
@@ -79,7 +86,8 @@ class SharedListener final : private pool::ServerUser {
   std::deque<Command> commands_;  ///< not answered yet; not even sent while there is no lease
   pool::Lease lease_;
   std::optional<pool::WorkerPools::Ticket> ticket_;
-  std::string encoding_;  ///< of the first who asked; empty while nobody does
+  std::string encoding_;     ///< of the first who asked; empty while nobody does
+  base::Time not_before_{};  ///< when another connection is looked for
 };
 
 /// What a session keeps that listens, or has listened, through a shared connection.

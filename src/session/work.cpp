@@ -12,9 +12,10 @@ bool Work::is_answered() const {
 bool Work::is_quiet() const { return transaction == Transaction::none && is_answered(); }
 
 bool Work::is_over() const {
-  return is_quiet() && leases.empty() && tickets.empty() && !untold_transaction && !untold_state && hold.place == 0 &&
-         queue.expects_nothing() && !queue.skipping() && !skip_to_sync && !second_try.swallows && !chosen && !audit &&
-         !held_ready && !settings_error && unsettled == 0;
+  return is_quiet() && leases.empty() && tickets.empty() && !untold_transaction && !untold_state && unheard.empty() &&
+         unheard_ticket == pool::WorkerPools::kNobody && hold.place == 0 && queue.expects_nothing() &&
+         !queue.skipping() && !skip_to_sync && !second_try.swallows && !chosen && !audit && !held_ready &&
+         !settings_error && unsettled == 0;
 }
 
 void Work::clear() {
@@ -41,6 +42,7 @@ void Work::clear() {
   custom_names.clear();
   names_left_out = made_less = false;
   telling = Telling::as_login;
+  unheard_until = {};
 }
 
 std::unique_ptr<Work> WorkStock::take() {

@@ -129,6 +129,10 @@ struct Work {
   /// What was lost with a server connection while nothing was under way, to be told at the next statement: the
   /// transaction, and state that only that connection had.
   std::optional<base::Error> untold_transaction, untold_state;
+  /// Channels that it listens to, whose connection was lost: to be said again on another one (flows/listen_again.cpp).
+  std::vector<std::string> unheard;
+  pool::WorkerPools::Ticket unheard_ticket = pool::WorkerPools::kNobody;  ///< for that connection
+  base::Time unheard_until{};                                             ///< not tried again before
   std::string lazy_begin;
   sql::StatementFacts lazy_facts;
   bool wrote = false;  ///< since the last time the queue was empty

@@ -59,6 +59,7 @@ void Worker::run() {
   client_listeners_.clear();
   time_sweep_.reset();
   held_timer_.reset();
+  unheard_timer_.reset();
   sessions_.clear();
   abandoned_.clear();
   listeners_.clear();
@@ -135,9 +136,9 @@ void Worker::finished(Session& session) {
 
 void Worker::set_topology(routing::TopologyPtr topology) {
   const routing::TopologyPtr before = std::exchange(topology_, std::move(topology));
-  for (const auto& [account, listener] : listeners_) listener->follow_primary(topology_->primary);
   tell_sessions(*before);
   try_held_again();
+  let_listen_again();
   look_for_quiet();
 }
 
@@ -152,6 +153,7 @@ void Worker::tell_sessions(const routing::Topology& before) {
   if (before.primary && topology_->primary && before.primary != topology_->primary) demoted = before.primary;
   for (const base::NodeId node : lost) pools_->drop_idle(node);
   if (demoted) pools_->drop_idle(*demoted);
+  for (const auto& [account, listener] : listeners_) listener->on_topology(lost);
   for (const base::SessionId id : session_ids())
     if (const auto found = sessions_.find(id); found != sessions_.end()) found->second->on_topology(lost, demoted);
 }
@@ -192,6 +194,28 @@ void Worker::check_held() {
   if (next == held_.end()) return;
   scout_ = next->first;
   if (Session* one = session(next->second)) one->try_again();
+}
+
+void Worker::look_for_listening(base::SessionId session) {
+  if (unheard_.insert(session).second) look_for_listening();
+}
+
+void Worker::look_for_listening() {
+  constexpr std::chrono::milliseconds kInterval{50};
+  if (!unheard_timer_) unheard_timer_ = std::make_unique<net::Timer>(loop_, [this] { let_listen_again(); });
+  if (!unheard_timer_->active()) unheard_timer_->start_repeating(kInterval);
+  loop_.after_pass([this] { let_listen_again(); });
+}
+
+void Worker::let_listen_again() {
+  const std::vector<base::SessionId> all(unheard_.begin(), unheard_.end());
+  for (const base::SessionId id : all) {
+    Session* one = session(id);
+    if (!one || !one->try_to_listen_again()) unheard_.erase(id);
+  }
+  bool any_listener = false;
+  for (const auto& [account, listener] : listeners_) any_listener = listener->try_to_listen_again() || any_listener;
+  if (unheard_.empty() && !any_listener && unheard_timer_) unheard_timer_->stop();
 }
 
 void Worker::look_for_quiet_soon() {

@@ -118,6 +118,10 @@ class Worker final : public pool::PoolEnvironment {
   void resume(base::SessionId id);
   /// Null for one that has been freed.
   [[nodiscard]] Session* session(base::SessionId id) const;
+  /// The session looks for a connection to listen on (`Session::try_to_listen_again`), now and until it has one.
+  void look_for_listening(base::SessionId session);
+  /// The same for `SharedListener::try_to_listen_again`.
+  void look_for_listening();
   /// Who listens for the sessions of this account (pool.listen: shared); made at first use.
   [[nodiscard]] SharedListener& listener(Account& account);
   void redeliver_servers(base::SessionId id);
@@ -160,6 +164,7 @@ class Worker final : public pool::PoolEnvironment {
   void tell_sessions(const routing::Topology& before);
   void try_held_again();
   void check_held();
+  void let_listen_again();
   void look_for_quiet_soon();
   [[nodiscard]] bool writes_are_quiet() const;
   void start_time_sweep();
@@ -196,10 +201,12 @@ class Worker final : public pool::PoolEnvironment {
   std::unique_ptr<net::Timer> time_sweep_;         ///< null while no time is limited
   std::map<std::uint64_t, base::SessionId> held_;  ///< by place: in the order in which they came
   std::uint64_t last_held_ = 0;
-  std::uint64_t scout_ = 0;                 ///< the place of the one that tries although nothing has changed
-  std::unique_ptr<net::Timer> held_timer_;  ///< runs while anybody is held
-  bool looks_for_quiet_ = false;            ///< after this pass
-  std::uint64_t last_number_ = 0;           ///< of cancel requests and abandoned exchanges
+  std::uint64_t scout_ = 0;                      ///< the place of the one that tries although nothing has changed
+  std::unique_ptr<net::Timer> held_timer_;       ///< runs while anybody is held
+  std::unordered_set<base::SessionId> unheard_;  ///< who looks for a connection to listen on
+  std::unique_ptr<net::Timer> unheard_timer_;    ///< runs while anybody does
+  bool looks_for_quiet_ = false;                 ///< after this pass
+  std::uint64_t last_number_ = 0;                ///< of cancel requests and abandoned exchanges
   std::uint32_t last_session_ = 0;
   std::uint32_t last_unsettled_ = 0;
   std::atomic<std::size_t> session_count_{0};

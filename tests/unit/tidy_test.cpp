@@ -76,6 +76,7 @@ const std::map<std::string, std::string, std::less<>> kNoUnitTest{
     {"session/flows/login.cpp",
      "needs a worker: test_auth_query.py, test_ldap.py, test_pam.py, test_login_failures.py"},
     {"session/flows/listen.cpp", "needs a worker with servers: test_listen.py"},
+    {"session/flows/listen_again.cpp", "needs servers that go: test_listen_again.py; what is said: channels_test.cpp"},
     {"session/flows/pins.cpp", "needs a worker with servers: test_transaction_pooling.py; the audit: audit_test.cpp"},
     {"session/flows/prepare.cpp", "needs a worker with servers: tests/semantics, tests/protocol"},
     {"session/flows/refuse.cpp", "needs a worker with servers: test_transaction_pooling.py"},

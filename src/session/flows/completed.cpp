@@ -92,6 +92,7 @@ bool Session::on_ready(pool::ServerConnection& server, const Expected& entry, co
   work_->transaction_wrote = work_->transaction_wrote || work_->wrote;
   if (idle) on_transaction_end(server.node());
   if (idle && listening_) settle_listening(failed);
+  if (Held* there = idle ? work_->leases.find(server.node()) : nullptr) there->channels.ready(failed);
   if (restore_beginning(server)) return false;
   if (worker_.topology().primary == server.node()) tell_parameters(server);
   if (idle) flush_notifications();
@@ -130,6 +131,9 @@ void Session::on_swallowed_ready(pool::ServerConnection& server, const Expected&
         wire::encode_ready_for_query(client_.output(), *std::exchange(work_->held_ready, std::nullopt));
       break;
     case Purpose::audit: finish_audit(server); break;
+    case Purpose::listen:
+      if (work_->unheard.empty()) say_unheard();
+      break;
   }
 }
 
@@ -159,6 +163,7 @@ void Session::apply_effect(pool::ServerConnection& server, const Effects& effect
   note_resets(effect);
   carried_.completed(effect, tag);
   if (listening_) note_listening(effect, tag);
+  if (Held* there = work_->leases.find(server.node())) there->channels.completed(effect, tag);
   work_->catalog_changed = work_->catalog_changed || effect.changes_catalog;
   apply_prepared_effect(server, effect);
 }

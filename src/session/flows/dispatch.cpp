@@ -99,6 +99,7 @@ void Session::send_exchange(pool::ServerConnection& server) {
     work.wrote = false;
   }
   if (!settings_hold(server)) return;
+  if (!work.unheard.empty() && may_listen_again(server)) say_listen_again(server);
   work.telling = Telling::as_login;
   if (std::exchange(work.leases.find(server.node())->doubtful, false)) work.leases.note_due(server.node(), Audit::all);
   count_and_log(server.node());

@@ -86,6 +86,10 @@ bool Session::on_swallowed_error(pool::ServerConnection& server, const wire::Fra
     work_->audit->fail();
     return true;
   }
+  if (purpose == Purpose::listen) {
+    listening_refused(server);
+    return true;
+  }
   // It has hit itself; it is said again.
   if (purpose == Purpose::timeout && fields && fields->sqlstate == "57014") return true;
   const bool nothing_behind = purpose == Purpose::settings && (work_->chosen || state_ == State::welcoming);

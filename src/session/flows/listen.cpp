@@ -63,6 +63,10 @@ bool Session::listen_shared() {
   if (work_->leases.is_pinned() && !(listens && knows)) return false;
   const bool suits = is_ascii(statement->name) && !unsafe_encoding_ && !encoding.empty() && listener.suits(encoding);
   if (!knows && !suits) return false;
+  if (!worker_.topology().primary) {
+    hold(no_primary());
+    return true;
+  }
   if (!listening_) listening_ = std::make_unique<Listening>(listener);
   times_.sent(worker_.loop().now());
   work_->wait = Wait::listener;
@@ -78,6 +82,8 @@ void Session::on_listened(base::Result<std::string_view> tag) {
   work_->wait = Wait::none;
   if (tag)
     answer_listen(*tag);
+  else if (is_away(tag.error()))
+    hold_after_failure(tag.error());
   else
     fail_exchange(tag.error());
   resume_client();
@@ -86,6 +92,7 @@ void Session::on_listened(base::Result<std::string_view> tag) {
 
 /// What a server would say to the exchange.
 void Session::answer_listen(std::string_view tag) {
+  end_hold();
   base::ByteQueue& out = client_.output();
   for (const GatheredMessage& message : work_->exchange.messages()) {
     switch (message.type) {
@@ -120,6 +127,19 @@ void Session::deliver_notification(std::string_view message) {
                           "a notification cannot be converted to this session's client_encoding",
                           "The encoding was changed after LISTEN, which pool.listen: shared cannot follow.",
                           "Set client_encoding before LISTEN."});
+  hear(message);
+}
+
+/// Another connection listens for it now.
+void Session::notifications_lost() {
+  if (state_ == State::finished || !listening_) return;
+  base::ByteQueue notice;
+  wire::encode_error(notice, wire::Severity::notice, lost_notifications());
+  hear(notice.view());
+}
+
+/// Behind what waits already.
+void Session::hear(std::string_view message) {
   if (listening_->waiting.empty() && may_hear()) {
     client_.write(message);
     return check_client_takes();

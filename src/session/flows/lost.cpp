@@ -37,6 +37,11 @@ std::string names_of(Pins pins) {
   return names;
 }
 
+/// What is lost for good with the connection. Channels that are known are listened to again.
+Pins beyond_channels(const Held& held) {
+  return held.channels.names().empty() ? held.pins : held.pins.without(PinReason::listen);
+}
+
 bool runs_commit(const Exchange& exchange) {
   const auto& messages = exchange.messages();
   return std::any_of(messages.begin(), messages.end(), [](const GatheredMessage& message) {
@@ -97,8 +102,8 @@ void Session::leave(pool::ServerConnection& server, std::string_view error) {
   }
   const Held& held = *work.leases.find(node);
   // What is under way is told anyway, and what was done in a transaction is undone.
-  const bool bound = held.pins.any() || (is_current && work.audit);
-  const Pins pins = held.pins;
+  const Pins pins = beyond_channels(held);
+  const bool bound = pins.any() || (is_current && work.audit && held.may_hold_more);
   const bool under_way = owes || (is_current && (work.stage == Stage::open || work.held_ready));
   lose_server(server);
   if (under_way) {
@@ -154,7 +159,7 @@ bool Session::has_only_prepared() const {
 /// nothing of it has been sent.
 bool Session::runs_again(const pool::ServerConnection& server, base::Sqlstate words) {
   const Work& work = *work_;
-  if (work.leases.find(server.node())->pins.any()) return false;
+  if (beyond_channels(*work.leases.find(server.node())).any()) return false;
   const bool kept = work.on_probation() || work.second_try.kept;
   if (!kept) return false;
   if (!server.connection().may_have_sent(work.second_try.sent_from)) return true;
@@ -339,6 +344,7 @@ void Session::lose_server(pool::ServerConnection& server) {
   // Whoever does not take what is for a server that is gone would not be asked for more.
   server_full_ = false;
   const base::NodeId node = server.node();
+  if (Held* there = work_->leases.find(node)) note_unheard(*there);
   forget_seen_on(node);
   std::erase_if(work_->leases.all(), [&](auto& one) {
     if (!(one.node == node)) return false;

@@ -31,11 +31,13 @@ void Session::finish_audit(pool::ServerConnection& server) {
   Held* there = work_->leases.find(server.node());
   if (!there) return;
   const Pins before = there->pins;
+  there->may_hold_more = false;
   if (reader->failed()) {
     there->pins.add(PinReason::unknown);
     there->due = Audit::none;
   } else {
     there->pins = reader->pins();
+    there->channels.replace(reader->take_channels());
     for (const PinReason unseen : kLastingPins)
       if (before.has(unseen)) there->pins.add(unseen);
     if (reader->audit() == Audit::all) {

@@ -16,6 +16,7 @@ void ServerWriter::send(const GatheredMessage& message, std::string_view bytes) 
   if (message.refused) return pass(message, bytes);
   if (message.unknown_effects) {
     work_.leases.note_due(server_.node(), Audit::all);
+    may_hold_more();
     server_.carried.had_temporary = true;
     unsettle();
   }
@@ -118,6 +119,8 @@ void ServerWriter::note_due(const Effects& effects) {
                        (effect.creates_in_path && (work_.unsettled != 0 || of_.carried.creates_in_temporary()));
     if (binds || effect.unknown_state) server_.carried.had_temporary = true;
     if (binds || (pinned && effect.may_free)) work_.leases.note_due(node, Audit::pins);
+    const bool listens = effect.kind == sql::StatementKind::listen && is_ascii(effect.name);
+    if (effect.unknown_state || (binds && !listens)) may_hold_more();
     // What could not be found out may be gone.
     if (pinned && effect.all) work_.leases.note_due(node, Audit::all);
     for (const SettingChange& change : effect.settings)
@@ -129,6 +132,10 @@ void ServerWriter::note_due(const Effects& effects) {
         effect.kind == sql::StatementKind::discard)
       work_.solitary = true;
   }
+}
+
+void ServerWriter::may_hold_more() {
+  if (Held* there = work_.leases.find(server_.node())) there->may_hold_more = true;
 }
 
 void ServerWriter::note_lasting(const routing::LastingEffects& effects) {

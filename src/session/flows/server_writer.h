@@ -74,6 +74,7 @@ class ServerWriter {
   void pass(const GatheredMessage& message, std::string_view bytes);
   void expect_answer(const GatheredMessage& message);
   void note_due(const Effects& effects);
+  void may_hold_more();
   void note_lasting(const routing::LastingEffects& effects);
   void unsettle();
   void collect_names(const GatheredMessage& message, std::string_view bytes);

@@ -138,10 +138,12 @@ TEST_CASE("pins") {
     CHECK(one.pins() == expected);
   }
   AuditReader both = reader(Audit::pins);
-  both.take_row(row({"pin", "listen", kNull}));
+  both.take_row(row({"pin", "listen", in_hex("news")}));
+  both.take_row(row({"pin", "listen", in_hex("\xe4")}));
   both.take_row(row({"pin", "hold_cursor", kNull}));
   CHECK(both.audit() == Audit::pins);
   CHECK(both.pins().has(PinReason::listen));
+  CHECK(both.take_channels() == std::vector<std::string>{"news", "\xe4"});
   CHECK(both.pins().has(PinReason::cursor));
   CHECK_FALSE(both.pins().has(PinReason::temporary));
 }

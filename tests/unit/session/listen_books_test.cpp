@@ -105,9 +105,25 @@ TEST_CASE("a session that goes is out of the books at once, whatever is on its w
   CHECK(books.forget(kAnna) == Channels{"b"});
   books.confirm(kAnna, "b");
   CHECK(books.listeners("b").empty());
-  CHECK(books.sessions() == Ids{kCleo});
+  CHECK(books.listeners() == Ids{kCleo});
   CHECK(books.forget(kAnna).empty());
   CHECK(books.forget(kCleo, "other").empty());
   CHECK(books.forget(kCleo, "a") == Channels{"a"});
   CHECK(books.empty());
+}
+
+TEST_CASE("when the connection is lost who listens goes on, who asked asks anew, and who was leaving has not left") {
+  ListenBooks books;
+  listen(books, kAnna, "a");
+  listen(books, kAnna, "b");
+  listen(books, kBert, "a");
+  books.ask(kBert, "c");
+  books.ask(kCleo, "a");
+  CHECK(books.leave(kAnna, "b") == Channels{"b"});
+  books.lose();
+  CHECK(books.channels() == Channels{"a", "b"});
+  CHECK(books.listeners() == Ids{kAnna, kBert});
+  CHECK(books.listeners("b") == Ids{kAnna});
+  CHECK_FALSE(books.has(kCleo));
+  CHECK_FALSE(books.has(kBert, "c"));
 }

@@ -14,6 +14,19 @@ SELECT pg_is_in_recovery(),
        CASE WHEN NOT pg_is_in_recovery()
             THEN (extract(epoch FROM current_setting('wal_writer_delay')::interval) * 1000)::int END)";
 
+// The columns of the first, then what there is of others: pid, slot or subscription, and application_name or slot.
+const std::string_view kLogicalPositionProbe = R"(
+SELECT pg_is_in_recovery(),
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+            ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn,
+       CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() - '0/0'::pg_lsn END,
+       CASE WHEN NOT pg_is_in_recovery()
+            THEN (extract(epoch FROM current_setting('wal_writer_delay')::interval) * 1000)::int END,
+       NULL::int, NULL::text, NULL::text
+UNION ALL SELECT NULL, r.replay_lsn - '0/0'::pg_lsn, NULL, NULL, r.pid, coalesce(s.slot_name, ''), r.application_name
+  FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid AND s.slot_type = 'logical'
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, subname, coalesce(subslotname, '') FROM pg_subscription)";
+
 namespace {
 
 template <class Number>
@@ -28,11 +41,31 @@ base::Failure unexpected() {
   return base::fail(base::sqlstate::internal_error, "the probe's answer has an unexpected form");
 }
 
+enum Column : std::size_t { recovery, position, flushed, delay, kColumns, pid = kColumns, first, second, kAllColumns };
+
+/// What stands behind the node's own row.
+bool add_others(const Rows& rows, PositionFacts& facts) {
+  for (auto row = rows.begin() + 1; row != rows.end(); ++row) {
+    if (row->size() != kAllColumns || (*row)[recovery] || !(*row)[first] || !(*row)[second]) return false;
+    if (!(*row)[pid]) {
+      facts.subscriptions.push_back({*(*row)[first], *(*row)[second]});
+      continue;
+    }
+    Walsender one{0, *(*row)[first], *(*row)[second], 0};
+    if (!parse((*row)[pid], one.pid)) return false;
+    // It has said nothing yet, or the monitor's user may not see it.
+    if ((*row)[position] && !parse((*row)[position], one.applied)) return false;
+    facts.walsenders.push_back(std::move(one));
+  }
+  return true;
+}
+
 }  // namespace
 
 base::Result<PositionFacts> position_from(const Rows& rows) {
-  if (rows.size() != 1 || rows[0].size() != 4 || !rows[0][0]) return unexpected();
+  if (rows.empty() || rows[0].size() < kColumns || !rows[0][recovery]) return unexpected();
   PositionFacts facts;
+  if (!add_others(rows, facts)) return unexpected();
   facts.in_recovery = *rows[0][0] == "t";
   if (rows[0][1] && !parse(rows[0][1], facts.position)) return unexpected();
   if (rows[0][2] && !parse(rows[0][2], facts.flushed)) return unexpected();

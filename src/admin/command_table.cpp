@@ -57,9 +57,10 @@ constexpr std::array kTable{
                 "requests that could not be met. The newest 256 since pgweir was started."},
     CommandInfo{CommandId::failover, "SHOW FAILOVER", Argument::none, Place::console, Privilege::viewer, "failover",
                 kFailover, "Who is the primary, what the failover is doing, and why."},
-    CommandInfo{CommandId::attach, "ATTACH", Argument::node, Place::console, Privilege::administrator, "attach",
-                kNodeState,
-                "Takes a node back that DETACH has taken out. It gets work again when the next probe finds it well."},
+    CommandInfo{
+        CommandId::attach, "ATTACH", Argument::node, Place::console, Privilege::administrator, "attach", kNodeState,
+        "Takes a node back that DETACH has taken out. It gets work again when the next probe finds it well. With "
+        "topology: logical it may be another server than before, which is taken for the node from then on."},
     CommandInfo{
         CommandId::detach, "DETACH", Argument::node, Place::console, Privilege::administrator, "detach", kNodeState,
         "Takes a node out: it gets no new work, and is not promoted. What runs there may end. The primary cannot "
@@ -69,6 +70,13 @@ constexpr std::array kTable{
         "Says that this node is the primary, although pgweir knows of a newer one or may have promoted another. "
         "Only while there is no primary, and only a node that is writable: whatever only the other one has is "
         "given up."},
+    CommandInfo{
+        CommandId::origin, "ORIGIN", Argument::node, Place::console, Privilege::administrator, "origin", kNodeState,
+        "With topology: logical: from now on this node is the origin, which takes the writes, and the one before is a "
+        "replica. Only a node that answers. Nothing is done to the servers: first see to it that nobody writes, that "
+        "the node has everything, and that replication goes the other way. Transactions that are open on the old "
+        "origin "
+        "may still end there. It is remembered (failover.state_file) until the configuration names another origin."},
     CommandInfo{
         CommandId::switchover, "SWITCHOVER", Argument::optional_node, Place::console, Privilege::administrator,
         "switchover", kSwitchover,

@@ -22,6 +22,7 @@ enum class CommandId : std::uint8_t {
   attach,
   detach,
   believe,
+  origin,
   switchover,
   help,
 };

@@ -129,6 +129,7 @@ void carry_out(Operations& operations, CommandId id, const std::string& argument
     case CommandId::attach: return operations.attach(argument, answer);
     case CommandId::detach: return operations.detach(argument, answer);
     case CommandId::believe: return operations.believe(argument, answer);
+    case CommandId::origin: return operations.origin(argument, answer);
     case CommandId::switchover: return operations.switchover(argument, answer);
     default: break;
   }

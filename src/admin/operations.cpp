@@ -35,7 +35,7 @@ const HistoryEntry* refusal_since(const FailoverMachine& machine, std::uint64_t 
   const auto begin = history.entries().rbegin();
   const auto found = std::find_if(begin, begin + fresh, [](const HistoryEntry& entry) {
     return entry.what == HistoryEntry::What::request && entry.why.code != ReasonCode::believed_by_operator &&
-           entry.why.code != ReasonCode::switchover_done;
+           entry.why.code != ReasonCode::origin_by_operator && entry.why.code != ReasonCode::switchover_done;
   });
   return found == begin + fresh ? nullptr : &*found;
 }
@@ -105,6 +105,11 @@ void Operations::detach(std::string_view node, const Answer& answer) {
 void Operations::believe(std::string_view node, const Answer& answer) {
   ask_about(
       node, [](base::NodeId id) { return cluster::Believe{id}; }, answer);
+}
+
+void Operations::origin(std::string_view node, const Answer& answer) {
+  ask_about(
+      node, [](base::NodeId id) { return cluster::BecomeOrigin{id}; }, answer);
 }
 
 void Operations::switchover(std::string_view node, Answer answer) {

@@ -33,6 +33,7 @@ class Operations {
   void attach(std::string_view node, const Answer& answer);
   void detach(std::string_view node, const Answer& answer);
   void believe(std::string_view node, const Answer& answer);
+  void origin(std::string_view node, const Answer& answer);
   void switchover(std::string_view node, Answer answer);
   void events(const Answer& answer) const;
   void failover(const Answer& answer) const;

@@ -20,6 +20,9 @@ class Loop;
 
 namespace pgweir::cluster {
 
+/// Where standbys have only some of the tables (topology: logical) they are asked first which, one after the other, and
+/// then the primary for the rest; who does not answer has what it had before.
+///
 /// Control thread. Building a catalog parses view texts: the thread needs the parser's stack.
 class CatalogLoader {
  public:
@@ -32,13 +35,17 @@ class CatalogLoader {
 
   /// Reads it as soon as possible, unless it has been read since `not_before`; requests that come together are one.
   void want(const std::string& database, base::Time not_before);
-  void set_nodes(const std::vector<config::NodeSettings>& nodes) { nodes_ = nodes; }
+  void set_nodes(const std::vector<config::NodeSettings>& nodes);
   void set_topology(routing::TopologyPtr topology);
   void set_refresh(base::Duration interval);
 
  private:
   struct Database;
   void start(Database& database);
+  void ask_replicas(Database& database, std::size_t from);
+  void ask_replica(Database& database, base::NodeId node);
+  void ask_primary(Database& database);
+  void take_published(Database& database, Rows published);
   void run(Database& database, std::string_view sql, void (CatalogLoader::*next)(Database&, Rows));
   void compare(Database& database, Rows fingerprint);
   void begin_queries(Database& database, Rows);

@@ -53,24 +53,13 @@ void FailoverMachine::learn_system() {
   if (all_asked || is_majority) memory_.system_identifier = most->first;
 }
 
-/// One address, whatever stands behind it: another server, another host, a standby. But not another database cluster,
-/// and not one that has not what was written on a newer timeline: what the clients know would not be true there.
-bool FailoverMachine::may_stand_in(const ProbeAnswer& answer) const {
-  return right_system(answer) && answer.timeline >= memory_.timeline;
-}
-
 void FailoverMachine::believe() {
   const auto before = std::exchange(primary_, std::nullopt);
   std::optional<std::size_t> best;
   if (rules_.kind == config::TopologyKind::single) {
-    for (std::size_t i = 0; i < records_.size(); ++i)
-      if ((records_[i].answering() || (records_[i].health == Health::trouble && before == id_of(i))) &&
-          may_stand_in(*records_[i].answer))
-        best = i;
-    if (best) {
-      memory_.system_identifier = records_[*best].answer->system_identifier;
-      believe_in(*best);
-    }
+    believe_in_the_only_one(before);
+  } else if (rules_.kind == config::TopologyKind::logical) {
+    believe_in_origin(before);
   } else {
     primary_ = before;  // `may_be_primary` asks
     const bool was_unknown = memory_.system_identifier == 0;

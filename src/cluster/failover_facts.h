@@ -115,13 +115,17 @@ struct Enable {
 struct Believe {
   base::NodeId node;
 };
+/// The operator says that this is the origin from now on (topology: logical), whatever the configuration says.
+struct BecomeOrigin {
+  base::NodeId node;
+};
 struct Switchover {
   std::optional<base::NodeId> target;
 };
 /// No statement that may write is running any more, and none begins until writes go on.
 struct WritesQuiet {};
 
-using Event = std::variant<Probed, ActionEnded, Tick, Disable, Enable, Believe, Switchover, WritesQuiet>;
+using Event = std::variant<Probed, ActionEnded, Tick, Disable, Enable, Believe, BecomeOrigin, Switchover, WritesQuiet>;
 
 struct FailoverNode {
   std::string name;
@@ -132,6 +136,7 @@ struct FailoverNode {
 struct FailoverRules {
   FailoverMode mode = FailoverMode::observe;
   config::TopologyKind kind = config::TopologyKind::streaming;
+  std::optional<base::NodeId> origin;                             ///< topology: logical: the one of the configuration
   bool rejoin = false;                                            ///< there is a rejoin command
   unsigned retries = 2;                                           ///< how many silences make a node down
   std::size_t minimum_seen = 0;                                   ///< nodes that must be seen to promote; 0: a majority

@@ -15,6 +15,7 @@ FailoverMachine::FailoverMachine(FailoverRules rules, std::vector<FailoverNode> 
     records_[i].cut_off = memory_.nodes[i].cut_off;
     records_[i].demoted = memory_.nodes[i].demoted;
     records_[i].maybe_promoted = memory_.nodes[i].maybe_promoted;
+    records_[i].system_identifier = memory_.nodes[i].system_identifier;
   }
   memory_.nodes.clear();
   if (memory_.primary && memory_.primary->value >= nodes_.size()) memory_.primary.reset();
@@ -28,7 +29,7 @@ void FailoverMachine::add(FailoverNode node) {
 FailoverMemory FailoverMachine::memory() const {
   FailoverMemory memory = memory_;
   for (const NodeRecord& node : records_)
-    memory.nodes.push_back({node.disabled, node.cut_off, node.demoted, node.maybe_promoted});
+    memory.nodes.push_back({node.disabled, node.cut_off, node.demoted, node.maybe_promoted, node.system_identifier});
   return memory;
 }
 
@@ -96,19 +97,27 @@ void FailoverMachine::take(const Enable& request) {
   NodeRecord& record = records_[node];
   record.disabled = false;
   record.attempts = 0;
+  record.system_identifier = 0;  // it may be another server now
   record.not_before = std::min(record.not_before, now_.time + rules_.action_limit);
+}
+
+/// The operator may say of this one that it is the primary.
+bool FailoverMachine::may_be_told(std::size_t node) const {
+  const ProbeAnswer& answer = *records_[node].answer;
+  if (rules_.kind == config::TopologyKind::single) return true;
+  if (rules_.kind == config::TopologyKind::logical) return origin() == id_of(node) && !answer.in_recovery;
+  return !answer.in_recovery && right_system(answer);
 }
 
 void FailoverMachine::take(const Believe& request) {
   if (request.node.value >= records_.size()) return;
   const NodeRecord& record = records_[request.node.value];
-  const bool is_single = rules_.kind == config::TopologyKind::single;
-  const bool possible = !primary_ && !record.disabled && record.answering() &&
-                        (is_single || (!record.answer->in_recovery && right_system(*record.answer)));
-  if (!possible) return note(HistoryEntry::What::request, request.node, {ReasonCode::not_that_node, request.node});
+  if (primary_ || record.disabled || !record.answering() || !may_be_told(request.node.value))
+    return note(HistoryEntry::What::request, request.node, {ReasonCode::not_that_node, request.node});
   for (NodeRecord& one : records_) one.maybe_promoted = false;
+  records_[request.node.value].system_identifier = 0;
   memory_.primary = request.node;
-  if (is_single) memory_.system_identifier = record.answer->system_identifier;
+  if (rules_.kind != config::TopologyKind::streaming) memory_.system_identifier = record.answer->system_identifier;
   memory_.timeline = record.answer->timeline;
   note(HistoryEntry::What::request, request.node, {ReasonCode::believed_by_operator, request.node});
 }

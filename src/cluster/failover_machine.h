@@ -40,8 +40,11 @@ struct FailoverMemory {
   std::optional<SyncRule> sync_before;
   routing::Lsn sync_changed_at = 0;
   std::vector<std::string> strangers;  ///< walsenders' clients that are no node of the configuration
+  /// Given by the operator, in place of the one that the configuration had then.
+  std::optional<base::NodeId> origin, instead_of;
   struct Node {
     bool disabled = false, cut_off = false, demoted = false, maybe_promoted = false;
+    std::uint64_t system_identifier = 0;  ///< its own, where each has one
   };
   std::vector<Node> nodes;
 };
@@ -85,6 +88,8 @@ class FailoverMachine {
   void take(const Disable& request);
   void take(const Enable& request);
   void take(const Believe& request);
+  void take(const BecomeOrigin& request);
+  [[nodiscard]] bool may_be_told(std::size_t node) const;
   void take(const Switchover& request);
   void take(const WritesQuiet& quiet);
   void expire_actions();
@@ -101,11 +106,21 @@ class FailoverMachine {
   void believe_in(std::size_t node);
   [[nodiscard]] bool can_be_believed(std::size_t node) const;
   [[nodiscard]] bool may_be_primary(std::size_t node) const;
-  [[nodiscard]] bool may_stand_in(const ProbeAnswer& answer) const;
   void learn_system();
   void remember_sync(const ProbeAnswer& answer);
   [[nodiscard]] bool is_superseded() const;
   [[nodiscard]] bool right_system(const ProbeAnswer& answer) const;
+
+  // failover_given_roles.cpp: where nobody has to find out who is what
+  void believe_in_the_only_one(std::optional<base::NodeId> before);
+  void believe_in_origin(std::optional<base::NodeId> before);
+  void note_identities();
+  [[nodiscard]] bool may_stand_in(const ProbeAnswer& answer) const;
+  [[nodiscard]] bool is_itself(std::size_t node) const;
+  [[nodiscard]] bool is_older_than_known(std::size_t node) const;
+  [[nodiscard]] std::optional<base::NodeId> origin() const;
+  [[nodiscard]] std::pair<NodeState, Reason> state_of_independent(std::size_t node) const;
+  [[nodiscard]] routing::Role role_of(std::size_t node) const;
 
   // failover_phases.cpp: what to do without one
   void run_phase();

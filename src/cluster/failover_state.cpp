@@ -75,13 +75,18 @@ FailoverState read(const YAML::Node& file, const std::vector<FailoverNode>& node
   memory.sync_changed_at = file["sync_changed_at"].as<routing::Lsn>();
   memory.strangers = texts_of(file["strangers"]);
   state.before_primary = node_called(file["before_primary"].as<std::string>(), nodes);
+  // Files of before there were such nodes do not have these.
+  if (const YAML::Node origin = file["origin"]) memory.origin = node_called(origin.as<std::string>(), nodes);
+  if (const YAML::Node origin = file["origin_instead_of"])
+    memory.instead_of = node_called(origin.as<std::string>(), nodes);
   memory.nodes.resize(nodes.size());
   state.upstreams.resize(nodes.size());
   for (const auto& one : file["nodes"]) {
     const auto node = node_called(one["name"].as<std::string>(), nodes);
     if (!node) continue;
     memory.nodes[node->value] = {one["disabled"].as<bool>(), one["cut_off"].as<bool>(), one["demoted"].as<bool>(),
-                                 one["maybe_promoted"].as<bool>()};
+                                 one["maybe_promoted"].as<bool>(),
+                                 one["system_identifier"] ? one["system_identifier"].as<std::uint64_t>() : 0};
     state.upstreams[node->value] = {one["conninfo"].as<std::string>(), one["slot"].as<std::string>()};
   }
   return state;
@@ -117,14 +122,18 @@ std::string text_of(const FailoverState& state, const std::vector<FailoverNode>&
   if (memory.sync_before)
     out += fmt::format("sync_before: {{count: {}, everyone: {}, names: {}}}\n", memory.sync_before->count,
                        memory.sync_before->everyone, list_of(memory.sync_before->names));
+  if (memory.origin)
+    out += fmt::format("origin: {}\norigin_instead_of: {}\n", in_quotes(name_of(memory.origin, nodes)),
+                       in_quotes(name_of(memory.instead_of, nodes)));
   out += fmt::format("sync_changed_at: {}\nstrangers: {}\nnodes:\n", memory.sync_changed_at, list_of(memory.strangers));
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     const FailoverMemory::Node node = i < memory.nodes.size() ? memory.nodes[i] : FailoverMemory::Node{};
     const Upstream upstream = i < state.upstreams.size() ? state.upstreams[i] : Upstream{};
     out += fmt::format(
-        "  - {{name: {}, disabled: {}, cut_off: {}, demoted: {}, maybe_promoted: {}, conninfo: {}, slot: {}}}\n",
+        "  - {{name: {}, disabled: {}, cut_off: {}, demoted: {}, maybe_promoted: {}, system_identifier: {}, "
+        "conninfo: {}, slot: {}}}\n",
         in_quotes(nodes[i].name), node.disabled, node.cut_off, node.demoted, node.maybe_promoted,
-        in_quotes(upstream.conninfo), in_quotes(upstream.slot));
+        node.system_identifier, in_quotes(upstream.conninfo), in_quotes(upstream.slot));
   }
   out += "complete: true\n";
   return out;

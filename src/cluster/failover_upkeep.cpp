@@ -77,6 +77,7 @@ std::pair<NodeState, Reason> FailoverMachine::state_of(std::size_t node) const {
   if (!record.answering() && record.health != Health::trouble) return {NodeState::down, {ReasonCode::no_answer}};
   const ProbeAnswer& answer = *record.answer;
   if (primary_ == id_of(node)) return {NodeState::up, {ReasonCode::answers}};
+  if (rules_.kind == config::TopologyKind::logical) return state_of_independent(node);
   if (!right_system(answer))
     return {NodeState::quarantined,
             {ReasonCode::other_cluster, {}, answer.system_identifier, memory_.system_identifier}};
@@ -115,10 +116,7 @@ void FailoverMachine::judge() {
   for (std::size_t i = 0; i < records_.size(); ++i) {
     NodeRecord& record = records_[i];
     const auto [state, why] = state_of(i);
-    auto role = record.role;
-    if (record.answer)
-      role = record.answer->in_recovery && rules_.kind != config::TopologyKind::single ? routing::Role::standby
-                                                                                       : routing::Role::primary;
+    const auto role = record.answer ? role_of(i) : record.role;
     if (state == record.state && why == record.why && role == record.role) continue;
     if (state != record.state || role != record.role) record.since = now_.wall;
     const NodeState before = std::exchange(record.state, state);

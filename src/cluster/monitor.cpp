@@ -100,6 +100,7 @@ Monitor::Monitor(net::Loop& loop, const config::Settings& settings, const config
               apply(Tick{});
               publish();
             }),
+      is_logical_(settings.topology == config::TopologyKind::logical),
       topology_(std::make_shared<routing::Topology>()) {
   while (probes_.size() < nodes_.size()) add_node();
 }
@@ -110,9 +111,12 @@ void Monitor::add_node() {
   state_.upstreams.resize(std::max(state_.upstreams.size(), i + 1));
   observations_.emplace_back();
   replayed_.push_back(0);
+  subscriptions_.emplace_back();
+  speakers_.emplace_back();
+  doubted_.emplace_back();
   probes_.push_back(std::make_unique<NodeProbe>(
       loop_, i, monitor_login(nodes_[i], login_, login_.database, passwords_, login_.timeout), times_of(login_),
-      static_cast<NodeProbe::Listener&>(*this)));
+      is_logical_ ? PositionsOf::replicas : PositionsOf::node, static_cast<NodeProbe::Listener&>(*this)));
 }
 
 void Monitor::start() {
@@ -167,6 +171,10 @@ bool Monitor::complete() const {
 void Monitor::on_observation(std::size_t node, base::Time started, Observation observation) {
   apply(probed_from(node, observation, started));
   take_out_removed();
+  if (observation.facts)
+    observation.facts->subscriptions = subscriptions_[node];
+  else
+    doubted_[node] = speakers_[node];
   // That a node has no place for one more connection changes nothing of what it has said.
   const bool is_full = !observation.facts && observation.failure_kind == FailureKind::full;
   if (!is_full || !observations_[node].facts) observations_[node] = std::move(observation);
@@ -270,6 +278,7 @@ void Monitor::follow_primary(const routing::Node& primary) {
   history_.clear();
   flushed_history_.clear();
   primary_position_ = 0;
+  if (is_logical_) std::fill(replayed_.begin(), replayed_.end(), 0);
   for (const auto& node : nodes_) freshness_.write(base::NodeId{static_cast<std::uint16_t>(&node - nodes_.data())}, {});
 }
 
@@ -282,6 +291,7 @@ void Monitor::on_position(std::size_t node, base::Time started, const PositionFa
     return;
   }
   known->position = facts.position;
+  if (is_logical_) return on_logical_position(node, started, facts);
   const bool is_primary = topology_->primary && topology_->primary->value == node;
   if (is_primary) {
     primary_position_ = facts.position;
@@ -299,6 +309,36 @@ void Monitor::update_freshness(std::size_t node) {
   routing::NodeFreshness value = history_.freshness(replayed_[node]);
   value.fresh_until = std::max(value.fresh_until, flushed_history_.freshness(replayed_[node]).fresh_until);
   value.lag_bytes = primary_position_ > replayed_[node] ? primary_position_ - replayed_[node] : 0;
+  freshness_.write(id, value);
+}
+
+/// Only the origin knows how far the others are; they know by which names it does.
+void Monitor::on_logical_position(std::size_t node, base::Time started, const PositionFacts& facts) {
+  subscriptions_[node] = facts.subscriptions;
+  if (!topology_->primary || topology_->primary->value != node) return;
+  primary_position_ = facts.position;
+  history_.add(started, facts.position);
+  flushed_history_.add(started - facts.flush_delay, facts.flushed);
+  for (std::size_t i = 0; i < nodes_.size(); ++i)
+    if (i != node) update_applied(i, facts.walsenders);
+}
+
+void Monitor::update_applied(std::size_t node, std::span<const Walsender> walsenders) {
+  const base::NodeId id{static_cast<std::uint16_t>(node)};
+  auto applied = applied_by(id, nodes_[node].subscription, subscriptions_, walsenders);
+  if (applied) speakers_[node] = applied->pids;
+  const auto is_doubted = [&](std::int64_t pid) {
+    return std::find(doubted_[node].begin(), doubted_[node].end(), pid) != doubted_[node].end();
+  };
+  if (applied && std::any_of(applied->pids.begin(), applied->pids.end(), is_doubted)) applied.reset();
+  if (applied) {
+    replayed_[node] = applied->position;
+    return update_freshness(node);
+  }
+  // It proves nothing any more, but it lags at least as much as when it was last heard of.
+  routing::NodeFreshness value;
+  if (replayed_[node] != 0 && primary_position_ > replayed_[node])
+    value.lag_bytes = primary_position_ - replayed_[node];
   freshness_.write(id, value);
 }
 

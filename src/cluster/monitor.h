@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -63,6 +64,8 @@ class Monitor final : private NodeProbe::Listener, private FailoverActions::Owne
   void publish();
   void follow_primary(const routing::Node& primary);
   void update_freshness(std::size_t node);
+  void on_logical_position(std::size_t node, base::Time started, const PositionFacts& facts);
+  void update_applied(std::size_t node, std::span<const Walsender> walsenders);
 
   net::Loop& loop_;
   config::Monitor login_;
@@ -81,7 +84,12 @@ class Monitor final : private NodeProbe::Listener, private FailoverActions::Owne
   std::vector<std::unique_ptr<NodeProbe>> probes_;
   routing::PrimaryHistory history_;          ///< by insert position
   routing::PrimaryHistory flushed_history_;  ///< by flush position, dated back
-  std::vector<routing::Lsn> replayed_;
+  std::vector<routing::Lsn> replayed_;       ///< or applied, with topology: logical
+  const bool is_logical_;
+  std::vector<std::vector<Subscription>> subscriptions_;  ///< by node
+  /// Walsenders that have spoken for a node; and those that did so when it was last lost: what they say may be of
+  /// before it crashed, and it may have come back with less.
+  std::vector<std::vector<std::int64_t>> speakers_, doubted_;
   routing::Lsn primary_position_ = 0;
   std::optional<std::pair<base::NodeId, std::uint32_t>> last_primary_;  ///< and its timeline
   routing::TopologyPtr topology_;

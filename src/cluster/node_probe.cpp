@@ -12,11 +12,12 @@ constexpr unsigned kMostEnded = 5;
 }  // namespace
 
 NodeProbe::NodeProbe(net::Loop& loop, std::size_t node, std::vector<std::pair<std::string, std::string>> parameters,
-                     ProbeTimes times, Listener& listener)
+                     ProbeTimes times, PositionsOf positions, Listener& listener)
     : loop_(loop),
       node_(node),
       parameters_(std::move(parameters)),
       times_(times),
+      positions_(positions),
       listener_(listener),
       probe_timer_(loop, [this] { probe_now(); }),
       position_timer_(loop, [this] { position_probe(); }) {}
@@ -95,7 +96,8 @@ void NodeProbe::position_probe() {
   if (!session_ || !session_->connected() || session_->busy()) return;
   const base::Time started = base::Clock::now();
   started_ = started;
-  session_->query(std::string(kPositionProbe), times_.timeout, [this, started](base::Result<Rows> rows) {
+  const std::string_view sql = positions_ == PositionsOf::node ? kPositionProbe : kLogicalPositionProbe;
+  session_->query(std::string(sql), times_.timeout, [this, started](base::Result<Rows> rows) {
     if (!rows) return failed(rows.error());
     const auto facts = position_from(*rows);
     if (!facts) return failed(facts.error());

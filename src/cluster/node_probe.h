@@ -24,6 +24,9 @@ struct ProbeTimes {
   base::Duration position_interval{};
 };
 
+/// What a position probe asks for: the node's own, or that and what tells how far replicas are.
+enum class PositionsOf : std::uint8_t { node, replicas };
+
 /// Control thread.
 class NodeProbe {
  public:
@@ -41,7 +44,7 @@ class NodeProbe {
   };
 
   NodeProbe(net::Loop& loop, std::size_t node, std::vector<std::pair<std::string, std::string>> parameters,
-            ProbeTimes times, Listener& listener);
+            ProbeTimes times, PositionsOf positions, Listener& listener);
 
   void start();
   /// Until `start`. What is under way is dropped.
@@ -61,6 +64,7 @@ class NodeProbe {
   const std::size_t node_;
   const std::vector<std::pair<std::string, std::string>> parameters_;
   ProbeTimes times_;
+  const PositionsOf positions_;
   Listener& listener_;
   std::unique_ptr<PqSession> session_;
   base::Time started_{};  ///< of the probe that is under way

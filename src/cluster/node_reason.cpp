@@ -41,6 +41,9 @@ std::string text_of(const Reason& reason, std::span<const FailoverNode> nodes) {
     case ReasonCode::does_not_follow: return "it does not follow " + node + " after " + x + " attempts";
     case ReasonCode::catching_up: return "it is catching up with " + node;
     case ReasonCode::by_operator: return "taken out by the operator";
+    case ReasonCode::other_server:
+      return "it is another server than before (system identifier " + x + ", it was " + y + ")";
+    case ReasonCode::in_recovery: return "it is in recovery, and takes no writes of its own";
     case ReasonCode::following: return "the primary is there";
     case ReasonCode::primary_lost: return "the primary is lost";
     case ReasonCode::primary_starting: return "the primary is starting";
@@ -58,6 +61,7 @@ std::string text_of(const Reason& reason, std::span<const FailoverNode> nodes) {
     case ReasonCode::promoted: return node + " is the primary, on timeline " + x;
     case ReasonCode::primary_is_back: return "the primary is back";
     case ReasonCode::believed_by_operator: return "the operator says that " + node + " is the primary";
+    case ReasonCode::origin_by_operator: return "the operator says that " + node + " is the origin";
     case ReasonCode::switchover_asked: return "the operator asked for a switchover to " + node;
     case ReasonCode::switchover_done: return "the switchover to " + node + " is done";
     case ReasonCode::not_possible_now: return "not possible now";

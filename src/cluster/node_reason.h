@@ -26,6 +26,8 @@ enum class ReasonCode : std::uint8_t {
   does_not_follow,  ///< node: the primary, x: attempts
   catching_up,      ///< node: the primary
   by_operator,
+  other_server,  ///< x: its system identifier, y: that of before
+  in_recovery,
   // of a phase
   following,
   primary_lost,
@@ -43,6 +45,7 @@ enum class ReasonCode : std::uint8_t {
   primary_is_back,
   // of a request
   believed_by_operator,  ///< node
+  origin_by_operator,    ///< node
   switchover_asked,
   switchover_done,
   not_possible_now,

@@ -35,6 +35,7 @@ struct NodeRecord {
   bool demoted = false;         ///< by pgweir: to be taken back if it stays the primary
   bool maybe_promoted = false;  ///< it was told to become the primary, and nobody knows whether it will
   std::string application_name;
+  std::uint64_t system_identifier = 0;  ///< where each node has one of its own: the first that it said; 0: none yet
 
   struct Pending {
     std::uint64_t id = 0;

@@ -52,7 +52,9 @@ const ReplicationPeer* peer_of(const Node& node, const NodeFacts& facts, const N
                                std::size_t standbys) {
   for (const auto& peer : primary.peers)
     if (peer.application_name == node.name ||
-        (!facts.answer.application_name.empty() && peer.application_name == facts.answer.application_name))
+        (!facts.answer.application_name.empty() && peer.application_name == facts.answer.application_name) ||
+        std::any_of(facts.subscriptions.begin(), facts.subscriptions.end(),
+                    [&](const Subscription& one) { return one.name == peer.application_name; }))
       return &peer;
   return standbys == 1 && primary.peers.size() == 1 ? &primary.peers.front() : nullptr;
 }
@@ -93,6 +95,8 @@ FailoverRules rules_of(const config::Settings& settings) {
   FailoverRules rules;
   rules.mode = failover.mode;
   rules.kind = settings.topology;
+  for (std::size_t i = 0; i < settings.nodes.size(); ++i)
+    if (settings.nodes[i].role == config::NodeRole::origin) rules.origin = base::NodeId{static_cast<std::uint16_t>(i)};
   rules.rejoin = !failover.rejoin_command.empty();
   rules.retries = settings.monitor.retries;
   rules.minimum_seen = failover.minimum_seen;
@@ -130,6 +134,8 @@ Topology topology_of(const FailoverMachine& machine, const std::vector<config::N
     topology.nodes.push_back(describe(machine, nodes[i], i, observations[i]));
   topology.primary = machine.primary();
   topology.writes_paused = machine.writes_paused();
+  topology.independent_nodes =
+      std::any_of(nodes.begin(), nodes.end(), [](const auto& node) { return node.role.has_value(); });
   if (!topology.primary) {
     topology.no_primary_reason = text_of(machine.phase_reason(), machine.names());
     if (topology.no_primary_reason.empty()) topology.no_primary_reason = "no primary has been found among the nodes";

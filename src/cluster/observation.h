@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "cluster/failover_machine.h"
 #include "cluster/failover_probe.h"
+#include "cluster/subscriptions.h"
 #include "config/settings.h"
 #include "routing/topology.h"
 
@@ -18,6 +19,7 @@ struct NodeFacts {
   ProbeAnswer answer;
   std::vector<ReplicationPeer> peers;  ///< on a primary
   int server_version = 0;
+  std::vector<Subscription> subscriptions;  ///< topology: logical; as the last position probe said
   routing::Lsn position = 0;  ///< primary: insert position; standby: replay position; kept up to date between probes
 };
 

@@ -57,7 +57,7 @@ void RoleFinder::find(const std::string& user, OnFound then) {
 void RoleFinder::start() {
   const routing::Node* source = nullptr;
   for (const auto& node : topology_->nodes)
-    if (node.status == routing::NodeStatus::up && (!source || topology_->primary == node.id)) source = &node;
+    if (topology_->may_be_asked(node) && (!source || topology_->primary == node.id)) source = &node;
   asked_ = std::exchange(waiting_, {});
   if (!source) return fail(std::exchange(asked_, {}), {sqlstate::cannot_connect_now, "no node is up to look up roles"});
   if (session_ && session_->connected() && node_ == source->id) return ask();

@@ -76,7 +76,7 @@ UserQuery::Question* UserQuery::question(const std::string& user) {
 std::vector<base::NodeId> UserQuery::nodes_to_ask() const {
   std::vector<base::NodeId> nodes;
   for (const auto& node : topology_->nodes)
-    if (node.status == routing::NodeStatus::up) nodes.push_back(node.id);
+    if (topology_->may_be_asked(node)) nodes.push_back(node.id);
   std::stable_partition(nodes.begin(), nodes.end(), [&](base::NodeId id) { return topology_->primary == id; });
   return nodes;
 }

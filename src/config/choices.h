@@ -21,7 +21,11 @@ inline constexpr std::array<Choice<E>, 0> kChoices{};
 
 template <>
 inline constexpr std::array kChoices<TopologyKind>{Choice{TopologyKind::streaming, "streaming"},
-                                                   Choice{TopologyKind::single, "single"}};
+                                                   Choice{TopologyKind::single, "single"},
+                                                   Choice{TopologyKind::logical, "logical"}};
+template <>
+inline constexpr std::array kChoices<NodeRole>{Choice{NodeRole::origin, "origin"},
+                                               Choice{NodeRole::replica, "replica"}};
 template <>
 inline constexpr std::array kChoices<AuthMethod>{Choice{AuthMethod::trust, "trust"},
                                                  Choice{AuthMethod::scram_sha_256, "scram-sha-256"}};

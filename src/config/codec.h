@@ -48,6 +48,7 @@ struct Codec {
   std::function<std::string(Owner&, std::string_view)> parse;
   std::function<std::string(const Owner&)> format;
   std::function<void(Owner& to, const Owner& from)> copy;
+  bool is_list = false;  ///< may also be written as a list, which is read as if there were commas in between
 };
 
 template <class Field, class Parse, class Format>

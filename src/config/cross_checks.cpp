@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "config/failover_command.h"
+#include "config/text_rules.h"
 #include "config/units.h"
 #include "fmt/format.h"
 
@@ -106,6 +108,41 @@ void single_has_one_node(const Settings& settings, Violations& out) {
         {"nodes", fmt::format("found {} nodes; with topology: single exactly one is allowed", settings.nodes.size())});
 }
 
+/// Nobody could find out which of servers that all take writes is the origin.
+void roles_are_given(const Settings& settings, Violations& out) {
+  const bool is_logical = settings.topology == TopologyKind::logical;
+  const std::string topology = fmt::format("topology: {}", name_of(settings.topology));
+  std::optional<std::size_t> origin;
+  for (std::size_t i = 0; i < settings.nodes.size(); ++i) {
+    const NodeSettings& node = settings.nodes[i];
+    const auto only_logical = [&](std::string_view key, const std::string& value) {
+      out.push_back(
+          {node_key(i, key),
+           fmt::format("found {} with {}; it is allowed only with topology: logical", in_quotes(value), topology),
+           {"topology"}});
+    };
+    if (!is_logical) {
+      if (node.role) only_logical("role", std::string(name_of(*node.role)));
+      if (!node.replicated_tables.empty())
+        only_logical("replicated_tables", rules::format_tables(node.replicated_tables));
+      if (!node.subscription.empty()) only_logical("subscription", node.subscription);
+    } else if (!node.role) {
+      out.push_back({node_key(i, "role"),
+                     "is required with topology: logical; allowed is one of origin, replica",
+                     {"topology", fmt::format("nodes[{}]", i)}});
+    } else if (node.role == NodeRole::origin && std::exchange(origin, origin.value_or(i))) {
+      out.push_back(
+          {node_key(i, "role"),
+           fmt::format("found \"origin\", which nodes[{}] is already; all nodes but one are replica", *origin),
+           {"topology", node_key(*origin, "role")}});
+    }
+  }
+  const bool all_given = std::all_of(settings.nodes.begin(), settings.nodes.end(),
+                                     [](const NodeSettings& node) { return node.role.has_value(); });
+  if (is_logical && !origin && all_given)
+    out.push_back({"nodes", "no node has role: origin; with topology: logical exactly one has to", {"topology"}});
+}
+
 void scram_needs_users(const Settings& settings, Violations& out) {
   if (settings.auth.hba_file.empty() && settings.auth.method == AuthMethod::scram_sha_256 &&
       settings.auth.users_file.empty() && settings.auth.auth_user.empty())
@@ -149,6 +186,12 @@ void failover_is_possible(const Settings& settings, Violations& out) {
   if (settings.topology == TopologyKind::single)
     out.push_back({"failover.mode",
                    fmt::format("found {}; with topology: single there is nobody to promote", name_of(failover.mode)),
+                   {"topology"}});
+  if (settings.topology == TopologyKind::logical)
+    out.push_back({"failover.mode",
+                   fmt::format("found {}; with topology: logical roles are given, and nobody is promoted: allowed is "
+                               "only observe",
+                               name_of(failover.mode)),
                    {"topology"}});
   if (failover.state_file.empty())
     out.push_back({"failover.state_file",
@@ -255,6 +298,7 @@ std::vector<Violation> cross_check(const Settings& settings) {
   listening_leaves_room(settings, out);
   unread_statements_stay(settings, out);
   single_has_one_node(settings, out);
+  roles_are_given(settings, out);
   scram_needs_users(settings, out);
   maps_need_rules(settings, out);
   client_tls_is_whole(settings, out);

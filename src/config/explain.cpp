@@ -7,6 +7,7 @@
 #include "config/choices.h"
 #include "config/options.h"
 #include "config/render.h"
+#include "config/text_rules.h"
 #include "config/units.h"
 #include "fmt/format.h"
 
@@ -24,8 +25,11 @@ std::string nodes_text(const Settings& settings) {
   for (const NodeSettings& node : settings.nodes) widest = std::max(widest, node.name.size());
   for (std::size_t i = 0; i < settings.nodes.size(); ++i) {
     const NodeSettings& node = settings.nodes[i];
-    out += fmt::format("  {:>3}  {:<{}}  {} port {}, weight {}\n", i, node.name, widest, node.host, node.port,
-                       node.weight);
+    const std::string role = node.role ? fmt::format(", {}", name_of(*node.role)) : "";
+    const std::string tables =
+        node.replicated_tables.empty() ? "" : ", has " + rules::format_tables(node.replicated_tables);
+    out += fmt::format("  {:>3}  {:<{}}  {} port {}, weight {}{}{}\n", i, node.name, widest, node.host, node.port,
+                       node.weight, role, tables);
   }
   return out;
 }
@@ -134,11 +138,15 @@ std::string routing_text(const Settings& settings) {
   if (routing.max_replica_delay > Duration::zero())
     lag += fmt::format("{}more than {} behind", lag.empty() ? "" : " or ", format_duration(routing.max_replica_delay));
   lag = lag.empty() ? "however far behind it is" : "unless it is " + lag;
+  const bool is_logical = settings.topology == TopologyKind::logical;
+  const std::string which =
+      is_logical ? "writes run on the origin; reads of tables that replicas have run on one of them, chosen"
+                 : "writes run on the primary; reads run on a standby chosen";
   const std::string primary = routing.primary_weight == 0
                                   ? "the primary takes reads only when no standby can"
                                   : fmt::format("the primary takes reads with weight {}", routing.primary_weight);
-  return fmt::format("writes run on the primary; reads run on a standby chosen per {}, {}; {}\n{}\n",
-                     name_of(routing.balance), lag, primary, promise_of(routing.consistency));
+  return fmt::format("{} per {}, {}; {}\n{}\n", which, name_of(routing.balance), lag, primary,
+                     promise_of(routing.consistency));
 }
 
 std::string rest_text(const Settings& settings) {
@@ -160,6 +168,9 @@ std::string failover_text(const Settings& settings) {
   const std::string rejoin =
       failover.rejoin_command.empty() ? "an old primary that comes back stays out" : "an old primary is rejoined";
   const std::string state = failover.state_file.empty() ? "" : " (state in " + failover.state_file + ")";
+  if (settings.topology == TopologyKind::logical)
+    return fmt::format("when the origin is away, writes wait for it; only the command ORIGIN makes another one{}\n",
+                       state);
   if (failover.mode == FailoverMode::observe)
     return fmt::format("when the primary is lost, somebody else promotes another one{}\n", state);
   return fmt::format("when the primary is lost, {}; {}{}\n",

@@ -103,6 +103,10 @@ class Loader {
   std::map<std::string, int, std::less<>> lines_;  // full key -> line
 };
 
+bool is_plain_list(const YAML::Node& value) {
+  return value.IsSequence() && std::all_of(value.begin(), value.end(), [](const auto& one) { return one.IsScalar(); });
+}
+
 std::string joined(std::string_view path, std::string_view key) {
   return path.empty() ? std::string(key) : fmt::format("{}.{}", path, key);
 }
@@ -141,6 +145,13 @@ void Loader::unknown(const Entry& entry, std::string_view path, std::string_view
 template <class Owner>
 void Loader::value(const Option<Owner>& option, Owner& owner, const Entry& entry, const std::string& path) {
   const Codec<Owner>& codec = option.codec;
+  if (codec.is_list && is_plain_list(entry.value)) {
+    std::string text;
+    for (const auto& one : entry.value) text += (text.empty() ? "" : ", ") + one.Scalar();
+    if (const std::string reason = codec.parse(owner, text); !reason.empty())
+      problem(entry.line, path, fmt::format("found a list: {}; allowed is {}", reason, codec.allowed));
+    return;
+  }
   if (!entry.value.IsScalar()) {
     problem(entry.line, path,
             fmt::format("found {}; allowed is {}{}", kind_of(entry.value), codec.allowed, codec.units));
@@ -239,6 +250,7 @@ template <class Owner>
 Owner Loader::element(const YAML::Node& element, const ListRules& rules, std::span<const Option<Owner>> table,
                       const std::string& path) {
   Owner out;
+  lines_.emplace(path, line_of(element));  // for what is said of it as a whole
   if (!element.IsMap()) {
     problem(line_of(element), path,
             fmt::format("found {}; {} is a map of the keys {}", kind_of(element), rules.one,

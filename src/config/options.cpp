@@ -26,6 +26,12 @@ auto names(Field field) {
   return make_codec(std::string(rules::kNamesAllowed), "", field, rules::parse_names, rules::format_hosts);
 }
 template <class Field>
+auto tables(Field field) {
+  auto codec = make_codec(std::string(rules::kTablesAllowed), "", field, rules::parse_tables, rules::format_tables);
+  codec.is_list = true;
+  return codec;
+}
+template <class Field>
 auto mode(Field field) {
   return make_codec(std::string(rules::kModeAllowed), "", field, rules::parse_mode, rules::format_mode);
 }
@@ -41,7 +47,8 @@ constexpr std::array kSections{
     Section{
         "nodes",
         "The PostgreSQL servers, in the order that gives them their node_id, from 0. One to 128 of them. Which one is "
-        "the primary is found out, not configured. A reload may add and remove nodes (not with topology: single): new "
+        "the primary is found out, not configured, but for topology: logical. A reload may add and remove nodes (only "
+        "with topology: streaming): new "
         "ones get the next node_id, and those that are removed keep theirs, disabled, until a restart; the primary is "
         "removed once another node is the primary. Reordering nodes needs a restart."},
     Section{"auth", "Who may log in, and how pgweir itself logs in to the servers. Secrets live in their own files."},
@@ -76,7 +83,9 @@ const std::vector<Option<Settings>>& table() {
       {"topology", choice(at(&S::topology)), Reload::restart,
        "How the nodes belong together. `streaming`: one primary and any number of physical standbys. `single`: one "
        "node "
-       "that takes everything, whatever its role."},
+       "that takes everything, whatever its role. `logical`: one origin that takes the writes, and replicas, which are "
+       "servers of their own that receive some of its tables, by logical replication or by triggers "
+       "(high_availability.md, Logical replication)."},
 
       {"listen.host", hosts(at(&S::listen, &Listen::hosts)), Reload::restart,
        "Host names or addresses on which clients are accepted over TCP, separated by commas. `0.0.0.0` and `::` mean "
@@ -431,6 +440,21 @@ const std::vector<Option<NodeSettings>>& node_table() {
       {"replication_port", number(at(&N::replication_port), 0, 65535), Reload::restart, "The port for that. 0: port."},
       {"data_directory", text(at(&N::data_directory), rules::kPath), Reload::restart,
        "The server's data directory, for the commands of the section failover. Nothing else looks at it."},
+      {"role", maybe(at(&N::role), [](auto field) { return choice(field); }), Reload::restart,
+       "With topology: logical, and only there: `origin` takes the writes, `replica` receives some of its tables. "
+       "There "
+       "is one origin. The command ORIGIN (admin.md) makes another node the origin.",
+       "", Presence::absent},
+      {"replicated_tables", tables(at(&N::replicated_tables)), Reload::yes,
+       "With topology: logical: the tables of this replica that have what the origin's have, whatever the database, as "
+       "schema.table or schema.* without quotes; `[public.items, sales.*]`. Reads of others stay on the origin. Empty: "
+       "for each database, those that the node's own subscriptions there have copied (pg_subscription_rel), as far as "
+       "the origin publishes all of their rows, columns and changes; read at each routing.catalog_refresh."},
+      {"subscription", text(at(&N::subscription), rules::kMaybeIdentifier), Reload::yes,
+       "With topology: logical: the only subscription of this replica that counts, for the tables that it has and for "
+       "how far it is. Where it is not in the node's pg_subscription, it is what the origin's pg_stat_replication "
+       "calls "
+       "the replica (application_name). Empty: all of the node's subscriptions count, and how far the slowest is."},
       {"tls.mode", maybe(at(&N::tls, &NodeTls::mode), mode), Reload::restart, "Instead of tls.server.mode.", "",
        Presence::inherited},
       {"tls.ca_file", maybe(at(&N::tls, &NodeTls::ca_file), path), Reload::restart, "Instead of tls.server.ca_file.",

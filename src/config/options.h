@@ -11,8 +11,9 @@
 namespace pgweir::config {
 
 enum class Reload : std::uint8_t { yes, restart };
-/// inherited: what is not given is taken from the section `pool`; of a node from `tls.server`.
-enum class Presence : std::uint8_t { optional, required, inherited };
+/// inherited: what is not given is taken from the section `pool`; of a node from `tls.server`. absent: what is not
+/// given is nothing.
+enum class Presence : std::uint8_t { optional, required, inherited, absent };
 
 template <class Owner>
 struct Option {

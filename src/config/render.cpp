@@ -39,6 +39,7 @@ std::string default_text(const Option<Owner>& option) {
   if (option.presence == Presence::required) return "Required";
   if (option.presence == Presence::inherited)
     return option.key.starts_with("tls.") ? "Default: as in `tls.server`" : "Default: as in `pool`";
+  if (option.presence == Presence::absent) return "Default: none";
   const std::string value = option.codec.format(Owner{});
   return value.empty() ? "Default: empty" : fmt::format("Default: `{}`", value);
 }

@@ -6,6 +6,7 @@
 namespace pgweir::config {
 
 std::string_view name_of(TopologyKind value) { return choice_name(value); }
+std::string_view name_of(NodeRole value) { return choice_name(value); }
 std::string_view name_of(AuthMethod value) { return choice_name(value); }
 std::string_view name_of(PoolMode value) { return choice_name(value); }
 std::string_view name_of(ListenMode value) { return choice_name(value); }

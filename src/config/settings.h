@@ -13,7 +13,9 @@
 
 namespace pgweir::config {
 
-enum class TopologyKind : std::uint8_t { streaming, single };
+enum class TopologyKind : std::uint8_t { streaming, single, logical };
+/// With `logical`, where nobody can find it out.
+enum class NodeRole : std::uint8_t { origin, replica };
 enum class AuthMethod : std::uint8_t { trust, scram_sha_256 };
 enum class PoolMode : std::uint8_t { transaction, session, statement };
 enum class ListenMode : std::uint8_t { pin, shared };
@@ -30,6 +32,7 @@ enum class TlsVersion : std::uint8_t { v1_2, v1_3 };
 
 /// The words of the configuration file.
 [[nodiscard]] std::string_view name_of(TopologyKind value);
+[[nodiscard]] std::string_view name_of(NodeRole value);
 [[nodiscard]] std::string_view name_of(AuthMethod value);
 [[nodiscard]] std::string_view name_of(PoolMode value);
 [[nodiscard]] std::string_view name_of(ListenMode value);
@@ -68,6 +71,13 @@ struct ServerTls {
   friend bool operator==(const ServerTls&, const ServerTls&) = default;
 };
 
+/// A table, or all those of a schema. As PostgreSQL keeps the names, without quotes.
+struct TableName {
+  std::string schema;
+  std::string name;  ///< "*": all
+  friend bool operator==(const TableName&, const TableName&) = default;
+};
+
 /// What one node says of it: what is given stands in for the value of `tls.server`.
 struct NodeTls {
   std::optional<TlsMode> mode{};
@@ -86,7 +96,10 @@ struct NodeSettings {
   std::string replication_host{};      ///< where the other nodes reach it; empty: `host`
   std::uint16_t replication_port = 0;  ///< 0: `port`
   std::string data_directory{};        ///< only for commands
-  bool removed = false;                ///< by a reload: it holds its place, and is used no more
+  std::optional<NodeRole> role{};      ///< with topology: logical, and only there
+  std::vector<TableName> replicated_tables{};  ///< empty: what the node's subscriptions say
+  std::string subscription{};                  ///< the one that counts; empty: all of them
+  bool removed = false;                        ///< by a reload: it holds its place, and is used no more
   NodeTls tls{};
   ServerTls server_tls{};  ///< what holds: `tls`, and `tls.server` where it says nothing
   friend bool operator==(const NodeSettings&, const NodeSettings&) = default;

@@ -56,6 +56,18 @@ std::string_view identifier(std::string_view text) {
   return has_control(text) ? "it has control characters" : "";
 }
 
+std::string_view table(std::string_view text) {
+  const std::size_t dot = text.find('.');
+  if (dot == std::string_view::npos || text.find('.', dot + 1) != std::string_view::npos)
+    return "it is not a schema, a dot and a table";
+  if (text.find('"') != std::string_view::npos) return "names are written without quotes";
+  const std::string_view schema = text.substr(0, dot), name = text.substr(dot + 1);
+  if (schema.find('*') != std::string_view::npos || (name != "*" && name.find('*') != std::string_view::npos))
+    return "only all tables of a schema can be meant by *";
+  if (const std::string_view reason = identifier(schema); !reason.empty()) return reason;
+  return identifier(name);
+}
+
 std::string_view maybe_identifier(std::string_view text) { return text.empty() ? "" : identifier(text); }
 
 std::string_view query(std::string_view text) {
@@ -118,6 +130,23 @@ Parsed<std::vector<std::string>> parse_list(std::string_view text, std::string_v
 
 Parsed<std::vector<std::string>> parse_hosts(std::string_view text) { return parse_list(text, host); }
 Parsed<std::vector<std::string>> parse_names(std::string_view text) { return parse_list(text, identifier); }
+
+Parsed<std::vector<TableName>> parse_tables(std::string_view text) {
+  return parse_list(text, table).map([](const std::vector<std::string>& names) {
+    std::vector<TableName> tables;
+    for (const std::string& name : names) {
+      const std::size_t dot = name.find('.');
+      tables.push_back({name.substr(0, dot), name.substr(dot + 1)});
+    }
+    return tables;
+  });
+}
+
+std::string format_tables(const std::vector<TableName>& tables) {
+  std::vector<std::string> names;
+  for (const TableName& table : tables) names.push_back(table.schema + "." + table.name);
+  return comma_list(names);
+}
 
 std::string format_hosts(const std::vector<std::string>& hosts) { return comma_list(hosts); }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/codec.h"
+#include "config/settings.h"
 
 namespace pgweir::config::rules {
 
@@ -29,6 +30,10 @@ inline constexpr std::string_view kHostsAllowed = "host names or addresses separ
 
 inline constexpr std::string_view kNamesAllowed = "names of 1 to 63 bytes separated by commas, or nothing";
 [[nodiscard]] Parsed<std::vector<std::string>> parse_names(std::string_view text);
+
+inline constexpr std::string_view kTablesAllowed = "names schema.table or schema.*, as a list or with commas between";
+[[nodiscard]] Parsed<std::vector<TableName>> parse_tables(std::string_view text);
+[[nodiscard]] std::string format_tables(const std::vector<TableName>& tables);
 
 inline constexpr std::string_view kModeAllowed = "an octal number from 0 to 0777";
 [[nodiscard]] Parsed<std::uint32_t> parse_mode(std::string_view text);

@@ -13,6 +13,8 @@
 namespace pgweir::pool {
 
 namespace {
+constexpr std::string_view kReadOnly = "default_transaction_read_only";
+
 std::uint64_t hash_of_one(std::string_view name, std::string_view value) {
   const std::hash<std::string_view> hash;
   // An odd multiplier keeps a value that moves from one name to another from cancelling out.
@@ -83,7 +85,9 @@ void ServerConnection::on_secured(net::Connection&) {
 }
 
 void ServerConnection::say_startup() {
-  wire::encode_startup(connection_->output(), user_, database_, identity_.startup.parameters());
+  auto parameters = identity_.startup.parameters();
+  if (identity_.read_only) parameters.emplace_back(kReadOnly, "on");  // of two values the last one counts
+  wire::encode_startup(connection_->output(), user_, database_, parameters);
 }
 
 /// libpq's sslmode=allow: the server may take only encrypted connections, which it says before it asks for a password.
@@ -159,7 +163,10 @@ std::uint64_t hash_of(const std::vector<std::pair<std::string, std::string>>& pa
   return sum;
 }
 
+bool ServerConnection::is_hidden(std::string_view name) const { return identity_.read_only && name == kReadOnly; }
+
 void ServerConnection::set_parameter(std::string_view name, std::string_view value) {
+  if (is_hidden(name)) return;
   for (auto& [known, current] : identity_.parameters) {
     if (known != name) continue;
     if (current == value) return;
@@ -210,6 +217,8 @@ bool ServerConnection::take_login_frame(const wire::Frame& frame) {
   }
   if (*step == ServerLogin::Step::wait) return true;
   identity_.parameters = std::move(login_->parameters());
+  for (auto& [name, value] : identity_.parameters)
+    if (is_hidden(name)) value = "off";
   identity_.parameters_hash = hash_of(identity_.parameters);
   identity_.process_id = login_->process_id();
   identity_.secret = login_->secret();

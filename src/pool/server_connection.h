@@ -52,6 +52,7 @@ struct ServerIdentity {
   ServerTls tls;           ///< what is wanted
   bool encrypted = false;  ///< what is
   StartupClass startup;
+  bool read_only = false;  ///< its transactions are, unless a client says otherwise; nobody is told
   std::uint32_t process_id = 0;
   std::string secret;
   std::vector<std::pair<std::string, std::string>> parameters;  ///< as last reported
@@ -98,6 +99,8 @@ class ServerConnection final : private net::Connection::Handler {
   [[nodiscard]] const net::Connection& connection() const { return *connection_; }
   /// Records a ParameterStatus.
   void set_parameter(std::string_view name, std::string_view value);
+  /// Whether the server says of this parameter what pgweir has made it say.
+  [[nodiscard]] bool is_hidden(std::string_view name) const;
 
   /// As the last ReadyForQuery said.
   wire::TransactionStatus transaction = wire::TransactionStatus::idle;
@@ -147,7 +150,7 @@ class ServerConnection final : private net::Connection::Handler {
   int replies_to_reset_ = 0;
   enum class Negotiation : std::uint8_t { none, asked, handshake, over };
   Negotiation negotiation_ = Negotiation::none;  ///< of TLS
-  bool reset_answered_ = false;  ///< CommandComplete has come, and not yet its ReadyForQuery
+  bool reset_answered_ = false;                  ///< CommandComplete has come, and not yet its ReadyForQuery
 };
 
 }  // namespace pgweir::pool

@@ -157,6 +157,7 @@ void WorkerPools::open(Shard& shard, const StartupClass& startup, Ticket ticket)
   identity.endpoint = environment_.endpoint(key.node);
   identity.tls = environment_.tls(key.node);
   identity.startup = startup;
+  identity.read_only = environment_.is_read_only(key.node);
   identity.jitter_share = std::uniform_real_distribution<double>(0, 1)(random_);
   auto server =
       std::make_unique<ServerConnection>(loop_, std::move(identity), [this](ServerConnection& one) { on_free(one); });
@@ -286,6 +287,7 @@ void WorkerPools::put_idle_or_serve(Shard& shard, ServerConnection& server) {
 
 bool WorkerPools::may_be_used_again(const Shard& shard, ServerConnection& server) const {
   if (shutting_down_ || is_too_old(shard, server)) return false;
+  if (server.identity().read_only != environment_.is_read_only(server.node())) return false;
   // Something more than the answers: whoever is next would take it for the beginning of his own.
   if (server.connection().unread() > 0) return false;
   // Of the reserve, or the limit has been lowered.

@@ -62,6 +62,8 @@ class PoolEnvironment {
   virtual void post(base::WorkerId worker, std::function<void(WorkerPools&)> task) = 0;
   /// Whether it is worth while to connect to this node though nobody asks for it.
   [[nodiscard]] virtual bool is_usable(base::NodeId node) const = 0;
+  /// Whether transactions there are read only, because the node takes no writes though its server would.
+  [[nodiscard]] virtual bool is_read_only(base::NodeId) const { return false; }
   /// A connection could not be opened: worth a probe at once.
   virtual void suspect(base::NodeId node) = 0;
 

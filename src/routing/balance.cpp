@@ -19,6 +19,7 @@ bool qualifies(const Topology& topology, const Node& node, const NodeFreshness& 
                const ReadRequirements& requirements) {
   if (topology.primary == node.id) return true;
   const Wanted& wanted = requirements.wanted;
+  if (!wanted.nodes.has(node.id)) return false;
   if (freshness.fresh_until < wanted.not_before || freshness.lag_bytes > requirements.max_lag_bytes) return false;
   return wanted.seen_on == node.id || freshness.fresh_until >= wanted.seen;
 }
@@ -43,7 +44,7 @@ Choice Balancer::choose(const Topology& topology, std::span<const NodeFreshness>
     const Node& node = topology.nodes[i];
     const std::uint32_t weight = weight_of(topology, node, requirements);
     if (weight == 0) continue;
-    if (topology.primary != node.id) standby_is_up = true;
+    if (topology.primary != node.id && requirements.wanted.nodes.has(node.id)) standby_is_up = true;
     const NodeFreshness known = i < freshness.size() ? freshness[i] : NodeFreshness{};
     if (!qualifies(topology, node, known, requirements)) continue;
     credit_[i] += weight;

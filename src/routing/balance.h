@@ -18,6 +18,8 @@ struct Wanted {
   /// And up to here: when the session last read something. But not the node where that was.
   base::Time seen{};
   std::optional<base::NodeId> seen_on{};
+  /// Of the standbys: those that have what it reads.
+  base::NodeSet nodes = base::NodeSet::all();
 };
 
 struct ReadRequirements {
@@ -36,7 +38,7 @@ struct Choice {
 void add_readers(std::vector<base::NodeId>& nodes, const Topology& topology, std::span<const NodeFreshness> freshness,
                  const ReadRequirements& requirements);
 
-/// Whether a standby that is up is fresh enough for such a read; the primary always is.
+/// Whether a standby that is up has what such a read reads, and is fresh enough; the primary always is.
 [[nodiscard]] bool qualifies(const Topology& topology, const Node& node, const NodeFreshness& freshness,
                              const ReadRequirements& requirements);
 

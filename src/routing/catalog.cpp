@@ -8,6 +8,7 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "routing/catalog_readers.h"
 #include "routing/function_code.h"
 #include "sql/classifier.h"
 
@@ -37,6 +38,7 @@ class CatalogBuilder {
     link_views();
     link_code(rows.functions);
     settle();
+    if (rows.replication) CatalogReaders(catalog_, dependents_).run(rows, *rows.replication);
   }
 
  private:
@@ -47,13 +49,8 @@ class CatalogBuilder {
     bool safe = false, user_effects = false, fires = false;
   };
 
-  /// An object whose safety depends on what its texts use.
-  struct Dependent {
-    Kind kind;
-    std::size_t position;  ///< among those of its kind
-    sql::StatementFacts uses;
-    bool is_view = false;  ///< what is written to it may be written to the relations that it uses
-  };
+  /// Its safety depends on what its texts use.
+  using Dependent = CatalogDependent;
 
   Object& object_of(const Dependent& dependent) { return objects_of(dependent.kind)[dependent.position]; }
   std::vector<Object>& objects_of(Kind kind) { return catalog_.objects_[static_cast<std::size_t>(kind)]; }
@@ -136,6 +133,7 @@ class CatalogBuilder {
     move_all(found.types, uses.types);
     move_all(found.operators, uses.operators);
     move_all(found.attributes, uses.attributes);
+    uses.names_system_column = uses.names_system_column || found.names_system_column;
     return true;
   }
 

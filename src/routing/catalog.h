@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,7 +12,9 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/node_set.h"
 #include "routing/lasting_effects.h"
+#include "routing/replication.h"
 #include "sql/statement_facts.h"
 
 namespace pgweir::routing {
@@ -69,7 +72,8 @@ struct CatalogRows {
   std::vector<Type> types;
   std::vector<Operator> operators;
   std::vector<Reach> reaches;
-  std::vector<std::string> custom_settings;  ///< as `Catalog::custom_settings`
+  std::vector<std::string> custom_settings;      ///< as `Catalog::custom_settings`
+  std::optional<ReplicationRows> replication{};  ///< none: every standby has everything
 };
 
 class Catalog;
@@ -81,6 +85,8 @@ class Catalog {
   /// Follows views, rules, policies, domain checks and functions' code through each other. Parses their texts: needs
   /// the parser's stack. `version` is unique per process and never 0; `loaded_at` is when the loading started.
   [[nodiscard]] static CatalogPtr build(std::uint64_t version, base::Time loaded_at, const CatalogRows& rows);
+
+  enum class Kind : std::uint8_t { function, relation, type, operator_ };
 
   [[nodiscard]] Safety function(const sql::QualifiedName& name) const { return safety(Kind::function, name); }
   /// Whether using this may change a session's state in a way that its text does not tell: for a function, one that
@@ -107,6 +113,8 @@ class Catalog {
   [[nodiscard]] Safety relation(const sql::QualifiedName& name) const { return safety(Kind::relation, name); }
   [[nodiscard]] Safety type(const sql::QualifiedName& name) const;
   [[nodiscard]] Safety operator_(const sql::QualifiedName& name) const { return safety(Kind::operator_, name); }
+  /// The standbys on which everything that a read uses is there, and says what it says on the primary.
+  [[nodiscard]] base::NodeSet readers(const sql::StatementFacts& read) const;
   /// A name after a dot: unsafe if a volatile function could be meant.
   [[nodiscard]] Safety attribute(std::string_view name) const;
   /// Names of settings (a.b, in lower case, each once) that the code of users' functions may set: constants of that
@@ -117,7 +125,7 @@ class Catalog {
 
  private:
   friend class CatalogBuilder;
-  enum class Kind : std::uint8_t { function, relation, type, operator_ };
+  friend class CatalogReaders;
   static constexpr std::size_t kKinds = 4;
 
   /// One object. There are thousands, and they stay: so their texts lie side by side in `texts_`.
@@ -136,12 +144,18 @@ class Catalog {
   [[nodiscard]] std::span<const Object> of_name(Kind kind, std::string_view name) const;
   [[nodiscard]] Safety safety(Kind kind, const sql::QualifiedName& name) const;
   [[nodiscard]] bool effects(Kind kind, const sql::QualifiedName& name) const;
+  [[nodiscard]] base::NodeSet readers(Kind kind, const sql::QualifiedName& name) const;
 
   std::uint64_t version_ = 0;
   base::Time loaded_at_{};
   std::string texts_;
   std::array<std::vector<Object>, kKinds> objects_;  ///< sorted by name
   std::vector<std::string> custom_settings_;
+  /// By object as in `objects_`; without replication of parts: empty.
+  std::array<std::vector<base::NodeSet>, kKinds> readers_;
+  bool is_partial_ = false;  ///< `readers_` counts
+  /// Of what any statement may run without naming it.
+  base::NodeSet unnamed_readers_ = base::NodeSet::all();
   LastingByName lasting_;
   std::unordered_set<std::string, Hash, std::equal_to<>> column_functions_;
 };
@@ -150,6 +164,10 @@ class Catalog {
 /// (pg_stat_*, pg_locks, current_setting, txid_current...): they are read on the primary.
 [[nodiscard]] bool is_node_local_function(const sql::QualifiedName& name);
 [[nodiscard]] bool is_node_local_relation(const sql::QualifiedName& name);
+/// Built-in functions and types whose answer depends on the catalog of the server, which replicas have of their own
+/// (topology: logical): oids, sizes, definitions, privileges.
+[[nodiscard]] bool reads_catalog(const sql::QualifiedName& function);
+[[nodiscard]] bool is_catalog_type(const sql::QualifiedName& type);
 /// Built-in functions that set or run what they are given (set_config, setseed, query_to_xml...).
 [[nodiscard]] bool changes_session(const sql::QualifiedName& name);
 /// Built-in functions that tie something to the session or transaction they run in (advisory locks, lo_open, ...): not

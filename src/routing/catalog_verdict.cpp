@@ -49,6 +49,12 @@ CatalogVerdict judge(const sql::QueryFacts& facts, const Catalog* catalog) {
   return {};
 }
 
+base::NodeSet nodes_for(const sql::QueryFacts& facts, const Catalog& catalog) {
+  base::NodeSet nodes = base::NodeSet::all();
+  for (const sql::StatementFacts& statement : facts.statements) nodes = nodes & catalog.readers(statement);
+  return nodes;
+}
+
 /// Built-in functions that most programs use, for the moments before the catalog is loaded: none has effects.
 bool is_plain_built_in(const sql::QualifiedName& name) {
   constexpr std::array<std::string_view, 28> kNames = {"abs",
@@ -139,10 +145,11 @@ CatalogVerdict catalog_verdict(sql::CachedFacts& entry, const Catalog* catalog) 
   if (entry.verdict_version != catalog->version()) {
     const CatalogVerdict verdict = judge(entry.facts, catalog);
     entry.verdict = static_cast<std::uint8_t>(verdict.reason);
+    entry.verdict_nodes = nodes_for(entry.facts, *catalog);
     entry.verdict_subject = verdict.subject;
     entry.verdict_version = catalog->version();
   }
-  return {static_cast<Reason>(entry.verdict), entry.verdict_subject};
+  return {static_cast<Reason>(entry.verdict), entry.verdict_subject, entry.verdict_nodes};
 }
 
 bool binds_session(const sql::QueryFacts& facts) {

@@ -5,8 +5,9 @@
 namespace pgweir::routing {
 
 struct CatalogVerdict {
-  Reason reason = Reason::read;  ///< `read`: everything is safe on a standby
-  std::string_view subject;      ///< the name that was decisive; points into the facts
+  Reason reason = Reason::read;                ///< `read`: everything is safe on a standby
+  std::string_view subject;                    ///< the name that was decisive; points into the facts
+  base::NodeSet nodes = base::NodeSet::all();  ///< of a read: those that have what it reads
 };
 
 /// Looked up once per entry and catalog version.

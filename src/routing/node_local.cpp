@@ -125,9 +125,26 @@ constexpr std::array<Name, 7> kConnectionBindings = {
     "pg_start_backup",
 };
 
+constexpr std::array<Name, 3> kCatalogReaderPrefixes = {"pg_", "has_", "to_reg"};
+constexpr std::array<Name, 5> kNoCatalogReaders = {"pg_client_encoding", "pg_column_size", "pg_size_bytes",
+                                                   "pg_size_pretty", "pg_typeof"};
+constexpr std::array<Name, 6> kCatalogReaders = {
+    "col_description", "currtid2", "format_type", "obj_description", "row_security_active", "shobj_description"};
+constexpr std::array<Name, 12> kCatalogTypes = {"oid",           "regclass",     "regcollation", "regconfig",
+                                                "regdictionary", "regnamespace", "regoper",      "regoperator",
+                                                "regproc",       "regprocedure", "regrole",      "regtype"};
+
 constexpr std::array<Name, 6> kSessionBindings = {"loread", "lowrite", "nextval", "setval", "currval", "lastval"};
 
 }  // namespace
+
+bool reads_catalog(const sql::QualifiedName& function) {
+  if (!built_in(function)) return false;
+  return has(kCatalogReaders, function.name) ||
+         (begins(kCatalogReaderPrefixes, function.name) && !has(kNoCatalogReaders, function.name));
+}
+
+bool is_catalog_type(const sql::QualifiedName& type) { return built_in(type) && has(kCatalogTypes, type.name); }
 
 bool is_node_local_function(const sql::QualifiedName& name) {
   return built_in(name) && (has(kLocalFunctions, name.name) || begins(kLocalFunctionPrefixes, name.name));

@@ -37,6 +37,8 @@ constexpr std::array<ReasonRow, kReasonCount> kReasons = {{
     {Reason::catalog_not_loaded, "catalog_not_loaded", "the catalog of this database is not loaded yet"},
     {Reason::node_local, "node_local", "its answer belongs to one node or one session"},
     {Reason::learned_write, "learned_write", "a standby refused a statement of this shape before"},
+    {Reason::not_replicated, "not_replicated",
+     "it reads, or may read, what is not replicated to any one of the standbys"},
     {Reason::unparsed, "unparsed", "it could not be parsed, or is too long to be"},
     {Reason::hint_primary, "hint_primary", "a hint asks for the primary"},
     {Reason::hint_standby, "hint_standby", "a hint asks for a standby"},
@@ -82,7 +84,7 @@ std::string_view name_of(Role role) {
 
 std::string_view name_of(NodeStatus status) {
   constexpr std::array<std::string_view, 6> kNames = {"unknown",     "up",       "down",
-                                                     "quarantined", "disabled", "catching_up"};
+                                                      "quarantined", "disabled", "catching_up"};
   return kNames[static_cast<std::size_t>(status)];
 }
 

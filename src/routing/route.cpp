@@ -82,6 +82,7 @@ struct Case {
   /// What the rows find out on their way.
   Reason found = Reason::read;
   std::string_view subject{};
+  base::NodeSet nodes = base::NodeSet::all();
 
   [[nodiscard]] const std::vector<StatementFacts>& statements() const { return entry.facts.statements; }
 };
@@ -92,17 +93,19 @@ struct TextVerdict {
   std::string_view subject{};
 };
 
-TextVerdict judge_prepared(const Case& c, const StatementFacts& statement) {
+TextVerdict judge_prepared(Case& c, const StatementFacts& statement) {
   const sql::CachedFactsPtr named = c.prepared.find(statement.name);
   if (!named) return {false, Reason::prepared_unknown, statement.name};
   const auto reads = [](const StatementFacts& inner) { return inner.reads_only; };
   const auto& inner = named->facts.statements;
-  const bool read = !named->learned_write && std::all_of(inner.begin(), inner.end(), reads) &&
-                    catalog_verdict(*named, c.catalog).reason == Reason::read;
+  const CatalogVerdict verdict = catalog_verdict(*named, c.catalog);
+  const bool read =
+      !named->learned_write && std::all_of(inner.begin(), inner.end(), reads) && verdict.reason == Reason::read;
+  c.nodes = c.nodes & verdict.nodes;
   return {read, read ? Reason::prepared_read : Reason::prepared_write, statement.name};
 }
 
-TextVerdict judge_text(const Case& c, const StatementFacts& statement) {
+TextVerdict judge_text(Case& c, const StatementFacts& statement) {
   const StatementRow& row = kStatements[static_cast<std::size_t>(statement.kind)];
   const Reason not_read = statement.row_lock_or_into ? Reason::row_lock_or_into : Reason::write;
   switch (row.text) {
@@ -153,16 +156,29 @@ bool begin_may_write(Case& c) {
 /// A hint moves what the catalog would keep on the primary, but never what changes the session.
 bool hint_may_move(const Case& c) { return !effects_of(c.entry, c.catalog).unknown && !binds_session(c.entry.facts); }
 bool hint_names_node(Case& c) { return c.hint.kind == Hint::Kind::node && hint_may_move(c); }
-bool hint_is_standby(Case& c) { return c.hint.kind == Hint::Kind::standby && hint_may_move(c); }
+bool hint_is_standby(Case& c) {
+  if (c.hint.kind != Hint::Kind::standby || !hint_may_move(c)) return false;
+  // Who asks for a standby for what none is known to have gets any.
+  c.nodes = c.nodes & catalog_verdict(c.entry, c.catalog).nodes;
+  if (c.nodes.none()) c.nodes = base::NodeSet::all();
+  return true;
+}
 
 bool reads_go_to_primary(Case& c) { return c.session.reads == ReadsMode::primary; }
 
 bool catalog_objects(Case& c) {
   const CatalogVerdict verdict = catalog_verdict(c.entry, c.catalog);
+  c.nodes = c.nodes & verdict.nodes;
   if (verdict.reason == Reason::read) return false;
   c.found = verdict.reason;
   c.subject = verdict.subject;
   return true;
+}
+
+/// What a transaction reads later may not be where its first statement ran.
+bool is_not_replicated(Case& c) {
+  const bool begins = c.session.transaction == Transaction::lazy_begin;
+  return c.nodes.none() || (begins && c.session.partial_standbys);
 }
 
 bool begins_transaction(Case& c) { return c.session.transaction == Transaction::lazy_begin; }
@@ -196,6 +212,7 @@ constexpr std::array kTable = {
     Row{hint_is_standby, NodeClass::standby, Reason::hint_standby},
     Row{reads_go_to_primary, NodeClass::primary, Reason::reads_primary},
     Row{catalog_objects, NodeClass::primary, kFound},
+    Row{is_not_replicated, NodeClass::primary, Reason::not_replicated},
     Row{begins_transaction, NodeClass::standby, Reason::begin_read_only},
     Row{always, NodeClass::standby, kFound},
 };
@@ -207,7 +224,7 @@ Route decide(const sql::Classified& query, const SessionFacts& session, const Pr
   Case c{*query.entry, query.hint, session, prepared, catalog};
   const Row* row = kTable.data();
   while (!row->applies(c)) ++row;
-  Route route{row->node_class, row->reason.value_or(c.found), {}, {}};
+  Route route{row->node_class, row->reason.value_or(c.found), {}, {}, c.nodes};
   if (!row->reason.has_value()) route.subject = c.subject;
   if (route.node_class == NodeClass::node) route.node = query.hint.node;
   return route;

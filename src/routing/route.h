@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/ids.h"
+#include "base/node_set.h"
 #include "routing/catalog.h"
 #include "routing/topology.h"
 #include "sql/classifier.h"
@@ -53,6 +54,7 @@ enum class Reason : std::uint8_t {
   catalog_not_loaded,
   node_local,
   learned_write,
+  not_replicated,
   unparsed,
   hint_primary,
   hint_standby,
@@ -97,6 +99,7 @@ struct SessionFacts {
   bool unknown_state = false;      ///< DO, CALL, set_config, volatile user functions... may have changed session state
   bool unsafe_encoding = false;    ///< standard_conforming_strings off, or a client encoding the tokenizer cannot read
   bool replication = false;        ///< a replication connection
+  bool partial_standbys = false;  ///< they have only some of the tables: what follows in a transaction may not be there
   ReadsMode reads = ReadsMode::standbys;
 };
 
@@ -113,6 +116,8 @@ struct Route {
   std::string_view node;  ///< for NodeClass::node
   /// The name that was decisive ("public.f", ...), for EXPLAIN ROUTE and the log; may be empty. Points into the facts.
   std::string_view subject;
+  /// NodeClass::standby: the standbys that have everything it reads. The primary always has.
+  base::NodeSet nodes = base::NodeSet::all();
 };
 
 /// Thread: any; no state. `catalog` may be null (not loaded yet).

@@ -46,9 +46,16 @@ struct Topology {
   std::optional<base::NodeId> primary;  ///< the one node that is up and a primary
   std::string no_primary_reason;        ///< why there is none, and what is being done about it; for people
   bool writes_paused = false;           ///< new writes wait although there is a primary: a switchover is under way
+  /// Each node has a catalog, roles and tables of its own (topology: logical): the primary is the one that writes, a
+  /// standby one that receives some of its tables, and takes no writes of clients.
+  bool independent_nodes = false;
   std::uint64_t system_identifier = 0;  ///< of the cluster, since a first primary was seen; 0: none was yet
 
   [[nodiscard]] const Node& node(base::NodeId id) const { return nodes[id.value]; }
+  /// Whether it can be asked for what clients are told: roles, catalogs. The primary knows best.
+  [[nodiscard]] bool may_be_asked(const Node& one) const {
+    return one.status == NodeStatus::up && (!independent_nodes || primary == one.id);
+  }
 };
 
 using TopologyPtr = std::shared_ptr<const Topology>;

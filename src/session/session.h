@@ -324,7 +324,7 @@ class Session final : private net::Connection::Handler, private pool::ServerUser
   void start_healing(pool::ServerConnection& server);
   void begin_probation();
   void end_probation();
-  [[nodiscard]] bool should_retry(const wire::Frame& error);
+  [[nodiscard]] bool should_retry(base::NodeId refused_by, const wire::Frame& error);
   void start_retry(pool::ServerConnection& server);
   void finish_retry();
 

@@ -58,8 +58,9 @@ struct Plan {
   bool any_reader = false;            ///< a read for any node that qualifies, not for one that was chosen before
   unsigned failures = 0;              ///< how often a connection for it could not be opened, or was lost
   std::optional<base::NodeId> avoid;  ///< where that was last
-  bool ran_again = false;             ///< it was sent, lost with its server, and is sent again
-  std::uint64_t put = 0;              ///< `PreparedStatement::id` of the last one that was put to the table; 0: none
+  base::NodeSet nodes = base::NodeSet::all();  ///< of the standbys: those that have what it reads
+  bool ran_again = false;                      ///< it was sent, lost with its server, and is sent again
+  std::uint64_t put = 0;  ///< `PreparedStatement::id` of the last one that was put to the table; 0: none
 
   [[nodiscard]] bool must_stay_on_primary() const { return decided && node_class != routing::NodeClass::standby; }
 };

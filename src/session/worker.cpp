@@ -154,8 +154,16 @@ void Worker::tell_sessions(const routing::Topology& before) {
   for (const base::NodeId node : lost) pools_->drop_idle(node);
   if (demoted) pools_->drop_idle(*demoted);
   for (const auto& [account, listener] : listeners_) listener->on_topology(lost);
+  // Its connections were made for reads only.
+  const auto primary = topology_->primary;
+  const bool is_new = topology_->independent_nodes && primary && primary->value < before.nodes.size() &&
+                      before.node(*primary).role == routing::Role::standby;
+  if (is_new) pools_->drop_idle(*primary);
   for (const base::SessionId id : session_ids())
-    if (const auto found = sessions_.find(id); found != sessions_.end()) found->second->on_topology(lost, demoted);
+    if (const auto found = sessions_.find(id); found != sessions_.end()) {
+      found->second->on_topology(lost, demoted);
+      if (is_new) found->second->on_topology({}, primary);
+    }
 }
 
 std::uint64_t Worker::hold(base::SessionId session) {
@@ -327,9 +335,11 @@ bool Worker::still_good_reader(base::NodeId id, const routing::Wanted& wanted) c
   return routing::qualifies(*topology_, node, process_.freshness.read(id), requirements(wanted));
 }
 
-bool Worker::any_standby_but_for_freshness() {
+bool Worker::any_standby_but_for_freshness(base::NodeSet which) {
   std::vector<base::NodeId> nodes;
-  add_readers(nodes, {});
+  routing::Wanted wanted;
+  wanted.nodes = which;
+  add_readers(nodes, wanted);
   return std::any_of(nodes.begin(), nodes.end(), [&](base::NodeId node) { return topology_->primary != node; });
 }
 
@@ -453,6 +463,12 @@ pool::PoolLimits Worker::limits(const pool::PoolKey& key) const {
 
 bool Worker::is_usable(base::NodeId node) const {
   return node.value < topology_->nodes.size() && topology_->node(node).status == routing::NodeStatus::up;
+}
+
+/// A replica's server takes writes, but not those of clients.
+bool Worker::is_read_only(base::NodeId node) const {
+  return topology_->independent_nodes && node.value < topology_->nodes.size() &&
+         topology_->node(node).role == routing::Role::standby;
 }
 
 net::Endpoint Worker::endpoint(base::NodeId node) const {

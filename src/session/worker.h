@@ -100,8 +100,8 @@ class Worker final : public pool::PoolEnvironment {
   void add_readers(std::vector<base::NodeId>& nodes, const routing::Wanted& wanted);
   /// Whether a node chosen earlier may still serve such a read.
   [[nodiscard]] bool still_good_reader(base::NodeId id, const routing::Wanted& wanted) const;
-  /// Whether a standby would serve a read that may be stale.
-  [[nodiscard]] bool any_standby_but_for_freshness();
+  /// Whether one of these standbys would serve a read that may be stale.
+  [[nodiscard]] bool any_standby_but_for_freshness(base::NodeSet nodes);
   /// Whether a server on that node has made these settings before.
   [[nodiscard]] bool settings_were_taken(base::NodeId node, std::size_t text_hash) const;
   void settings_taken(base::NodeId node, std::size_t text_hash);
@@ -148,6 +148,7 @@ class Worker final : public pool::PoolEnvironment {
   // pool::PoolEnvironment
   [[nodiscard]] pool::PoolLimits limits(const pool::PoolKey& key) const override;
   [[nodiscard]] bool is_usable(base::NodeId node) const override;
+  [[nodiscard]] bool is_read_only(base::NodeId node) const override;
   [[nodiscard]] net::Endpoint endpoint(base::NodeId node) const override;
   [[nodiscard]] pool::ServerTls tls(base::NodeId node) const override;
   [[nodiscard]] std::string node_name(base::NodeId node) const override;

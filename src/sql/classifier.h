@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/local_ptr.h"
+#include "base/node_set.h"
 #include "sql/statement_facts.h"
 
 namespace pgweir::sql {
@@ -30,8 +31,9 @@ struct CachedFacts : base::LocalCounted {
   /// The router's own memory of this shape: a catalog version (0: none yet) and what it concluded with it.
   std::uint64_t verdict_version = 0;
   std::uint8_t verdict = 0;
-  std::string_view verdict_subject;   ///< the decisive name; points into `facts`
-  std::uint64_t effects_version = 0;  ///< the same for `routing::effects_of`
+  base::NodeSet verdict_nodes = base::NodeSet::all();  ///< with it: the nodes that have what it reads
+  std::string_view verdict_subject;                    ///< the decisive name; points into `facts`
+  std::uint64_t effects_version = 0;                   ///< the same for `routing::effects_of`
   std::uint8_t effects = 0;
   /// The session's: `session::is_ordinary`.
   enum class Answer : std::uint8_t { not_asked, no, yes };

@@ -1,4 +1,5 @@
 // The words for kinds of statements, as EXPLAIN ROUTE shows them.
+#include <algorithm>
 #include <array>
 
 #include "sql/statement_facts.h"
@@ -44,6 +45,11 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(StatementKind::u
     "unknown"};
 
 }  // namespace
+
+bool is_system_column(std::string_view name) noexcept {
+  constexpr std::array<std::string_view, 6> kColumns = {"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"};
+  return std::find(kColumns.begin(), kColumns.end(), name) != kColumns.end();
+}
 
 std::string_view name_of(StatementKind kind) { return kNames[static_cast<std::size_t>(kind)]; }
 

@@ -57,6 +57,9 @@ struct QualifiedName {
   friend bool operator==(const QualifiedName&, const QualifiedName&) = default;
 };
 
+/// Whether PostgreSQL gives every table a column of that name (catalog/heap.c): ctid, xmin and their kin.
+[[nodiscard]] bool is_system_column(std::string_view name) noexcept;
+
 enum class Isolation : std::uint8_t { read_uncommitted, read_committed, repeatable_read, serializable };
 
 /// One statement of a query string.
@@ -67,16 +70,17 @@ struct StatementFacts {
   bool reads_only = false;
   /// CREATE TEMP ..., SELECT INTO TEMP, DISCARD of temporaries is `discard`.
   bool creates_temporary = false;
-  bool row_lock_or_into = false;   ///< FOR UPDATE/SHARE or SELECT INTO at any depth (kind is `write` then)
-  bool explain = false;            ///< EXPLAIN of something; kind and the rest are those of what is explained
-  bool with_hold = false;          ///< DECLARE ... WITH HOLD
-  bool chain = false;              ///< COMMIT / ROLLBACK AND CHAIN
-  bool discard_all = false;        ///< DISCARD ALL
-  bool reset_all = false;          ///< RESET ALL
-  bool to_default = false;         ///< RESET x, SET x TO DEFAULT
-  bool from_current = false;       ///< SET x FROM CURRENT
-  bool asks_for_setting = false;   ///< SHOW, current_setting()
-  bool asks_for_sequence = false;  ///< currval(), lastval(): what nextval() has done in this session
+  bool row_lock_or_into = false;     ///< FOR UPDATE/SHARE or SELECT INTO at any depth (kind is `write` then)
+  bool explain = false;              ///< EXPLAIN of something; kind and the rest are those of what is explained
+  bool with_hold = false;            ///< DECLARE ... WITH HOLD
+  bool chain = false;                ///< COMMIT / ROLLBACK AND CHAIN
+  bool discard_all = false;          ///< DISCARD ALL
+  bool reset_all = false;            ///< RESET ALL
+  bool to_default = false;           ///< RESET x, SET x TO DEFAULT
+  bool from_current = false;         ///< SET x FROM CURRENT
+  bool asks_for_setting = false;     ///< SHOW, current_setting()
+  bool names_system_column = false;  ///< not behind a dot: those are `attributes`
+  bool asks_for_sequence = false;    ///< currval(), lastval(): what nextval() has done in this session
   /// BEGIN, SET TRANSACTION, SET SESSION CHARACTERISTICS: what they say; absent when they do not say.
   std::optional<Isolation> isolation;
   std::optional<bool> read_only;

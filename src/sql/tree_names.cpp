@@ -101,6 +101,8 @@ class Walk {
     const ProtobufCMessageDescriptor* type = message.descriptor;
     if (const auto* column = as<PgQuery__ColumnRef>(&message, pg_query__column_ref__descriptor)) {
       if (column->n_fields > 1) attribute(column->fields[column->n_fields - 1]);
+      if (column->n_fields > 0 && is_system_column(string_of(column->fields[column->n_fields - 1])))
+        facts_.names_system_column = true;
     } else if (const auto* relation = as<PgQuery__RangeVar>(&message, pg_query__range_var__descriptor)) {
       range_var(*relation, scope);
     } else if (const auto* call = as<PgQuery__FuncCall>(&message, pg_query__func_call__descriptor)) {

@@ -18,7 +18,7 @@ bool Session::on_error_reply(pool::ServerConnection& server, const wire::Frame& 
   if (work_->queue.front_is(Purpose::settings) && !work_->chosen) server.out_of_step = true;
   if (work_->queue.front_is(Purpose::prepare))
     if (const auto& change = work_->queue.front().change) server.carried.prepared.remove(change->name);
-  if (work_->on_probation() && should_retry(frame)) {
+  if (work_->on_probation() && should_retry(server.node(), frame)) {
     writer(server).undo_dropped();
     start_retry(server);
     return false;

@@ -21,6 +21,7 @@ Consistency Session::consistency() const {
 /// What a node must have for the session's next read.
 routing::Wanted Session::freshness_wanted() const {
   routing::Wanted wanted;
+  wanted.nodes = work_->plan.nodes;
   const Consistency level = consistency();
   if (level == Consistency::eventual) return wanted;
   wanted.not_before = level == Consistency::strict ? worker_.process().last_write.when() : last_write_;
@@ -69,7 +70,8 @@ bool Session::waits_for_freshness() {
     return false;
   }
   const bool begins = hold.place == 0 && now - primary_reads_since_ >= kLongOnPrimary &&
-                      limit > base::Duration::zero() && !gone_timer_ && worker_.any_standby_but_for_freshness();
+                      limit > base::Duration::zero() && !gone_timer_ &&
+                      worker_.any_standby_but_for_freshness(work_->plan.nodes);
   if (begins) hold_for_freshness();
   return begins;
 }

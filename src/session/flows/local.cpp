@@ -29,6 +29,14 @@ std::string complete(std::string_view tag) {
   return message;
 }
 
+/// " (pg2, pg3)": the standbys among them.
+std::string names_of(const routing::Topology& topology, base::NodeSet nodes) {
+  std::string names;
+  for (const auto& node : topology.nodes)
+    if (topology.primary != node.id && nodes.has(node.id)) names += (names.empty() ? "" : ", ") + node.name;
+  return " (" + names + ")";
+}
+
 const sql::StatementFacts* only_statement(const sql::Classified& query) {
   const auto& statements = query.entry->facts.statements;
   return statements.size() == 1 ? &statements.front() : nullptr;
@@ -129,7 +137,9 @@ LocalTable Session::run_local(const sql::Classified& query, std::string_view tex
 LocalTable Session::explain_route(std::string_view inner) {
   const sql::Classified query = worker_.classifier().classify(account_->state->id, inner);
   const routing::Route route = routing::decide(query, facts(), prepared_, catalog());
-  const routing::Explanation explanation = routing::explain(route, query.entry->facts);
+  routing::Explanation explanation = routing::explain(route, query.entry->facts);
+  if (route.node_class == routing::NodeClass::standby && worker_.topology().independent_nodes)
+    explanation.node_class += names_of(worker_.topology(), route.nodes);
   LocalTable table;
   table.columns.assign(std::begin(kExplainColumns), std::end(kExplainColumns));
   table.rows.push_back({explanation.node_class, explanation.reason, explanation.facts});

@@ -37,6 +37,11 @@ bool changes_nothing(StatementKind kind) {
   }
 }
 
+/// It reads, wherever it runs: what is not replicated is read on the primary.
+bool is_proven_read(const routing::Route& route) {
+  return route.node_class == routing::NodeClass::standby || route.reason == routing::Reason::not_replicated;
+}
+
 }  // namespace
 
 routing::SessionFacts Session::facts() const {
@@ -52,6 +57,7 @@ routing::SessionFacts Session::facts() const {
   facts.serializable = carried_.is_serializable();
   facts.unsafe_encoding = unsafe_encoding_;
   facts.replication = startup_class_->replication();
+  facts.partial_standbys = worker_.topology().independent_nodes;
   facts.reads = worker_.settings().routing.reads == config::Reads::primary ? routing::ReadsMode::primary
                                                                            : routing::ReadsMode::standbys;
   return facts;
@@ -71,16 +77,20 @@ void Session::note_catalog_change(const EffectsPtr& effects) {
 void Session::plan_statement(const sql::Classified& query) {
   const routing::SessionFacts session = facts();
   routing::Route route = routing::decide(query, session, prepared_, catalog());
-  bool proven_read = route.node_class == routing::NodeClass::standby;
+  bool proven_read = is_proven_read(route);
   if (work_->transaction != Transaction::none && !proven_read) {
     routing::SessionFacts outside = session;
     outside.transaction = routing::SessionFacts::Transaction::none;
-    proven_read = routing::decide(query, outside, prepared_, catalog()).node_class == routing::NodeClass::standby;
+    proven_read = is_proven_read(routing::decide(query, outside, prepared_, catalog()));
   }
   for (const auto& statement : query.entry->facts.statements) {
     if (!proven_read && !changes_nothing(statement.kind)) work_->plan.wrote = true;
   }
   if (work_->plan.decided && work_->plan.node_class == routing::NodeClass::primary) return;
+  if (route.node_class == routing::NodeClass::standby) {
+    work_->plan.nodes = work_->plan.nodes & route.nodes;
+    if (work_->plan.nodes.none()) return plan_primary(routing::Reason::not_replicated);
+  }
   // Standby, a named node, primary: from the most lenient to the strictest.
   const bool stricter = !work_->plan.decided || route.node_class != routing::NodeClass::standby;
   if (!stricter) return;
@@ -119,7 +129,7 @@ bool Session::only_reads() const {
     const auto& statements = query.entry->facts.statements;
     const auto harmless = [](const auto& one) { return changes_nothing(one.kind); };
     return std::all_of(statements.begin(), statements.end(), harmless) ||
-           routing::decide(query, session, prepared_, catalog()).node_class == routing::NodeClass::standby;
+           is_proven_read(routing::decide(query, session, prepared_, catalog()));
   };
   const auto& messages = work_->exchange.messages();
   return std::all_of(messages.begin(), messages.end(), [&](const GatheredMessage& message) {

@@ -228,7 +228,8 @@ bool Session::take_asynchronous(pool::ServerConnection& server, const wire::Fram
     const bool answers = &server == work_->current && !work_->queue.empty();
     const bool speaks_for_session = answers || worker_.topology().primary == server.node();
     // What is being restored is told when it holds again.
-    if (speaks_for_session && !swallowed && work_->resets.empty()) tell_parameter(status->name, status->value);
+    if (speaks_for_session && !swallowed && work_->resets.empty() && !server.is_hidden(status->name))
+      tell_parameter(status->name, status->value);
     return false;
   }
   if (frame.type == backend::kNoticeResponse && frame.complete() && announces_end(frame)) {

@@ -63,13 +63,18 @@ void Session::end_probation() {
   work_->wait = Wait::quiet;
 }
 
-bool Session::should_retry(const wire::Frame& error) {
+bool Session::should_retry(base::NodeId refused_by, const wire::Frame& error) {
   const auto fields = wire::decode_error(error.body);
   if (!fields) return false;
   const base::Sqlstate state(fields->sqlstate);
-  // Only what is a write after all is worth waiting for a primary.
-  if (!worker_.topology().primary && state != base::sqlstate::read_only_sql_transaction) return false;
+  // Only what is a write after all is worth waiting for a primary, or what only the primary may have.
+  const bool own_catalog = worker_.topology().independent_nodes;
+  if (!worker_.topology().primary && !own_catalog && state != base::sqlstate::read_only_sql_transaction) return false;
   if (!may_differ_on_primary(state)) return false;
+  // A view, a function or a privilege is not there: it is not tried there again while the catalog is the same.
+  if (own_catalog && state.error_class() == "42")
+    for (const auto& message : work_->exchange.messages())
+      if (message.query) message.query->verdict_nodes.remove(refused_by);
   if (state == base::sqlstate::read_only_sql_transaction && !work_->second_try.begins)
     for (const auto& message : work_->exchange.messages())
       if (message.query) message.query->learned_write = true;

@@ -29,7 +29,9 @@ FailoverState full() {
   state.memory.sync_before = SyncRule{2, true, {"a", "b c"}};
   state.memory.sync_changed_at = 99;
   state.memory.strangers = {"reporting", ""};
-  state.memory.nodes = {{true, false, false, false}, {false, true, true, false}, {false, false, false, true}};
+  state.memory.origin = base::NodeId{2};
+  state.memory.instead_of = base::NodeId{0};
+  state.memory.nodes = {{true, false, false, false, 12345}, {false, true, true, false}, {false, false, false, true}};
   state.before_primary = base::NodeId{0};
   state.upstreams = {{}, {"host=a password='it\\'s'", "slot_2"}, {}};
   return state;
@@ -58,6 +60,9 @@ TEST_CASE("everything comes back") {
   CHECK(back->memory.sync_before == full().memory.sync_before);
   CHECK(back->memory.strangers == full().memory.strangers);
   CHECK(back->memory.nodes[1].cut_off);
+  CHECK(back->memory.nodes[0].system_identifier == 12345);
+  CHECK(back->memory.origin == base::NodeId{2});
+  CHECK(back->memory.instead_of == base::NodeId{0});
   CHECK(back->memory.nodes[2].maybe_promoted);
   CHECK(back->upstreams == full().upstreams);
   CHECK(back->before_primary == base::NodeId{0});

@@ -8,6 +8,30 @@
 
 using namespace pgweir::cluster;
 
+TEST_CASE("walsenders and subscriptions stand behind the node's own row") {
+  const Rows::value_type own{"f", "200", "150", "200", "8192", "16777216", {}, {}, {}};
+  const Rows::value_type walsender{{}, "120", {}, {}, {}, {}, "77", "slot", "name"};
+  const Rows::value_type silent{{}, {}, {}, {}, {}, {}, "78", "", "other"};
+  const Rows::value_type subscription{{}, {}, {}, {}, {}, {}, {}, "items", "slot_1"};
+  const auto facts = position_from({own, walsender, silent, subscription});
+  REQUIRE(facts.has_value());
+  CHECK(facts->position == 200);
+  REQUIRE(facts->walsenders.size() == 2);
+  CHECK(facts->walsenders[0].pid == 77);
+  CHECK(facts->walsenders[0].slot == "slot");
+  CHECK(facts->walsenders[0].application_name == "name");
+  CHECK(facts->walsenders[0].applied == 120);
+  CHECK(facts->walsenders[1].applied == 0);
+  REQUIRE(facts->subscriptions.size() == 1);
+  CHECK(facts->subscriptions[0].name == "items");
+  CHECK(facts->subscriptions[0].slot == "slot_1");
+  CHECK_FALSE(position_from({walsender}).has_value());
+  for (const Rows::value_type& bad : {own, Rows::value_type{{}, "x", {}, {}, {}, {}, "77", "slot", "name"},
+                                      Rows::value_type{{}, "1", {}, {}, {}, {}, "x", "slot", "name"},
+                                      Rows::value_type{{}, "1", {}, {}, {}, {}, "77", {}, "name"}})
+    CHECK_FALSE(position_from({own, bad}).has_value());
+}
+
 TEST_CASE("role and position") {
   const auto facts = position_from({{"t", "123", {}, {}, {}, {}}});
   REQUIRE(facts.has_value());

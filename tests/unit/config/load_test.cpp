@@ -291,6 +291,48 @@ TEST_CASE("rules over several keys") {
                 "nodes[0].host", {"where pgweir itself listens"});
 }
 
+TEST_CASE("origin and replicas are given, with topology: logical and nowhere else") {
+  const std::string logical = kTrust + "topology: logical\n";
+  const std::string origin = "nodes:\n- {name: a, host: h, role: origin}\n";
+  check_problem(logical + origin + "- {name: b, host: i}\n", 5, "nodes[1].role",
+                {"is required with topology: logical", "one of origin, replica"});
+  check_problem(logical + origin + "- {name: b, host: i, role: origin}\n", 5, "nodes[1].role",
+                {"found \"origin\"", "nodes[0]"});
+  check_problem(logical + "nodes:\n- {name: a, host: h, role: replica}\n", 3, "nodes", {"exactly one"});
+  check_problem(logical + origin + "- {name: b, host: i, role: standby}\n", 5, "nodes[1].role",
+                {"found \"standby\"", "one of origin, replica"});
+  check_problem(logical + origin + "failover: {mode: promote, state_file: s}\n", 5, "failover.mode",
+                {"found promote", "only observe"});
+  check_problem(kTrust + origin, 3, "nodes[0].role", {"found \"origin\" with topology: streaming", "only with"});
+  check_problem(kTrust + "nodes:\n- {name: a, host: h, replicated_tables: a.b}\n", 3, "nodes[0].replicated_tables",
+                {"found \"a.b\" with topology: streaming"});
+  check_problem(kTrust + "topology: single\nnodes:\n- {name: a, host: h, subscription: s}\n", 4,
+                "nodes[0].subscription", {"with topology: single"});
+}
+
+TEST_CASE("the tables of a replica are a list, or stand between commas") {
+  const std::string begin = kTrust + "topology: logical\nnodes:\n- {name: a, host: h, role: origin}\n";
+  const auto tables = [&](const std::string& text) {
+    return load_text(begin + "- {name: b, host: i, role: replica, replicated_tables: " + text + "}\n", "/e/y");
+  };
+  const std::vector<TableName> both{{"public", "items"}, {"sales", "*"}};
+  for (const char* text : {"[public.items, sales.*]", "'public.items, sales.*'"}) {
+    const auto loaded = tables(text);
+    REQUIRE(loaded.has_value());
+    CHECK(loaded->nodes[1].replicated_tables == both);
+    CHECK(loaded->nodes[1].role == NodeRole::replica);
+  }
+  for (const char* text :
+       {"items", "[a.b.c]", "[a.b, a.b]", "'*.a'", "a.b*", "'\"A\".b'", "'a.'", "[[a.b]]", "{a: b}"}) {
+    INFO(text);
+    const auto loaded = tables(text);
+    REQUIRE_FALSE(loaded.has_value());
+    CHECK(loaded.error().front().line == 5);
+    CHECK(loaded.error().front().key == "nodes[1].replicated_tables");
+    CHECK(loaded.error().front().message.find("schema.table or schema.*") != std::string::npos);
+  }
+}
+
 TEST_CASE("a failover that cannot be is an error") {
   const std::string begin = kTrust + "nodes: [{name: a, host: h}, {name: b, host: i}]\n";
   check_problem(begin + "failover: {mode: promote}\n", 3, "failover.state_file", {"is required", "mode: promote"});

@@ -19,7 +19,7 @@ void check_rows(std::span<const Option<Owner>> rows) {
     CHECK(option.documentation.size() > 20);
     CHECK(option.documentation.ends_with('.'));
     CHECK_FALSE(option.codec.allowed.empty());
-    if (option.presence == Presence::inherited) {
+    if (option.presence == Presence::inherited || option.presence == Presence::absent) {
       // Nothing by default, and nothing is no text that could be read: who wants it leaves the key out.
       Owner owner;
       CHECK(option.codec.format(owner).empty());

@@ -137,3 +137,20 @@ TEST_CASE("a session does not go back to what is older than it has seen, but for
   requirements.wanted.not_before = kNow;
   for (int i = 0; i < 5; ++i) CHECK(balancer.choose(nodes, freshness, requirements).node->value == 1);
 }
+
+TEST_CASE("only standbys that have what is read serve it") {
+  Balancer balancer;
+  ReadRequirements requirements;
+  requirements.wanted.nodes = {};
+  requirements.wanted.nodes.add(base::NodeId{2});
+  const Topology nodes = topology({1, 1, 1});
+  CHECK(shares(balancer, nodes, requirements, 10) == std::map<int, int>{{2, 10}});
+  std::vector<base::NodeId> readers;
+  add_readers(readers, nodes, fresh(4), requirements);
+  CHECK(readers == std::vector<base::NodeId>{base::NodeId{2}});
+  Topology without = nodes;
+  without.nodes[2].status = NodeStatus::down;
+  const Choice choice = balancer.choose(without, fresh(4), requirements);
+  CHECK(choice.node == base::NodeId{0});
+  CHECK(choice.reason == Reason::no_standby);  // and nobody waits for one that does not have it
+}

@@ -179,6 +179,39 @@ TEST_CASE("what a standby refused is a write from then on") {
   CHECK(world("SELECT a FROM t WHERE b = 2") == "primary learned_write");
 }
 
+TEST_CASE("what is not replicated is read on the primary, and so is everything in a transaction") {
+  World world;
+  CatalogRows rows = test::small_rows();
+  rows.relations.push_back({"public", "u", 'r', 'p', false, "", {}});
+  rows.replication = ReplicationRows{};
+  rows.replication->nodes = {{base::NodeId{2}, {{"public", "t"}}}};
+  world.catalog = Catalog::build(9, {}, rows);
+  world.session.partial_standbys = true;
+  base::NodeSet second;
+  second.add(base::NodeId{2});
+  CHECK(world("SELECT 1") == "standby read");
+  CHECK(world.route("SELECT 1").nodes == base::NodeSet::all());
+  CHECK(world("SELECT * FROM t") == "standby read");
+  CHECK(world.route("SELECT * FROM t").nodes == second);
+  CHECK(world("SELECT * FROM u") == "primary not_replicated");
+  CHECK(world("SELECT * FROM t, u") == "primary not_replicated");
+  CHECK(world("SELECT 1 FROM t; SELECT 1 FROM u") == "primary not_replicated");
+  CHECK(world("INSERT INTO u VALUES (1)") == "primary write");
+  CHECK(world("SELECT * FROM v") == "standby read");
+  world.prepared.add("p", "SELECT * FROM t");
+  world.prepared.add("q", "SELECT * FROM u");
+  CHECK(world.route("EXECUTE p").nodes == second);
+  CHECK(world("EXECUTE q") == "primary not_replicated");
+  // Who asks for a standby gets one of those that have it, or any if none is known to.
+  CHECK(world.route("/* pgweir: standby */ SELECT * FROM t").nodes == second);
+  CHECK(world("/* pgweir: standby */ SELECT * FROM u") == "standby hint_standby");
+  CHECK(world.route("/* pgweir: standby */ SELECT * FROM u").nodes == base::NodeSet::all());
+  world.session.transaction = SessionFacts::Transaction::lazy_begin;
+  world.session.lazy_read_only = true;
+  CHECK(world("SELECT * FROM t") == "primary not_replicated");
+  CHECK(world("SELECT 1") == "primary not_replicated");
+}
+
 TEST_CASE("effects on the session") {
   World world;
   const auto effects = [&](std::string_view text) {

@@ -92,6 +92,8 @@ class Connection {
   void redeliver();
   [[nodiscard]] std::size_t unread() const noexcept { return pending_.size(); }
   [[nodiscard]] bool ended() const noexcept { return ended_; }
+  /// Whether the peer has said its last word, or is gone, though reading is paused and bytes of it may be unread.
+  [[nodiscard]] bool peer_has_ended() const;
 
   /// See net::peer_user. Only before `close`.
   [[nodiscard]] base::Result<std::string> peer_user() const;

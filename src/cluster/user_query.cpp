@@ -16,6 +16,7 @@ namespace log = base::log;
 namespace {
 
 constexpr std::chrono::seconds kQueryTimeout{5};
+constexpr std::chrono::milliseconds kPause{500};
 
 /// Says nothing about who was asked for.
 base::Error cannot_ask() {
@@ -38,17 +39,24 @@ UserQuery::UserQuery(net::Loop& loop, const config::Settings& settings, const co
       nodes_(settings.nodes),
       monitor_(settings.monitor),
       auth_(settings.auth),
+      hold_timeout_(settings.failover.hold_timeout),
       passwords_(passwords),
-      topology_(std::make_shared<routing::Topology>()) {}
+      topology_(std::make_shared<routing::Topology>()),
+      again_(loop, [this] { next(); }) {}
 
 UserQuery::~UserQuery() = default;
 
-void UserQuery::set_topology(routing::TopologyPtr topology) { topology_ = std::move(topology); }
+void UserQuery::set_topology(routing::TopologyPtr topology) {
+  topology_ = std::move(topology);
+  next();
+}
 
 void UserQuery::reconfigure(const config::Settings& settings) {
   const bool other_login =
       settings.auth.auth_user != auth_.auth_user || settings.auth.auth_database != auth_.auth_database;
   auth_ = settings.auth;
+  monitor_ = settings.monitor;
+  hold_timeout_ = settings.failover.hold_timeout;
   if (other_login && session_) {
     fail_all(cannot_ask());
     drop_session();
@@ -69,7 +77,7 @@ UserQuery::Question* UserQuery::question(const std::string& user) {
   const auto found = std::find_if(first, waiting_.end(), [&](const Question& one) { return one.user == user; });
   if (found != waiting_.end()) return &*found;
   if (waiting_.size() >= kMostWaiting) return nullptr;
-  return &waiting_.emplace_back(Question{user, {}, false});
+  return &waiting_.emplace_back(Question{user, {}, loop_.now(), false});
 }
 
 /// The primary first: it knows of a new role before the others do.
@@ -93,7 +101,7 @@ void UserQuery::next() {
 }
 
 void UserQuery::connect() {
-  if (not_tried_.empty()) return fail_all(cannot_ask());
+  if (not_tried_.empty()) return wait_for_node();
   node_ = not_tried_.front();
   not_tried_.erase(not_tried_.begin());
   config::Monitor as = monitor_;
@@ -147,6 +155,32 @@ void UserQuery::take(base::Result<Rows> rows) {
   }
   for (const auto& done : question.on_user) done(known);
   next();
+}
+
+/// None could be asked. A new topology ends the waiting, or the time.
+void UserQuery::wait_for_node() {
+  under_way_ = false;
+  const base::Time now = loop_.now();
+  const base::Duration limit = patience();
+  std::vector<Question> over;
+  while (!waiting_.empty() && now - waiting_.front().since >= limit) {
+    over.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+  if (!waiting_.empty())
+    again_.start(std::min<base::Duration>(kPause, waiting_.front().since + limit - now));
+  else
+    again_.stop();
+  for (const Question& one : over)
+    for (const auto& done : one.on_user) done(base::Failure(cannot_ask()));
+}
+
+/// The login ends by itself, without a word, at auth.login_timeout. Nodes that are said to be up and cannot be asked
+/// are found away by then, or something else is wrong.
+base::Duration UserQuery::patience() const {
+  const base::Duration with_nobody = std::min<base::Duration>(hold_timeout_, auth_.login_timeout * 9 / 10);
+  if (nodes_to_ask().empty()) return with_nobody;
+  return std::min<base::Duration>(with_nobody, monitor_.timeout * monitor_.retries + monitor_.interval);
 }
 
 void UserQuery::fail_all(const base::Error& why) {

@@ -1,8 +1,9 @@
 // What the nodes know of a user, by auth.auth_query. On the control thread, over one connection that never blocks it.
 //
 // Happy path: the connection is there, one question at a time is asked, first come, first served. Questions about the
-// same user share one answer. What can fail: no node is up, none can be connected to, the query is refused; then all
-// that wait are told so, and the next question begins anew.
+// same user share one answer. What can fail: no node is up, or none can be connected to; then questions wait, for as
+// long as a login may (`patience`), because the login of a client that is known waits for a node, too. The query is
+// refused: who asked is told so, and the next question begins anew.
 #pragma once
 #include <deque>
 #include <functional>
@@ -21,6 +22,7 @@
 #include "config/password_file.h"
 #include "config/settings.h"
 #include "net/loop.h"
+#include "net/timer.h"
 #include "routing/topology.h"
 
 namespace pgweir::cluster {
@@ -38,14 +40,15 @@ class UserQuery {
   void set_topology(routing::TopologyPtr topology);
   /// Takes over what a reload may change.
   void reconfigure(const config::Settings& settings);
-  /// The callbacks come later, or at once when no node is up. Errors are for the client, and the same for all users;
-  /// the log has more.
+  /// The callbacks come later, or at once when nobody waits for nodes (failover.hold_timeout: 0) and none is up. Errors
+  /// are for the client, and the same for all users; the log has more.
   void ask(const std::string& user, OnUser on_user);
 
  private:
   struct Question {
     std::string user;
     std::vector<OnUser> on_user;
+    base::Time since;
     bool tried_again = false;
   };
   Question* question(const std::string& user);
@@ -53,6 +56,8 @@ class UserQuery {
   void connect();
   void send();
   void take(base::Result<Rows> rows);
+  void wait_for_node();
+  [[nodiscard]] base::Duration patience() const;
   void fail_all(const base::Error& why);
   void drop_session();
   [[nodiscard]] std::vector<base::NodeId> nodes_to_ask() const;
@@ -61,6 +66,7 @@ class UserQuery {
   std::vector<config::NodeSettings> nodes_;
   config::Monitor monitor_;
   config::Auth auth_;
+  base::Duration hold_timeout_;
   const config::PasswordFile& passwords_;
   routing::TopologyPtr topology_;
   std::unique_ptr<PqSession> session_;
@@ -68,6 +74,7 @@ class UserQuery {
   std::vector<base::NodeId> not_tried_;  ///< while connecting
   std::deque<Question> waiting_;         ///< the first one may be under way
   bool under_way_ = false;
+  net::Timer again_;  ///< runs while questions wait for a node
 };
 
 }  // namespace pgweir::cluster

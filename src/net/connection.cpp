@@ -3,6 +3,7 @@
 #include "net/connection.h"
 
 #include <netdb.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -105,6 +106,12 @@ void Connection::update_interest() {
 void Connection::pause_reading() {
   reading_ = false;
   update_interest();
+}
+
+bool Connection::peer_has_ended() const {
+  if (ended_) return true;
+  pollfd look{handle_->fd, POLLRDHUP, 0};
+  return ::poll(&look, 1, 0) == 1;  // of errors it tells unasked
 }
 
 void Connection::resume_reading() {

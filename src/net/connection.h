@@ -94,6 +94,8 @@ class Connection {
   /// What the handler has left over, or is being shown again. Valid until this object does anything else.
   [[nodiscard]] std::string_view unread_bytes() const noexcept { return pending_.view(); }
   [[nodiscard]] bool ended() const noexcept { return ended_; }
+  /// Whether the peer has said its last word, or is gone, though reading is paused and bytes of it may be unread.
+  [[nodiscard]] bool peer_has_ended() const;
 
   /// See net::peer_user. Only before `close`.
   [[nodiscard]] base::Result<std::string> peer_user() const;

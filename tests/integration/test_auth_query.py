@@ -1,11 +1,16 @@
 """auth_query: a role in PostgreSQL is enough to log in; pgweir keeps no list of users."""
 
+import concurrent.futures
+import contextlib
+import time
+
 import psycopg
 import pytest
 
 from harness import roles, wire
-from harness.proxy import scram_verifier
-from harness.waiting import wait_for
+from harness.cluster import Cluster
+from harness.proxy import Pgweir, scram_verifier
+from harness.waiting import SCALE, wait_for
 from harness.wire import Wire
 
 SECRET = "correct horse"
@@ -202,3 +207,77 @@ def test_a_name_that_looks_like_sql_is_only_a_name(asking, cluster):
     with Wire(proxy.port) as client:
         assert client.login("x", user=hostile)[-1].sqlstate == "28P01"
     assert cluster.primary.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'pgweir_auth'") == [(1,)]
+
+
+# --- when no node is up -----------------------------------------------------------------------------------------------
+
+@contextlib.contextmanager
+def alone(**sections):
+    """One node, and a proxy that asks it for users; `fresh` is one of them. Both are of this test alone."""
+    with Cluster(standbys=0) as cluster:
+        cluster.primary.sql(SETUP, dbname="postgres")
+        with roles.group_that_proves_itself(cluster):
+            roles.create_role(cluster, "fresh", SECRET)
+            with Pgweir(cluster.nodes, start=False, admin={"users": "boss"}, **sections) as proxy:
+                listed = "".join(f'"{name}" "{scram_verifier(SECRET)}"\n' for name in ("postgres", "boss"))
+                proxy.write_config(auth={"method": "scram-sha-256", "auth_user": "pgweir_auth",
+                                         "users_file": proxy.write_file("users.txt", listed)})
+                proxy.login["password"] = SECRET
+                proxy.start()
+                yield cluster, proxy
+            if not cluster.primary.running:
+                cluster.primary.start()
+
+
+def lose_the_node(cluster, proxy) -> None:
+    cluster.primary.kill()
+
+    def is_away() -> bool:
+        with proxy.connect(user="boss", dbname="pgweir") as console:
+            return console.execute("SHOW FAILOVER").fetchone()[3] == ""
+    wait_for(is_away, "the node to be found away")
+
+
+def in_a_thread(what) -> concurrent.futures.Future:
+    return concurrent.futures.ThreadPoolExecutor(1).submit(what)
+
+
+@pytest.mark.parametrize("dbname", ["test", "postgres"])
+def test_who_is_known_logs_in_from_the_cache_and_waits_as_others(dbname):
+    """To `test` it has been before, so it is in at once; what another database says at a login only a server knows."""
+    with alone(auth={"cache_ttl": "1h"}) as (cluster, proxy):
+        assert logs_in(proxy, "fresh", SECRET)
+        lose_the_node(cluster, proxy)
+        assert refused(proxy, "fresh", OTHER)
+        login = in_a_thread(lambda: proxy.sql("SELECT 1", user="fresh", dbname=dbname))
+        proxy.wait_log(" held ")
+        assert not login.done()
+        cluster.primary.start()
+        assert login.result(40 * SCALE) == [(1,)]
+
+
+def test_who_is_not_known_waits_for_a_node_to_ask():
+    with alone(auth={"cache_ttl": "0s"}) as (cluster, proxy):
+        lose_the_node(cluster, proxy)
+        right, wrong = in_a_thread(lambda: logs_in(proxy, "fresh", SECRET)), in_a_thread(lambda: refused(proxy, "fresh", OTHER))
+        nobody = in_a_thread(lambda: refused(proxy, "nobody", SECRET))
+        assert not concurrent.futures.wait([right, wrong, nobody], timeout=0.5).done
+        cluster.primary.start()
+        assert right.result(40 * SCALE) and wrong.result(40 * SCALE) and nobody.result(40 * SCALE)
+
+
+@pytest.mark.parametrize("limits", [{"failover": {"hold_timeout": "500ms"}}, {"auth": {"login_timeout": "1s"}},
+                                    {"failover": {"hold_timeout": "0s"}}])
+def test_it_is_told_when_that_takes_too_long(limits):
+    """By an error, and not by the silence that ends a login at auth.login_timeout. For unknown users it is the same."""
+    sections = {"auth": {"cache_ttl": "0s"} | limits.get("auth", {}), "failover": limits.get("failover", {})}
+    with alone(**sections) as (cluster, proxy):
+        assert logs_in(proxy, "fresh", SECRET)
+        lose_the_node(cluster, proxy)
+        for user in ("fresh", "nobody"):
+            begin = time.monotonic()
+            with pytest.raises(psycopg.OperationalError, match="users cannot be looked up at this moment"):
+                proxy.connect(user=user)
+            assert time.monotonic() - begin < 5 * SCALE
+        cluster.primary.start()
+        wait_for(lambda: logs_in(proxy, "fresh", SECRET), "the login")

@@ -533,3 +533,50 @@ def test_without_fallback_reads_wait_for_a_standby():
             wait_held(proxy)
             cluster.node("pg2").start()
             assert asked.result()[0] > 0
+
+
+# --- routing.reads: primary: no standby serves anything
+
+def prepared_read(client, number: int) -> int:
+    return client.execute("SELECT count(*) + %s FROM generate_series(1, 10)", (number,), prepare=True).fetchone()[0]
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_reads_that_belong_to_the_primary_wait_for_it(extended):
+    with trouble(2, routing={"reads": "primary"}) as (cluster, proxy):
+        cluster.primary.sql("CREATE TABLE written (id int)")
+        cluster.wait_replayed()
+        proxy.sql("SELECT 1")
+        proxy.wait_log("catalog_loaded")
+        with proxy.connect() as first, proxy.connect() as later, proxy.connect() as known, proxy.connect() as reading:
+            assert prepared_read(known, 1) == 11
+            reading.execute("BEGIN READ ONLY")
+            reading.execute("SELECT 1")
+            in_flight = Asking(lambda: first.execute(LONG, prepare=extended).fetchone())
+            wait_for(lambda: running(cluster.primary, "generate_series"), "the statement to run")
+            cluster.primary.kill()
+            asked = [Asking(lambda: later.execute("SELECT count(*) FROM written", prepare=extended).fetchone()),
+                     Asking(lambda: prepared_read(known, 2))]
+            wait_held(proxy, 3)
+            assert all(one.is_alive() for one in [in_flight, *asked])
+            promote(cluster)
+            assert in_flight.result() == (10_000_000,)
+            assert asked[0].result() == (0,)
+            assert asked[1].result() == 12
+            assert sqlstate(lambda: reading.execute("SELECT 1")) == "40001"
+            reading.execute("ROLLBACK")
+            assert later.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+
+
+def test_reads_that_belong_to_the_primary_are_told_when_it_takes_too_long():
+    with trouble(2, hold="500ms", routing={"reads": "primary"}) as (cluster, proxy):
+        make_table(cluster, proxy)
+        with proxy.connect() as client:
+            assert prepared_read(client, 1) == 11
+            cluster.primary.kill()
+            wait_no_primary(proxy)
+            assert sqlstate(lambda: client.execute("SELECT count(*) FROM written")) == "57P03"
+            assert sqlstate(lambda: prepared_read(client, 2)) == "57P03"
+            promote(cluster)
+            wait_primary(proxy, "pg2")
+            assert prepared_read(client, 3) == 13

@@ -95,6 +95,8 @@ void Session::try_again() {
 void Session::check_hold(base::Time now) {
   const Hold& hold = std::as_const(work_)->hold;
   if (hold.for_freshness) return try_again();
+  // Of one that has said more than is taken while it waits nothing is read, so its end shows in no other way.
+  if (client_held_ && client_.peer_has_ended()) return finish("client closed");
   const base::Duration limit = worker_.settings().failover.hold_timeout;
   if (std::as_const(work_)->wait != Wait::node || now - hold.since < limit) return;
   base::Error error = hold.reason;

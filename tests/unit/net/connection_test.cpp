@@ -207,6 +207,22 @@ TEST_CASE("half an end: the peer sends no more and still reads") {
   CHECK(f.pair.receive() == "answer");
 }
 
+TEST_CASE("an end behind what is not read can be asked for") {
+  Fixture f;
+  f.connection->pause_reading();
+  f.pair.send("unread");
+  run_passes(f.loop);
+  CHECK_FALSE(f.connection->peer_has_ended());
+  ::shutdown(f.pair.outer, SHUT_WR);
+  run_passes(f.loop);
+  CHECK(f.connection->peer_has_ended());
+  CHECK(f.recorder.received.empty());
+  f.connection->resume_reading();
+  run_until(f.loop, [&] { return f.connection->ended(); });
+  CHECK(f.recorder.received == "unread");
+  CHECK(f.connection->peer_has_ended());
+}
+
 TEST_CASE("a reset by the peer is an end with a reason") {
   const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};

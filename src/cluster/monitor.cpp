@@ -275,8 +275,7 @@ void Monitor::follow_primary(const routing::Node& primary) {
   const std::pair now{primary.id, primary.timeline};
   if (last_primary_ == now) return;
   last_primary_ = now;
-  history_.clear();
-  flushed_history_.clear();
+  proofs_.clear();
   primary_position_ = 0;
   if (is_logical_) std::fill(replayed_.begin(), replayed_.end(), 0);
   for (const auto& node : nodes_) freshness_.write(base::NodeId{static_cast<std::uint16_t>(&node - nodes_.data())}, {});
@@ -295,9 +294,7 @@ void Monitor::on_position(std::size_t node, base::Time started, const PositionFa
   const bool is_primary = topology_->primary && topology_->primary->value == node;
   if (is_primary) {
     primary_position_ = facts.position;
-    history_.add(started, facts.position);
-    // What was acknowledged that long ago is on disk by now, whatever else the insert position stands for.
-    flushed_history_.add(started - facts.flush_delay, facts.flushed);
+    proofs_.add({started, base::Clock::now(), facts.position, facts.flushed, facts.flush_delay});
   } else if (facts.in_recovery) {
     replayed_[node] = facts.position;
     update_freshness(node);
@@ -306,8 +303,7 @@ void Monitor::on_position(std::size_t node, base::Time started, const PositionFa
 
 void Monitor::update_freshness(std::size_t node) {
   const base::NodeId id{static_cast<std::uint16_t>(node)};
-  routing::NodeFreshness value = history_.freshness(replayed_[node]);
-  value.fresh_until = std::max(value.fresh_until, flushed_history_.freshness(replayed_[node]).fresh_until);
+  routing::NodeFreshness value = proofs_.freshness(replayed_[node]);
   value.lag_bytes = primary_position_ > replayed_[node] ? primary_position_ - replayed_[node] : 0;
   freshness_.write(id, value);
 }
@@ -317,8 +313,7 @@ void Monitor::on_logical_position(std::size_t node, base::Time started, const Po
   subscriptions_[node] = facts.subscriptions;
   if (!topology_->primary || topology_->primary->value != node) return;
   primary_position_ = facts.position;
-  history_.add(started, facts.position);
-  flushed_history_.add(started - facts.flush_delay, facts.flushed);
+  proofs_.add({started, base::Clock::now(), facts.position, facts.flushed, facts.flush_delay});
   for (std::size_t i = 0; i < nodes_.size(); ++i)
     if (i != node) update_applied(i, facts.walsenders);
 }

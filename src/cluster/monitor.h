@@ -82,9 +82,8 @@ class Monitor final : private NodeProbe::Listener, private FailoverActions::Owne
   net::Timer tick_;
   std::vector<Observation> observations_;
   std::vector<std::unique_ptr<NodeProbe>> probes_;
-  routing::PrimaryHistory history_;          ///< by insert position
-  routing::PrimaryHistory flushed_history_;  ///< by flush position, dated back
-  std::vector<routing::Lsn> replayed_;       ///< or applied, with topology: logical
+  routing::PrimaryProofs proofs_;
+  std::vector<routing::Lsn> replayed_;  ///< or applied, with topology: logical
   const bool is_logical_;
   std::vector<std::vector<Subscription>> subscriptions_;  ///< by node
   /// Walsenders that have spoken for a node; and those that did so when it was last lost: what they say may be of

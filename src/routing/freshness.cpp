@@ -38,4 +38,30 @@ NodeFreshness PrimaryHistory::freshness(Lsn replayed) const {
   return result;
 }
 
+void PrimaryProofs::add(const Poll& poll) {
+  inserted_.add(poll.started, poll.position);
+  // What was acknowledged that long ago is on disk by now, whatever else the insert position stands for.
+  flushed_.add(poll.started - poll.flush_delay, poll.flushed);
+  if (poll.position != position_) {
+    position_ = poll.position;
+    unchanged_since_ = poll.answered;
+  } else if (poll.started - unchanged_since_ >= poll.flush_delay) {
+    // Nothing has been inserted for so long that what is not on disk yet belongs to no commit.
+    flushed_.add(poll.started, poll.flushed);
+  }
+}
+
+void PrimaryProofs::clear() noexcept {
+  inserted_.clear();
+  flushed_.clear();
+  position_ = 0;
+  unchanged_since_ = {};
+}
+
+NodeFreshness PrimaryProofs::freshness(Lsn replayed) const {
+  NodeFreshness result = inserted_.freshness(replayed);
+  result.fresh_until = std::max(result.fresh_until, flushed_.freshness(replayed).fresh_until);
+  return result;
+}
+
 }  // namespace pgweir::routing

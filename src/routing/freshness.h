@@ -32,4 +32,27 @@ class PrimaryHistory {
   std::vector<Poll> polls_;  ///< both rising; positions strictly
 };
 
+/// What the polls of one primary prove together. One writer.
+class PrimaryProofs {
+ public:
+  struct Poll {
+    base::Time started;   ///< when the primary was asked
+    base::Time answered;  ///< when its answer was there
+    Lsn position = 0;     ///< the end of what has been inserted
+    Lsn flushed = 0;      ///< the end of what is on disk; read after `position`
+    /// A commit that was inserted this long ago is on disk, even if it was acknowledged before.
+    base::Duration flush_delay{};
+  };
+
+  void add(const Poll& poll);
+  void clear() noexcept;
+  [[nodiscard]] NodeFreshness freshness(Lsn replayed) const;
+
+ private:
+  PrimaryHistory inserted_;
+  PrimaryHistory flushed_;  ///< dated back, unless no commit can be behind it
+  Lsn position_ = 0;
+  base::Time unchanged_since_{};
+};
+
 }  // namespace pgweir::routing

@@ -329,7 +329,7 @@ def test_session_that_was_tied_to_a_primary_that_went(make, breakable_cluster):
     proxy = make()
     primary = breakable_cluster.primary
     with session(proxy) as client:
-        client.ask(query("LISTEN review"))
+        client.ask(query("CREATE TEMP TABLE review_temporary ()"))
         primary.pause()
         proxy.wait_log(r"node_state\b.*\bnode=pg1\b.*\bnew_state=down")
         primary.kill()

@@ -6,6 +6,7 @@
 using namespace pgweir;
 using namespace std::chrono_literals;
 using routing::PrimaryHistory;
+using routing::PrimaryProofs;
 
 namespace {
 
@@ -54,4 +55,30 @@ TEST_CASE("a long history is thinned, and never claims too much") {
   CHECK(history.freshness((polls - 1) * 10).fresh_until == at(polls - 1));
   // Old positions still prove something.
   CHECK(history.freshness(1'000 * 10).fresh_until > base::Time{});
+}
+
+TEST_CASE("what stays off the disk while the primary is idle belongs to no commit") {
+  PrimaryProofs proofs;
+  const auto poll = [&](int started, routing::Lsn position, routing::Lsn flushed) {
+    proofs.add({at(started), at(started + 1), position, flushed, 600ms});
+  };
+  poll(0, 100, 100);
+  CHECK(proofs.freshness(100).fresh_until == at(0));
+  // Something has been inserted that is not flushed: the standby has all that was acknowledged before, dated back.
+  poll(1000, 150, 100);
+  CHECK(proofs.freshness(100).fresh_until == at(400));
+  poll(1600, 150, 100);
+  CHECK(proofs.freshness(100).fresh_until == at(1000));
+  // Unchanged since the answer of 1001 ms.
+  poll(1601, 150, 100);
+  CHECK(proofs.freshness(100).fresh_until == at(1601));
+  CHECK(proofs.freshness(99).fresh_until == base::Time{});
+  poll(1620, 150, 100);
+  CHECK(proofs.freshness(100).fresh_until == at(1620));
+  // A commit: whoever does not have it is fresh no further.
+  poll(1640, 200, 200);
+  CHECK(proofs.freshness(100).fresh_until == at(1620));
+  CHECK(proofs.freshness(200).fresh_until == at(1640));
+  proofs.clear();
+  CHECK(proofs.freshness(200).fresh_until == base::Time{});
 }

@@ -32,6 +32,7 @@ WAITS = {
 def away(standbys: int = 1, hold: str = HOLD, **sections):
     """A cluster whose primary has just been found lost, the proxy before it, and what makes clients (logged in before)."""
     failover = {"hold_timeout": hold} | sections.pop("failover", {})
+    sections.setdefault("workers", 1)  # what one has been told of a server's parameters, another does not know
     with Cluster(standbys=standbys) as cluster, contextlib.ExitStack() as clients:
         with Pgweir(cluster.nodes, failover=failover, admin={"users": "boss"}, **sections) as proxy:
             proxy.sql("CREATE TABLE written (id int)")

@@ -164,7 +164,10 @@ def test_only_what_is_listened_to_at_the_end_is_listened_to_again(how):
         assert some.next() == LOST
         for channel in "abcd":
             cluster.node("pg2").sql(f"NOTIFY {channel}")
-        assert [some.next(), some.next()] == ["b=", "c="]
+        heard = some.next()
+        while heard == LOST:  # a new primary may be looked at twice before it is believed
+            heard = some.next()
+        assert [heard, some.next()] == ["b=", "c="]
         assert some.done("LISTEN z") == "LISTEN"
         some.says("NOTIFY z")
         assert some.next() == "z="

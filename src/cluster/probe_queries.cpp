@@ -5,32 +5,27 @@
 
 namespace pgweir::cluster {
 
-// While a server is in recovery some functions may not be called, so each stands behind a CASE.
-const std::string_view kPositionProbe = R"(
-SELECT pg_is_in_recovery(),
-       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
-            ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn,
-       CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() - '0/0'::pg_lsn END,
-       CASE WHEN NOT pg_is_in_recovery()
-            THEN (extract(epoch FROM current_setting('wal_writer_delay')::interval) * 1000)::int END,
-       CASE WHEN NOT pg_is_in_recovery() THEN current_setting('wal_block_size')::bigint END,
-       CASE WHEN NOT pg_is_in_recovery() THEN pg_size_bytes(current_setting('wal_segment_size')) END)";
+// Of the node itself. While a server is in recovery some functions may not be called, so each stands behind a CASE.
+#define PGWEIR_OWN_POSITION                                                                    \
+  "SELECT pg_is_in_recovery(), "                                                               \
+  "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "                               \
+  "ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn, "                                     \
+  "CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() - '0/0'::pg_lsn END, "    \
+  "CASE WHEN NOT pg_is_in_recovery() "                                                         \
+  "THEN (extract(epoch FROM current_setting('wal_writer_delay')::interval) * 1000)::int END, " \
+  "CASE WHEN NOT pg_is_in_recovery() THEN current_setting('wal_block_size')::bigint END, "     \
+  "CASE WHEN NOT pg_is_in_recovery() THEN pg_size_bytes(current_setting('wal_segment_size')) END "
 
-// The columns of the first, then what there is of others: pid, slot or subscription, and application_name or slot.
-const std::string_view kLogicalPositionProbe = R"(
-SELECT pg_is_in_recovery(),
-       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
-            ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn,
-       CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() - '0/0'::pg_lsn END,
-       CASE WHEN NOT pg_is_in_recovery()
-            THEN (extract(epoch FROM current_setting('wal_writer_delay')::interval) * 1000)::int END,
-       CASE WHEN NOT pg_is_in_recovery() THEN current_setting('wal_block_size')::bigint END,
-       CASE WHEN NOT pg_is_in_recovery() THEN pg_size_bytes(current_setting('wal_segment_size')) END,
+const std::string_view kPositionProbe = PGWEIR_OWN_POSITION;
+
+// Its columns, then what there is of others: pid, slot or subscription, and application_name or slot.
+const std::string_view kLogicalPositionProbe = PGWEIR_OWN_POSITION R"(,
        NULL::int, NULL::text, NULL::text
 UNION ALL SELECT NULL, r.replay_lsn - '0/0'::pg_lsn, NULL, NULL, NULL, NULL, r.pid, coalesce(s.slot_name, ''),
                  r.application_name
   FROM pg_stat_replication r LEFT JOIN pg_replication_slots s ON s.active_pid = r.pid AND s.slot_type = 'logical'
 UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, subname, coalesce(subslotname, '') FROM pg_subscription)";
+#undef PGWEIR_OWN_POSITION
 
 namespace {
 

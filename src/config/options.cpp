@@ -281,7 +281,9 @@ const std::vector<Option<Settings>>& table() {
        "What a read on a standby must see. `eventual`: whatever has arrived there, within max_replica_lag and "
        "max_replica_delay. `session`: all that the same client has written or read before. `strict`: that, and all "
        "that was acknowledged to any client of this pgweir before. A client may ask for another one: SET "
-       "pgweir.consistency = 'strict'."},
+       "pgweir.consistency = 'strict' (what ALTER ROLE or ALTER DATABASE says of it is not seen; `users` and "
+       "`databases` "
+       "are for that)."},
       {"routing.freshness_wait", duration(at(&S::routing, &Routing::freshness_wait), Duration{}, 10s), Reload::yes,
        "A read for which no standby is fresh enough goes to the primary at once. A client whose reads have gone there "
        "for a second without a break, for this reason alone, waits this long for a standby, so that it does not stay "

@@ -1,6 +1,7 @@
-// `pgweir.consistency`: a setting of the session like any other, so that it follows transactions, SET LOCAL, RESET and
-// ALTER ... SET as PostgreSQL's own do. A server takes it for a setting that nobody has defined; pgweir looks at its
-// value. Pure.
+// `pgweir.consistency`: a setting of the session like any other, so that it follows transactions, SET LOCAL and RESET
+// as PostgreSQL's own do. A server takes it for a setting that nobody has defined; pgweir looks at its value. What
+// ALTER ROLE or ALTER DATABASE says of it is not seen here: `users[].consistency` and `databases[].consistency` are for
+// that. Pure.
 #pragma once
 #include <optional>
 #include <string_view>
